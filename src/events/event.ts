@@ -1,0 +1,96 @@
+/** Every decision and every security-relevant change is one of these; logs, aggregator and screens read this one stream. */
+export type SecurityEvent = NetworkEvent | HttpEvent | ProcessEvent | ConfigEvent | FindingEvent | LifecycleEvent;
+
+export type Severity = "informational" | "low" | "medium" | "high" | "critical" | "fatal";
+
+interface EventBase {
+  /** Milliseconds since the epoch. */
+  readonly time: number;
+  readonly severity: Severity;
+}
+
+/** Which part decided. */
+export type DecisionEngineName = "opa" | "ssrf" | "identity" | "l7" | "tls" | "bypass" | "control_plane" | "limits";
+
+/** Where in the pipeline a connection was refused; `connect` and `forward` are policy refusals. */
+export type DenialStage = "connect" | "forward" | "ssrf" | "bypass" | "l7_deny" | "l7_audit";
+
+/** The process behind a connection, as recorded when it called connect(2). */
+export interface Actor {
+  readonly binary: string;
+  readonly pid: number;
+  readonly ancestors: readonly string[];
+  /** Hex; absent until hashed. */
+  readonly sha256?: string;
+  readonly commandLine?: string;
+}
+
+export interface NetworkEvent extends EventBase {
+  readonly kind: "network";
+  readonly activity: "open" | "close" | "refuse" | "fail";
+  readonly action: "allowed" | "denied";
+  /** Absent when the caller could not be identified. */
+  readonly actor?: Actor;
+  readonly host: string;
+  readonly port: number;
+  readonly protocol: "tcp" | "udp";
+  /** The address that was dialled, or that caused the refusal. */
+  readonly address?: string;
+  readonly policy?: string;
+  readonly engine: DecisionEngineName;
+  /** For people. */
+  readonly reason?: string;
+  /** Machine code of a refusal. */
+  readonly code?: string;
+  readonly stage?: DenialStage;
+}
+
+export interface HttpEvent extends EventBase {
+  readonly kind: "http";
+  readonly action: "allowed" | "denied";
+  readonly method: string;
+  /** Without query string and with credentials masked. */
+  readonly url: string;
+  readonly actor?: Actor;
+  readonly host: string;
+  readonly port: number;
+  readonly policy?: string;
+  readonly engine: DecisionEngineName;
+  readonly reason?: string;
+  readonly code?: string;
+  readonly stage?: DenialStage;
+}
+
+export interface ProcessEvent extends EventBase {
+  readonly kind: "process";
+  readonly activity: "launch" | "terminate";
+  readonly name: string;
+  readonly pid: number;
+  readonly exitCode?: number;
+  readonly commandLine?: string;
+}
+
+export interface ConfigEvent extends EventBase {
+  readonly kind: "config";
+  readonly activity: "loaded" | "failed" | "proposed" | "approved" | "rejected" | "changed";
+  readonly message: string;
+  readonly version?: number;
+  readonly hash?: string;
+}
+
+export interface FindingEvent extends EventBase {
+  readonly kind: "finding";
+  readonly id: string;
+  readonly title: string;
+  readonly evidence: Readonly<Record<string, string>>;
+  readonly remediation?: string;
+}
+
+export interface LifecycleEvent extends EventBase {
+  readonly kind: "lifecycle";
+  readonly activity: "start" | "stop" | "ready";
+  readonly message: string;
+}
+
+/** Takes events; must not block, throw or slow the data path. */
+export type EventSink = (event: SecurityEvent) => void;

@@ -1,0 +1,99 @@
+/**
+ * The box: the kernel boundary round one agent. Network namespaces with our listeners, the pid namespace with our init, the root view,
+ * and the record of which program opened which connection.
+ */
+export interface Box extends AsyncDisposable {
+  /** Listening sockets made inside the trap, ready for `Bun.listen({ fd })`. */
+  readonly listeners: BoxListeners;
+  /** Who opened the connection from `peer` (an address of the box) to `local` (an address of the trap). Cheap and synchronous. */
+  identify(peer: SocketAddress, local: SocketAddress): Identification;
+  /** Starts a confined program. Resolves when the kernel has replaced the shim by the program; rejects with an OpenShellError otherwise. */
+  launch(spec: LaunchSpec): Promise<Child>;
+  /** What was asked of the kernel and what is in force. */
+  readonly enforcement: readonly Enforcement[];
+  /** Settles when the box's init has died for whatever reason; every process of the agent is gone by then. */
+  readonly ended: Promise<void>;
+}
+
+export interface BoxListeners {
+  /** 10.200.0.1:3128 */
+  readonly proxy: number;
+}
+
+export interface SocketAddress {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** One process, as it was when it called connect(2). */
+export interface ProgramIdentity {
+  /** Host pid of the process (not the thread). */
+  readonly pid: number;
+  /** Clock ticks since boot (field 22 of /proc/PID/stat). */
+  readonly startTime: number;
+  /** Path inside the box's view. */
+  readonly exe: string;
+  readonly file: FileIdentity;
+  /** Parents inside the box, nearest first, without our init. */
+  readonly ancestors: readonly string[];
+  /** First 512 bytes of the command line, separated by blanks; evidence only, it can be forged. */
+  readonly commandLine: string;
+}
+
+/** Which file an executable path meant at that moment. */
+export interface FileIdentity {
+  readonly device: string;
+  readonly inode: string;
+  readonly size: number;
+  readonly mtimeNs: string;
+  readonly ctimeNs: string;
+}
+
+export type Identification =
+  | { readonly known: true; readonly program: ProgramIdentity }
+  | { readonly known: false; readonly code: "not_established" | "no_record" | "ambiguous" | "kernel_error"; readonly reason: string };
+
+/** Everything about a program to start; data, never our own environment. */
+export interface LaunchSpec {
+  readonly argv: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+  /** Inside the view; must exist. */
+  readonly workdir: string;
+  /** `inherit`: the supervisor's own stdin, stdout and stderr. */
+  readonly stdio: "inherit" | "pipe" | { readonly columns: number; readonly rows: number };
+}
+
+export interface Child {
+  /** Host pid. */
+  readonly pid: number;
+  /** Own file descriptors of the supervisor; absent with `inherit`. With a terminal all three are the same descriptor. */
+  readonly stdio?: { readonly stdin: number; readonly stdout: number; readonly stderr: number };
+  /** 0..255, or 128 + signal. */
+  readonly exited: Promise<number>;
+  /** To the program's process group. */
+  signal(signal: number): void;
+  resize(columns: number, rows: number): void;
+}
+
+/** Requested and enforced state of one protection. */
+export interface Enforcement {
+  readonly feature: string;
+  readonly requested: string;
+  readonly enforced: string;
+  readonly detail: string;
+}
+
+/** What a box is made from. */
+export interface BoxSpec {
+  readonly sandboxName: string;
+  readonly filesystem: { readonly includeWorkdir: boolean; readonly readOnly: readonly string[]; readonly readWrite: readonly string[] };
+  readonly landlock: "best_effort" | "hard_requirement";
+  /** Numeric ids of the agent; never 0. */
+  readonly uid: number;
+  readonly gid: number;
+  /** Host directory that appears as /sandbox, the agent's home and working directory. */
+  readonly workspace: string;
+  /** Private scratch directory of this box on the host (mode 0700), emptied afterwards by the caller. */
+  readonly runDirectory: string;
+  readonly mounts: readonly { readonly source: string; readonly target: string; readonly readWrite: boolean }[];
+}

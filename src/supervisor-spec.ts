@@ -1,0 +1,47 @@
+/**
+ * How a compute driver tells a supervisor what to run: `openshell sandbox run --spec FILE`. Written by the gateway's driver, read once by
+ * the supervisor; data, so that nothing of a user's environment becomes the environment of one of our processes.
+ */
+export interface SupervisorSpec {
+  readonly version: 1;
+  readonly sandboxId: string;
+  readonly sandboxName: string;
+  readonly workspace: string;
+  /** Distinguishes this start of the supervisor from earlier ones. */
+  readonly instanceId: string;
+  readonly gateway: {
+    /** `https://127.0.0.1:17670` */
+    readonly endpoint: string;
+    readonly caFile: string;
+    /** Holds the supervisor's token; rewritten by the driver on adoption, re-read on UNAUTHENTICATED. */
+    readonly tokenFile: string;
+  };
+  /** The sandbox's own directory under the state directory: workspace, upper, run, tls, log. */
+  readonly directory: string;
+  /** The main process; empty: none, the sandbox stays ready until it is stopped. */
+  readonly command: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mounts: readonly { readonly source: string; readonly target: string; readonly readWrite: boolean }[];
+  readonly trustedCidrs: readonly string[];
+  readonly internalDomains: readonly string[];
+  /** Keep the supervisor after the main process has ended, for exec and drafts. */
+  readonly keep: boolean;
+}
+
+/** `supervisor.json` in the sandbox's directory: which process runs it. */
+export interface SupervisorRecord {
+  readonly pid: number;
+  /** Clock ticks since boot (field 22 of /proc/PID/stat); pid and start time together name a process. */
+  readonly startTime: number;
+  readonly bootId: string;
+  readonly instanceId: string;
+}
+
+/** `exit.json` in the sandbox's directory: how the supervisor ended. */
+export interface SupervisorExit {
+  readonly instanceId: string;
+  readonly exitCode: number;
+  readonly reason: string;
+}
