@@ -1,0 +1,62 @@
+import type { IncomingMessage } from "node:http";
+import type { Http2ServerRequest } from "node:http2";
+import type { TLSSocket } from "node:tls";
+import { createContextKey } from "@connectrpc/connect";
+import { OpenShellError } from "../../../error.ts";
+import { OPERATOR_UNIT } from "./pki.ts";
+import { nobody, type Principal } from "./principal.ts";
+import type { SandboxClaims } from "./tokens.ts";
+
+/** What the transport knows of the peer before any header is believed. */
+export interface Peer {
+  /** The gateway speaks plaintext on loopback: without a bearer the caller is the local user. */
+  readonly plaintext: boolean;
+  /** Subject of a client certificate that the TLS layer verified against our authority. */
+  readonly certificate?: { readonly commonName: string; readonly units: readonly string[] };
+}
+
+export const peerKey = createContextKey<Peer>({ plaintext: false }, { description: "transport peer" });
+
+export type NodeRequest = IncomingMessage | Http2ServerRequest;
+
+/** Reads the peer of a request; a certificate counts only when TLS verified it. */
+export function peerOf(request: NodeRequest, plaintext: boolean): Peer {
+  const socket = ("stream" in request ? request.stream?.session?.socket : undefined) ?? request.socket;
+  const tls = socket as TLSSocket;
+  if (plaintext || tls.authorized !== true) return { plaintext };
+  const subject = tls.getPeerCertificate()?.subject as { CN?: string | string[]; OU?: string | string[] } | undefined;
+  const [commonName, ...more] = list(subject?.CN);
+  if (commonName === undefined || more.length > 0) return { plaintext };
+  return { plaintext, certificate: { commonName, units: list(subject?.OU) } };
+}
+
+export interface Authenticator {
+  readonly verify: (token: string) => Promise<SandboxClaims>;
+  /** Undefined once the sandbox is gone, which ends its tokens. */
+  readonly findSandbox: (id: string) => { readonly name: string; readonly workspace: string } | undefined;
+}
+
+/**
+ * Picks one principal. A present `authorization` header decides alone: when it is not a valid token the call is refused, whatever
+ * certificate came with it, so that a stolen or forged token never falls through to another way in.
+ */
+export async function authenticate(authenticator: Authenticator, peer: Peer, authorization: string | null): Promise<Principal> {
+  if (authorization !== null) {
+    const token = /^Bearer ([A-Za-z0-9._~+/=-]+)$/i.exec(authorization)?.[1];
+    if (token === undefined) throw new OpenShellError("unauthenticated", "the authorization header is not a bearer token");
+    const claims = await authenticator.verify(token);
+    const sandbox = authenticator.findSandbox(claims.sandboxId);
+    if (sandbox === undefined) throw new OpenShellError("unauthenticated", "the bearer token belongs to a sandbox that no longer exists");
+    return { kind: "sandbox", token: claims.kind, sandboxId: claims.sandboxId, name: sandbox.name, workspace: sandbox.workspace };
+  }
+  if (peer.certificate !== undefined) {
+    const { commonName, units } = peer.certificate;
+    return { kind: "user", subject: commonName, provider: "mtls", operator: units.includes(OPERATOR_UNIT) };
+  }
+  if (peer.plaintext) return { kind: "user", subject: "local", provider: "local", operator: true };
+  return nobody;
+}
+
+function list(value: string | readonly string[] | undefined): string[] {
+  return value === undefined ? [] : typeof value === "string" ? [value] : [...value];
+}

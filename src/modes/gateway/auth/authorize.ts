@@ -1,0 +1,38 @@
+import { type DescMethod, getOption, hasOption } from "@bufbuild/protobuf";
+import { OpenShellError } from "../../../error.ts";
+import { authorization } from "../../../rpc/gen/openshell/options/v1/options_pb.ts";
+import type { Principal } from "./principal.ts";
+
+/**
+ * Decides from the method's `authorization` option alone whether a kind of caller may call it; throws the refusal. A method without the
+ * option, or with a mode this gateway does not know, is closed to everyone.
+ */
+export function authorize(method: DescMethod, principal: Principal): void {
+  if (!hasOption(method, authorization)) throw new OpenShellError("permission_denied", `${method.name} declares no caller and is closed`);
+  const rule = getOption(method, authorization);
+  if (principal.kind === "sandbox" && principal.token === "agent") {
+    if (rule.agent) return;
+    throw new OpenShellError("permission_denied", `${method.name} is not open to the inside of a sandbox`);
+  }
+  if (rule.authMode === "unauthenticated") return;
+  if (principal.kind === "none") {
+    throw new OpenShellError("unauthenticated", "this call needs a client certificate or a bearer token", {
+      next: "use the registration that the gateway wrote: openshell gateway select openshell",
+    });
+  }
+  switch (rule.authMode) {
+    case "bearer":
+      if (principal.kind === "user") return;
+      throw new OpenShellError("permission_denied", `${method.name} is for users, not for sandboxes`);
+    case "dual":
+      return;
+    case "sandbox":
+      if (principal.kind === "sandbox") return;
+      throw new OpenShellError("permission_denied", "this method requires a sandbox principal");
+    case "operator":
+      if (principal.kind === "user" && principal.operator) return;
+      throw new OpenShellError("permission_denied", `${method.name} is for operators`);
+    default:
+      throw new OpenShellError("permission_denied", `${method.name} is for "${rule.authMode}" callers, which this gateway does not have`);
+  }
+}
