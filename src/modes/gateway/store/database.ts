@@ -1,0 +1,59 @@
+import { Database } from "bun:sqlite";
+import { OpenShellError } from "../../../error.ts";
+import { type Migration, migrations } from "./migrations.ts";
+
+/** The store of one gateway: a database and the one way to change several things at once. */
+export interface Store extends Disposable {
+  readonly db: Database;
+  /** Runs `fn` so that all of its writes happen or none; nested calls join the outer one. */
+  transaction<T>(fn: () => T): T;
+}
+
+/** Waiting blocks the event loop, and only an operator's own sqlite3 shell can hold the lock. */
+const BUSY_TIMEOUT_MS = 200;
+
+/**
+ * Opens the store and brings its schema up to date. Acknowledged writes survive a kill -9 and a power cut (WAL, synchronous=FULL).
+ * A schema newer than this binary is refused.
+ */
+export function openStore(file: string, steps: readonly Migration[] = migrations): Store {
+  const db = new Database(file, { create: true, strict: true });
+  db.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
+  db.run("PRAGMA journal_mode = WAL");
+  db.run("PRAGMA synchronous = FULL");
+  db.run("PRAGMA foreign_keys = ON");
+  migrate(db, file, steps);
+  return {
+    db,
+    transaction: (fn) => (db.inTransaction ? fn() : db.transaction(fn).immediate()),
+    [Symbol.dispose]: () => db.close(),
+  };
+}
+
+function migrate(db: Database, file: string, steps: readonly Migration[]): void {
+  db.run("CREATE TABLE IF NOT EXISTS schema_steps (number INTEGER PRIMARY KEY) STRICT");
+  const done = new Set(
+    db
+      .query<{ number: number }, []>("SELECT number FROM schema_steps")
+      .all()
+      .map((row) => row.number),
+  );
+  const known = new Set(steps.map((step) => step.number));
+  const foreign = [...done].filter((number) => !known.has(number));
+  if (foreign.length > 0) {
+    throw new OpenShellError(
+      "failed_precondition",
+      `the store ${file} was written by a newer openshell (schema step ${foreign.join(", ")})`,
+      {
+        next: "start the newer version, or give --state-dir another directory",
+      },
+    );
+  }
+  for (const step of [...steps].sort((a, b) => a.number - b.number)) {
+    if (done.has(step.number)) continue;
+    db.transaction(() => {
+      db.run(step.sql);
+      db.run("INSERT INTO schema_steps VALUES (?)", [step.number]);
+    }).immediate();
+  }
+}

@@ -1,0 +1,10 @@
+import core from "./migrations/001-core.sql" with { type: "text" };
+
+/** One step of the schema. Numbers are never reused; a step, once released, never changes. */
+export interface Migration {
+  readonly number: number;
+  readonly sql: string;
+}
+
+/** Every step in order; parts of the gateway add theirs here with numbers of their own (010–019 drafts). */
+export const migrations: readonly Migration[] = [{ number: 1, sql: core }];
