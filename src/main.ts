@@ -1,2 +1,28 @@
 #!/usr/bin/env bun
-console.log("openshell");
+/** The root command: picks a mode and imports only that one, so that `--help` starts fast and a helper carries no more than it needs. */
+
+async function main(argv: readonly string[]): Promise<number> {
+  switch (argv[0]) {
+    // One-shot helpers, started by the supervisor and never by a person.
+    case "net-helper":
+      return (await import("./modes/sandbox/box/net-helper.ts")).main();
+    case "sandbox-init":
+      return (await import("./modes/sandbox/box/sandbox-init.ts")).main();
+    case "landlock-shim":
+      return (await import("./modes/sandbox/box/landlock-shim.ts")).main();
+  }
+  const { createRoot, runRoot } = await import("./modes/cli/root.ts");
+  const root = createRoot({
+    gatewayServe: async () => (await import("./modes/gateway/command.ts")).serveCommand,
+    sandboxRun: async () => (await import("./modes/sandbox/command.ts")).runCommand,
+  });
+  return runRoot(root, argv);
+}
+
+main(process.argv.slice(2)).then(
+  (code) => process.exit(code),
+  (error: unknown) => {
+    process.stderr.write(`Error: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exit(1);
+  },
+);
