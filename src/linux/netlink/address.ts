@@ -1,0 +1,23 @@
+import ipaddr from "ipaddr.js";
+import { OpenShellError } from "../../error.ts";
+
+export const AF_INET = 2;
+export const AF_INET6 = 10;
+
+export interface BinaryAddress {
+  readonly family: typeof AF_INET | typeof AF_INET6;
+  readonly bytes: Uint8Array;
+}
+
+/** Text to the kernel's form. IPv4-mapped IPv6 stays IPv6 here. */
+export function toBinary(text: string): BinaryAddress {
+  if (!ipaddr.isValid(text)) throw new OpenShellError("invalid_argument", `${JSON.stringify(text)} is not an IP address`);
+  const address = ipaddr.parse(text);
+  return { family: address.kind() === "ipv4" ? AF_INET : AF_INET6, bytes: Uint8Array.from(address.toByteArray()) };
+}
+
+/** The kernel's form to text: dotted IPv4, or RFC 5952 IPv6. */
+export function toText(bytes: Uint8Array): string {
+  const address = ipaddr.fromByteArray([...bytes]);
+  return address.kind() === "ipv6" ? (address as ipaddr.IPv6).toRFC5952String() : address.toString();
+}

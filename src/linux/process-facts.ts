@@ -1,0 +1,48 @@
+import { readFileSync } from "node:fs";
+
+/** Clock ticks since boot at which a process started (field 22 of /proc/PID/stat); undefined when there is none. */
+export function startTime(pid: number): number | undefined {
+  const fields = statFields(pid);
+  return fields === undefined ? undefined : Number(fields[STAT_START_TIME]);
+}
+
+/** The parent's pid; undefined when the process is gone. */
+export function parentOf(pid: number): number | undefined {
+  const fields = statFields(pid);
+  return fields === undefined ? undefined : Number(fields[STAT_PARENT]);
+}
+
+/** True when the process that had this pid and start time still runs (a zombie does not). */
+export function isAlive(pid: number, start: number): boolean {
+  const fields = statFields(pid);
+  return fields !== undefined && Number(fields[STAT_START_TIME]) === start && fields[STAT_STATE] !== "Z" && fields[STAT_STATE] !== "X";
+}
+
+/** Identity of this boot; pids and start times mean nothing across it. */
+export function bootId(): string {
+  return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+}
+
+/** Process id of a thread; undefined when it is gone. */
+export function threadGroupOf(tid: number): number | undefined {
+  try {
+    const value = /^Tgid:\s+(\d+)$/m.exec(readFileSync(`/proc/${tid}/status`, "utf8"))?.[1];
+    return value === undefined ? undefined : Number(value);
+  } catch {
+    return undefined;
+  }
+}
+
+// Positions after the command name, which is cut away because it may contain blanks and parentheses (proc(5): field 3 comes first).
+const STAT_STATE = 0;
+const STAT_PARENT = 1;
+const STAT_START_TIME = 19;
+
+function statFields(pid: number): string[] | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, "latin1");
+    return text.slice(text.lastIndexOf(")") + 2).split(" ");
+  } catch {
+    return undefined;
+  }
+}
