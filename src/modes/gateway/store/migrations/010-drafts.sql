@@ -8,7 +8,8 @@ CREATE TABLE draft_state (
 ) STRICT;
 
 CREATE TABLE draft_chunks (
-  id                TEXT PRIMARY KEY,
+  rank              INTEGER PRIMARY KEY AUTOINCREMENT, -- the order of creation, for pages
+  id                TEXT NOT NULL UNIQUE,
   sandbox_id        TEXT NOT NULL,
   status            TEXT NOT NULL CHECK (status IN ('pending', 'approved', 'rejected', 'expired', 'superseded')),
   stage             TEXT NOT NULL CHECK (stage IN ('initial', 'refined')),
@@ -32,8 +33,7 @@ CREATE TABLE draft_chunks (
   application_error TEXT NOT NULL DEFAULT '',
   dns_note          TEXT NOT NULL DEFAULT '',
   applied_key       TEXT, -- key of the rule that the approval added
-  applied_rule      TEXT, -- that rule as it was added, for an exact undo
-  lifetime          INTEGER NOT NULL DEFAULT 1
+  applied_rule      TEXT -- that rule as it was added, for an exact undo
 ) STRICT;
 CREATE INDEX draft_chunks_by_sandbox ON draft_chunks (sandbox_id, status, created_time);
 
