@@ -1,0 +1,106 @@
+import type { BodyFraming } from "./framing.ts";
+
+/** The longest chunk-size line: 15 hexadecimal digits are more than any body has. */
+const MAX_SIZE_DIGITS = 15;
+/** All trailer fields of one body, as for a head. */
+const MAX_TRAILER_BYTES = 8192;
+
+const CR = 13;
+const LF = 10;
+
+type ChunkState = "size" | "size-lf" | "data" | "data-cr" | "data-lf" | "trailer" | "done";
+
+/**
+ * Finds the end of a request body. Bytes pass unchanged; `take` says how many of them belong to the body, so that nothing behind it is
+ * ever sent. Chunk extensions and lines that do not end in CRLF are refused, because servers read them differently.
+ */
+export class BodyReader {
+  /** Why the body is refused; nothing more may be forwarded once set. */
+  problem: string | undefined;
+  #left: number;
+  #state: ChunkState | "length";
+  #digits = "";
+  #trailer = "";
+
+  constructor(framing: BodyFraming) {
+    this.#left = framing.kind === "length" ? framing.length : 0;
+    this.#state = framing.kind === "chunked" ? "size" : framing.kind === "length" && framing.length > 0 ? "length" : "done";
+  }
+
+  /** The body is complete. */
+  get done(): boolean {
+    return this.#state === "done";
+  }
+
+  /** How many bytes at the start of `bytes` belong to the body; the rest is not part of this request. */
+  take(bytes: Uint8Array): number {
+    let at = 0;
+    while (at < bytes.length && this.#state !== "done" && this.problem === undefined) {
+      if (this.#state === "length" || this.#state === "data") at += this.#skip(bytes.length - at);
+      else this.problem = this.#step(bytes[at++] ?? 0);
+    }
+    return at;
+  }
+
+  #skip(available: number): number {
+    const size = Math.min(this.#left, available);
+    this.#left -= size;
+    if (this.#left === 0) this.#state = this.#state === "length" ? "done" : "data-cr";
+    return size;
+  }
+
+  /** One byte of framing; gives what is wrong with it. */
+  #step(byte: number): string | undefined {
+    switch (this.#state) {
+      case "size":
+        return this.#size(byte);
+      case "size-lf":
+        if (byte !== LF) return "chunk size line does not end in CRLF";
+        this.#left = Number.parseInt(this.#digits, 16);
+        this.#digits = "";
+        this.#state = this.#left === 0 ? "trailer" : "data";
+        return undefined;
+      case "data-cr":
+        if (byte !== CR) return "chunk does not end in CRLF";
+        this.#state = "data-lf";
+        return undefined;
+      case "data-lf":
+        if (byte !== LF) return "chunk does not end in CRLF";
+        this.#state = "size";
+        return undefined;
+      default:
+        return this.#trailerByte(byte);
+    }
+  }
+
+  #size(byte: number): string | undefined {
+    const isDigit = (byte >= 48 && byte <= 57) || (byte >= 65 && byte <= 70) || (byte >= 97 && byte <= 102);
+    if (isDigit && this.#digits.length < MAX_SIZE_DIGITS) {
+      this.#digits += String.fromCharCode(byte);
+    } else if (byte === CR && this.#digits !== "") {
+      this.#state = "size-lf";
+    } else {
+      return isDigit ? "chunk size too large" : "chunk size is not a hexadecimal number alone";
+    }
+    return undefined;
+  }
+
+  /** Trailer fields may follow the last chunk; an empty line ends the body. */
+  #trailerByte(byte: number): string | undefined {
+    this.#trailer += String.fromCharCode(byte);
+    if (this.#trailer.length > MAX_TRAILER_BYTES) return `trailer larger than ${MAX_TRAILER_BYTES} bytes`;
+    if (byte !== LF) return undefined;
+    if (!this.#trailer.endsWith("\r\n")) return "trailer line does not end in CRLF";
+    const line = this.#trailer.slice(this.#trailer.lastIndexOf("\n", this.#trailer.length - 2) + 1, -2);
+    if (line === "") {
+      this.#state = "done";
+    } else if (!TRAILER_LINE.test(line) || FRAMING_FIELD.test(line)) {
+      return "trailer field is not valid";
+    }
+    return undefined;
+  }
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control bytes are what is looked for
+const TRAILER_LINE = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*$/;
+const FRAMING_FIELD = /^(?:content-length|transfer-encoding|host):/i;

@@ -1,0 +1,17 @@
+/** Why a head is refused, for the answer and the log. */
+export interface Refusal {
+  readonly status: 400 | 405 | 431 | 505;
+  /** Machine code. */
+  readonly code: string;
+  readonly reason: string;
+}
+
+/** Carries a refusal out of the parser; never leaves this folder. */
+export class HeadError extends Error {
+  readonly refusal: Refusal;
+
+  constructor(status: Refusal["status"], code: string, reason: string) {
+    super(reason);
+    this.refusal = { status, code, reason };
+  }
+}
