@@ -1,0 +1,8 @@
+/** The addresses of the two namespaces; existing images and tools expect these. The same in every box, since no box can see another. */
+export const boxAddresses = { ipv4: "10.200.0.2", ipv6: "fd00::2" } as const;
+export const trapAddresses = { ipv4: "10.200.0.1", ipv6: "fd00::1" } as const;
+export const IPV4_PREFIX_LENGTH = 24;
+export const IPV6_PREFIX_LENGTH = 64;
+export const PROXY_PORT = 3128;
+/** Connections that wait for the supervisor; at most 256 are undecided, so twice that survives a burst. */
+export const PROXY_BACKLOG = 512;

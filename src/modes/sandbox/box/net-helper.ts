@@ -1,0 +1,87 @@
+import { existsSync, writeFileSync, writeSync } from "node:fs";
+import { readInto } from "../../../linux/descriptors.ts";
+import { listenTcp } from "../../../linux/listener.ts";
+import { enterNamespace, openOwnNamespace, unshare } from "../../../linux/namespaces.ts";
+import {
+  addAddress,
+  addDefaultRoute,
+  addLocalPrefix,
+  addVethPair,
+  disableLinkLocal,
+  interfaceIndex,
+  LOOPBACK_INDEX,
+  setLinkUp,
+} from "../../../linux/netlink/route.ts";
+import { NETLINK_SOCK_DIAG, openNetlink } from "../../../linux/netlink/socket.ts";
+import { boxAddresses, IPV4_PREFIX_LENGTH, IPV6_PREFIX_LENGTH, PROXY_BACKLOG, PROXY_PORT, trapAddresses } from "./net-addresses.ts";
+import { toWireError, type WireError } from "./wire-error.ts";
+
+/** Descriptor numbers of the helper, for the supervisor to take. */
+export interface NetHelperDescriptors {
+  /** The network namespace of the agent. */
+  readonly box: number;
+  /** A SOCK_DIAG socket inside it. */
+  readonly diagnostics: number;
+  readonly proxy: number;
+}
+
+export type NetHelperAnswer = { readonly fds: NetHelperDescriptors } | { readonly error: WireError };
+
+/**
+ * Makes the box and the trap and everything in them, prints the descriptor numbers as one line of JSON, and waits until the supervisor
+ * has taken them: end of file on standard input.
+ */
+export async function main(): Promise<number> {
+  try {
+    const fds = makeNamespaces();
+    writeSync(1, `${JSON.stringify({ fds } satisfies NetHelperAnswer)}\n`);
+    readInto(0, new Uint8Array(1));
+    return 0;
+  } catch (reason) {
+    writeSync(1, `${JSON.stringify({ error: toWireError(reason) } satisfies NetHelperAnswer)}\n`);
+    return 1;
+  }
+}
+
+function makeNamespaces(): NetHelperDescriptors {
+  unshare("net");
+  const box = openOwnNamespace("net");
+  const diagnostics = openNetlink(NETLINK_SOCK_DIAG);
+  setLinkUp(LOOPBACK_INDEX);
+  writeSetting("/proc/sys/net/ipv4/tcp_fastopen", "0");
+  writeSetting("/proc/sys/net/ipv6/conf/all/disable_ipv6", "0");
+  const ipv6 = existsSync("/proc/thread-self/net/if_inet6");
+
+  unshare("net");
+  writeSetting("/proc/sys/net/ipv6/conf/all/disable_ipv6", "0");
+  setLinkUp(LOOPBACK_INDEX);
+  addVethPair("trap0", "box0", box);
+  configureEnd("trap0", trapAddresses, ipv6);
+  // Every address is local to the trap and it has no other link: packets of the box have nowhere else to go. Not ::/0, which would break
+  // neighbour discovery; 2000::/3 is all of the global unicast space.
+  addLocalPrefix("0.0.0.0", 0);
+  if (ipv6) addLocalPrefix("2000::", 3);
+  const proxy = listenTcp(trapAddresses.ipv4, PROXY_PORT, PROXY_BACKLOG);
+
+  enterNamespace(box, "net");
+  const index = configureEnd("box0", boxAddresses, ipv6);
+  addDefaultRoute(index, trapAddresses.ipv4);
+  if (ipv6) addDefaultRoute(index, trapAddresses.ipv6);
+  return { box, diagnostics, proxy };
+}
+
+function configureEnd(name: string, addresses: { readonly ipv4: string; readonly ipv6: string }, ipv6: boolean): number {
+  const index = interfaceIndex(name);
+  if (ipv6) disableLinkLocal(index);
+  addAddress(index, addresses.ipv4, IPV4_PREFIX_LENGTH);
+  if (ipv6) addAddress(index, addresses.ipv6, IPV6_PREFIX_LENGTH);
+  setLinkUp(index);
+  return index;
+}
+
+/** Where /proc/sys is read-only (containers) the setting stays; fast open is refused by the seccomp filter as well. */
+function writeSetting(path: string, value: string): void {
+  try {
+    writeFileSync(path, value);
+  } catch {}
+}

@@ -1,0 +1,68 @@
+import { OpenShellError } from "../../../error.ts";
+import { close, closeAll } from "../../../linux/descriptors.ts";
+import { pidfdGetfd, pidfdOpen } from "../../../linux/pidfd.ts";
+import { ownEnvironment, selfCommand } from "../../../reexec.ts";
+import type { BoxListeners } from "./contract.ts";
+import type { NetHelperAnswer } from "./net-helper.ts";
+import { fromWireError } from "./wire-error.ts";
+
+/** The two network namespaces of a sandbox, alive as long as its descriptors. */
+export interface Trap extends Disposable {
+  /** Network namespace of the agent. */
+  readonly boxNamespace: number;
+  /** SOCK_DIAG socket inside it. */
+  readonly diagnostics: number;
+  readonly listeners: BoxListeners;
+}
+
+/** Lets a short-lived helper make the namespaces, so that no thread of the supervisor ever leaves the host's; takes its descriptors over. */
+export async function openTrap(): Promise<Trap> {
+  const helper = Bun.spawn([...selfCommand(), "net-helper"], {
+    cwd: "/",
+    env: ownEnvironment(),
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  try {
+    const answer = parseAnswer(await firstLine(helper.stdout));
+    if ("error" in answer) throw fromWireError(answer.error);
+    const pidfd = pidfdOpen(helper.pid);
+    const taken: number[] = [];
+    const take = (fd: number): number => {
+      const own = pidfdGetfd(pidfd, fd);
+      taken.push(own);
+      return own;
+    };
+    try {
+      const boxNamespace = take(answer.fds.box);
+      const diagnostics = take(answer.fds.diagnostics);
+      const listeners = { proxy: take(answer.fds.proxy) };
+      return { boxNamespace, diagnostics, listeners, [Symbol.dispose]: () => closeAll(taken) };
+    } catch (reason) {
+      closeAll(taken);
+      throw reason;
+    } finally {
+      close(pidfd);
+    }
+  } finally {
+    helper.stdin.end();
+    await helper.exited;
+  }
+}
+
+function parseAnswer(line: string): NetHelperAnswer {
+  try {
+    return JSON.parse(line) as NetHelperAnswer;
+  } catch (cause) {
+    throw new OpenShellError("internal", "the network helper ended without an answer", { cause });
+  }
+}
+
+async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of stream) {
+    text += decoder.decode(chunk, { stream: true });
+    if (text.includes("\n")) break;
+  }
+  return text.slice(0, text.indexOf("\n") + 1);
+}
