@@ -1,0 +1,64 @@
+import { closeSync, mkdirSync, openSync, readFileSync, unlinkSync } from "node:fs";
+import { join } from "node:path";
+import { OpenShellError } from "../../error.ts";
+import { tryLock } from "../../linux/file-lock.ts";
+import type { ProcessPolicy } from "../../policy/model.ts";
+
+/** One uid per sandbox, far above accounts and subordinate ids; the gateway takes them from the start of the range, `sandbox run` from its end. */
+const FIRST_UID = 2_000_000_000;
+const LAST_UID = 2_000_065_535;
+
+const LOCK_DIRECTORY = "/run/openshell/uids";
+
+/** The ids a program in the box runs as; given back at the end. */
+export interface AgentIdentity extends Disposable {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/**
+ * Who the agent is: a free uid of the range for `sandbox`, else the account or number that the policy names, never 0.
+ * @throws OpenShellError for an unknown account, uid 0, or when every uid is taken.
+ */
+export function leaseAgentIdentity(policy: ProcessPolicy | undefined): AgentIdentity {
+  const user = policy?.runAsUser || "sandbox";
+  const group = policy?.runAsGroup || user;
+  if (user === "sandbox") return leaseFromRange();
+  const account = /^\d+$/.test(user) ? { uid: Number(user), gid: Number(user) } : lookUp("/etc/passwd", user);
+  const gid = /^\d+$/.test(group) ? Number(group) : group === user ? account.gid : lookUp("/etc/group", group).uid;
+  if (account.uid === 0 || gid === 0) {
+    throw new OpenShellError("invalid_argument", "the agent never runs as root", { next: "set process.run_as_user to `sandbox`" });
+  }
+  return { uid: account.uid, gid, [Symbol.dispose]: () => {} };
+}
+
+function leaseFromRange(): AgentIdentity {
+  mkdirSync(LOCK_DIRECTORY, { recursive: true, mode: 0o700 });
+  for (let uid = LAST_UID; uid >= FIRST_UID; uid--) {
+    const path = join(LOCK_DIRECTORY, String(uid));
+    const descriptor = openSync(path, "w", 0o600);
+    if (tryLock(descriptor)) {
+      return {
+        uid,
+        gid: uid,
+        [Symbol.dispose]() {
+          unlinkSync(path);
+          closeSync(descriptor);
+        },
+      };
+    }
+    closeSync(descriptor);
+  }
+  throw new OpenShellError("resource_exhausted", `all ${LAST_UID - FIRST_UID + 1} sandbox uids are in use`, { next: "end some sandboxes" });
+}
+
+function lookUp(file: string, name: string): { uid: number; gid: number } {
+  const line = readFileSync(file, "utf8")
+    .split("\n")
+    .find((entry) => entry.startsWith(`${name}:`));
+  const [, , first, second] = line?.split(":") ?? [];
+  if (first === undefined) {
+    throw new OpenShellError("failed_precondition", `${file} has no entry '${name}'`, { next: "set process.run_as_user to `sandbox`" });
+  }
+  return { uid: Number(first), gid: Number(second) || Number(first) };
+}

@@ -1,0 +1,21 @@
+import type { Policy } from "../../policy/model.ts";
+import type { BoxSpec } from "./box/contract.ts";
+
+/** What a box needs from a policy's static sections. Absent compatibility means `hard_requirement`: nothing falls open. */
+export function boxSpec(policy: Policy, place: Omit<BoxSpec, "filesystem" | "landlock">): BoxSpec {
+  const { sandboxName, uid, gid, workspace, runDirectory, mounts } = place;
+  return {
+    sandboxName,
+    uid,
+    gid,
+    workspace,
+    runDirectory,
+    mounts,
+    filesystem: policy.filesystem ?? { includeWorkdir: true, readOnly: BASELINE_READ_ONLY, readWrite: BASELINE_READ_WRITE },
+    landlock: policy.landlock?.compatibility ?? "hard_requirement",
+  };
+}
+
+/** A policy without a file system section still boots: programs to run, and a place to write. */
+const BASELINE_READ_ONLY = ["/usr", "/lib", "/etc", "/proc", "/dev/urandom"];
+const BASELINE_READ_WRITE = ["/tmp", "/dev/null"];

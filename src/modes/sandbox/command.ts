@@ -1,0 +1,82 @@
+import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { resolve } from "node:path";
+import { defineCommand } from "../../command/define.ts";
+import { pairsValue } from "../../command/values.ts";
+import { OpenShellError } from "../../error.ts";
+import type { SupervisorSpec } from "../../supervisor-spec.ts";
+import { parseMount } from "./mount-flag.ts";
+
+/** `openshell sandbox run`: the supervisor, by hand, as PID 1 of a container, or started by a gateway's driver. */
+export const runCommand = defineCommand({
+  meta: {
+    name: "run",
+    description: "Run a program confined by a policy, without a gateway",
+    examples: [
+      "openshell sandbox run -- bash",
+      "openshell sandbox run --policy policy.yaml -- curl https://api.example.com/",
+      "openshell sandbox run --policy policy.yaml --mount .:/sandbox/project:rw --timeout 600 -- make test",
+    ],
+  },
+  args: {
+    policy: {
+      type: "string",
+      valueHint: "FILE",
+      env: "OPENSHELL_SANDBOX_POLICY",
+      description: "Policy; else /etc/openshell/policy.yaml, else no network",
+    },
+    "sandbox-name": { type: "string", valueHint: "NAME", env: "OPENSHELL_SANDBOX_NAME", description: "Name in logs and as host name" },
+    "sandbox-id": { type: "string", valueHint: "ID", env: "OPENSHELL_SANDBOX_ID", description: "Id in logs", default: "" },
+    workdir: { type: "string", valueHint: "DIR", alias: "w", description: "Working directory inside", default: "/sandbox" },
+    timeout: {
+      type: "string",
+      valueHint: "SECONDS",
+      alias: "t",
+      integer: { min: 0, max: 31_536_000, default: 0 },
+      description: "End the program after this time (exit code 124)",
+    },
+    mount: { type: "string", valueHint: "SRC[:DST][:ro|rw]", multiple: true, description: "A path of the host that the program sees" },
+    env: { type: "string", valueHint: "KEY=VALUE", multiple: true, description: "Variable for the program" },
+    "trusted-cidr": {
+      type: "string",
+      valueHint: "CIDR",
+      multiple: true,
+      description: "Private addresses that allowed names may resolve to",
+    },
+    "internal-domain": {
+      type: "string",
+      valueHint: "SUFFIX",
+      multiple: true,
+      description: "Names that may be resolved to find private addresses for a proposal",
+    },
+    "log-dir": { type: "string", valueHint: "DIR", description: "Write event logs there as well" },
+    spec: { type: "string", valueHint: "FILE", hidden: true, description: "Written by a gateway's driver" },
+    command: { type: "positional", required: false, multiple: true, terminator: "implied", description: "The program and its arguments" },
+  },
+  async run({ args }) {
+    if (process.getuid?.() !== 0) {
+      throw new OpenShellError("failed_precondition", "sandbox run needs root to build the box", { next: "run it with sudo" });
+    }
+    if (args.spec !== undefined) {
+      const { runUnderGateway } = await import("./run-under-gateway.ts");
+      return runUnderGateway(JSON.parse(readFileSync(args.spec, "utf8")) as SupervisorSpec);
+    }
+    if (args.command.length === 0) {
+      throw new OpenShellError("invalid_argument", "no command given", { next: "openshell sandbox run -- COMMAND [ARGUMENTS]" });
+    }
+    const { runStandalone } = await import("./run-standalone.ts");
+    return runStandalone({
+      sandboxName: args["sandbox-name"] ?? hostname(),
+      sandboxId: args["sandbox-id"],
+      command: args.command,
+      environment: pairsValue("--env", args.env, ["openshell", "sandbox", "run"]),
+      workdir: args.workdir,
+      timeout: args.timeout,
+      mounts: args.mount.map(parseMount),
+      trustedCidrs: args["trusted-cidr"],
+      internalDomains: args["internal-domain"],
+      ...(args.policy === undefined ? {} : { policyFile: resolve(args.policy) }),
+      ...(args["log-dir"] === undefined ? {} : { logDirectory: resolve(args["log-dir"]) }),
+    });
+  },
+});

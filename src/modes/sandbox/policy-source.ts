@@ -1,0 +1,77 @@
+import { lstatSync, readFileSync, statSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { OpenShellError } from "../../error.ts";
+import { restrictiveDefault } from "../../policy/defaults.ts";
+import type { Policy } from "../../policy/model.ts";
+import { validatePolicy } from "../../policy/validate.ts";
+import { parsePolicyYaml } from "../../policy/yaml.ts";
+
+/** Where an image or a host leaves its policy, in the order they are tried; the second is the path of older images. */
+export const DISCOVERY_PATHS = ["/etc/openshell/policy.yaml", "/etc/navigator/policy.yaml"] as const;
+
+export interface SourcedPolicy {
+  readonly policy: Policy;
+  /** A path, or `restrictive default`. */
+  readonly source: string;
+  /** What a person should know about how it was found. */
+  readonly notes: readonly string[];
+}
+
+/** Reads a policy that a person named. A bad file is an error: the person must know. */
+export function readPolicyFile(path: string): Policy {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new OpenShellError("invalid_argument", `cannot read policy file ${path}`, {
+      cause,
+      next: "name a readable YAML file with --policy",
+    });
+  }
+  return checked(parsePolicyYaml(text, { source: path }), path);
+}
+
+/** Policy of the disk, else the restrictive default: a file that is unsafe or invalid is never used, and the notes say why. */
+export function discoverPolicy(paths: readonly string[] = DISCOVERY_PATHS): SourcedPolicy {
+  const notes: string[] = [];
+  for (const path of paths) {
+    const text = readTrusted(path, notes);
+    if (text === undefined) continue;
+    try {
+      const policy = checked(parsePolicyYaml(text, { source: path }), path);
+      if (path === DISCOVERY_PATHS[1]) notes.push(`policy read from the legacy path ${path}`);
+      return { policy, source: path, notes };
+    } catch (error) {
+      const { message, violations } = OpenShellError.from(error);
+      const details = violations.map((violation) => `${violation.field}: ${violation.message}`).join("; ");
+      notes.push(`unsafe-disk-policy: ${path} is not used: ${message}${details ? ` (${details})` : ""}`);
+      break;
+    }
+  }
+  return { policy: restrictiveDefault(), source: "restrictive default", notes };
+}
+
+function checked(policy: Policy, source: string): Policy {
+  const violations = validatePolicy(policy);
+  if (violations.length > 0) throw new OpenShellError("invalid_argument", `policy ${source} is not valid`, { violations });
+  return policy;
+}
+
+/** The text, only when neither the file nor any directory above it can be written by someone other than root. */
+function readTrusted(path: string, notes: string[]): string | undefined {
+  const absolute = resolve(path);
+  try {
+    lstatSync(absolute);
+  } catch {
+    return undefined;
+  }
+  for (let current = absolute; ; current = dirname(current)) {
+    const { uid, mode } = statSync(current);
+    if (uid !== 0 || (mode & 0o022) !== 0) {
+      notes.push(`unsafe-disk-policy: ${path} is not used: ${current} can be changed by others than root`);
+      return undefined;
+    }
+    if (current === "/") break;
+  }
+  return readFileSync(absolute, "utf8");
+}

@@ -1,0 +1,84 @@
+import { chownSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { constants } from "node:os";
+import { join } from "node:path";
+import type { Policy } from "../../policy/model.ts";
+import { leaseAgentIdentity } from "./agent-identity.ts";
+import { boxSpec } from "./box-spec.ts";
+import { childEnvironment } from "./child-environment.ts";
+import { EventLog } from "./logs/event-log.ts";
+import { discoverPolicy, readPolicyFile, type SourcedPolicy } from "./policy-source.ts";
+import { startSandbox } from "./sandbox.ts";
+import { superviseChild } from "./supervise-child.ts";
+
+export interface StandaloneOptions {
+  readonly policyFile?: string;
+  readonly sandboxName: string;
+  readonly sandboxId: string;
+  readonly command: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+  readonly workdir: string;
+  /** Seconds; 0 = none. */
+  readonly timeout: number;
+  readonly logDirectory?: string;
+  readonly mounts: readonly { readonly source: string; readonly target: string; readonly readWrite: boolean }[];
+  readonly trustedCidrs: readonly string[];
+  readonly internalDomains: readonly string[];
+}
+
+/** `openshell sandbox run` without a gateway: one confined program; resolves to its exit code and leaves nothing behind. */
+export async function runStandalone(options: StandaloneOptions): Promise<number> {
+  const { policy, source, notes } = choosePolicy(options.policyFile);
+  const log = new EventLog(
+    {
+      context: { sandboxId: options.sandboxId, sandboxName: options.sandboxName },
+      readable: (line) => process.stderr.write(`${line}\n`),
+      ...(options.logDirectory === undefined ? {} : { directory: options.logDirectory }),
+    },
+    options.logDirectory !== undefined,
+  );
+  const say = (message: string) => log.write({ kind: "config", activity: "loaded", time: Date.now(), severity: "informational", message });
+  say(`policy from ${source}`);
+  for (const note of notes) say(note);
+  using identity = leaseAgentIdentity(policy.process);
+  using scratch = scratchDirectory(identity);
+  await using sandbox = await startSandbox({
+    box: boxSpec(policy, { ...options, ...identity, workspace: scratch.workspace, runDirectory: scratch.run }),
+    policy,
+    trustedCidrs: options.trustedCidrs,
+    internalDomains: options.internalDomains,
+    emit: log.write,
+  });
+  for (const { feature, requested, enforced, detail } of sandbox.box.enforcement) {
+    if (requested !== enforced) say(`${feature}: requested ${requested}, enforced ${enforced} (${detail})`);
+  }
+  const child = await sandbox.box.launch({
+    argv: options.command,
+    environment: childEnvironment({ ...options, workspace: "default" }, options.environment),
+    workdir: options.workdir,
+    stdio: "inherit",
+  });
+  const code = await superviseChild(child, sandbox.box, {
+    timeout: options.timeout,
+    forward: [constants.signals.SIGINT, constants.signals.SIGTERM, constants.signals.SIGHUP],
+  });
+  log.flush();
+  return code;
+}
+
+function choosePolicy(file: string | undefined): SourcedPolicy {
+  if (file === undefined) return discoverPolicy();
+  const policy: Policy = readPolicyFile(file);
+  return { policy, source: file, notes: [] };
+}
+
+/** A private workspace and run directory, removed at the end. */
+function scratchDirectory({ uid, gid }: { uid: number; gid: number }): Disposable & { readonly workspace: string; readonly run: string } {
+  mkdirSync("/run/openshell", { recursive: true, mode: 0o755 });
+  const base = mkdtempSync("/run/openshell/run-");
+  const workspace = join(base, "workspace");
+  const run = join(base, "run");
+  mkdirSync(workspace, { mode: 0o700 });
+  mkdirSync(run, { mode: 0o700 });
+  chownSync(workspace, uid, gid);
+  return { workspace, run, [Symbol.dispose]: () => rmSync(base, { recursive: true, force: true }) };
+}

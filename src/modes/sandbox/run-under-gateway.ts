@@ -1,0 +1,194 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { OpenShellError } from "../../error.ts";
+import type { EventSink } from "../../events/event.ts";
+import type { SupervisorExit, SupervisorSpec } from "../../supervisor-spec.ts";
+import { PolicyAdvisor } from "./advisor/policy-advisor.ts";
+import { boxSpec } from "./box-spec.ts";
+import { childEnvironment } from "./child-environment.ts";
+import { EventLog } from "./logs/event-log.ts";
+import { LogPush } from "./logs/log-push.ts";
+import { fanOut, type Sandbox, startSandbox } from "./sandbox.ts";
+import { firstConfiguration, scope } from "./session/configuration.ts";
+import { ConfigurationKeeper } from "./session/configuration-keeper.ts";
+import { serveExecRelay } from "./session/exec-relay.ts";
+import { connectGateway, type GatewayClient } from "./session/gateway-client.ts";
+import { SupervisorSession } from "./session/supervisor-session.ts";
+import { superviseChild } from "./supervise-child.ts";
+
+const WORKDIR = "/sandbox";
+
+/** `openshell sandbox run --spec FILE`: a sandbox that a gateway steers. Resolves when it is told to stop, or after a main process that is not kept. */
+export async function runUnderGateway(spec: SupervisorSpec): Promise<number> {
+  let exit: Omit<SupervisorExit, "instanceId"> = { exitCode: 1, reason: "StartFailed" };
+  try {
+    exit = await supervise(spec);
+  } catch (error) {
+    const { message, next } = OpenShellError.from(error);
+    exit = { exitCode: 1, reason: next ? `${message} (${next})` : message };
+    throw error;
+  } finally {
+    writeFileSync(join(spec.directory, "exit.json"), JSON.stringify({ instanceId: spec.instanceId, ...exit }), { mode: 0o600 });
+  }
+  return exit.exitCode;
+}
+
+async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "instanceId">> {
+  const stop = stopSignal();
+  const { client, token } = connectGateway(spec.gateway);
+  token.keepFresh(client);
+  const { configuration, notes } = await firstConfiguration(client, spec);
+
+  const log = new EventLog(
+    { context: { sandboxId: spec.sandboxId, sandboxName: spec.sandboxName }, directory: join(spec.directory, "log") },
+    configuration.settings.get("ocsf_json_enabled") === true,
+  );
+  const push = new LogPush(client, spec.sandboxId);
+  const advisor = new PolicyAdvisor({
+    submit: ({ summaries, chunks, overflow }) =>
+      client.submitPolicyAnalysis({
+        ...scope(spec),
+        name: spec.sandboxName,
+        summaries,
+        proposedChunks: chunks,
+        analysisMode: "mechanistic",
+        overflowCount: overflow,
+      }),
+    currentPolicy: () => sandbox.policy,
+    trustedCidrs: spec.trustedCidrs,
+    internalDomains: spec.internalDomains,
+  });
+  const emit: EventSink = fanOut(
+    log.write,
+    (event) => push.observe(event),
+    (event) => advisor.observe(event),
+  );
+  for (const message of notes) emit({ kind: "config", activity: "loaded", time: Date.now(), severity: "informational", message });
+
+  await using sandbox: Sandbox = await startSandbox({
+    box: boxSpec(configuration.policy, {
+      sandboxName: spec.sandboxName,
+      uid: spec.uid,
+      gid: spec.gid,
+      workspace: join(spec.directory, "workspace"),
+      runDirectory: join(spec.directory, "run"),
+      mounts: spec.mounts,
+    }),
+    policy: configuration.policy,
+    trustedCidrs: spec.trustedCidrs,
+    internalDomains: spec.internalDomains,
+    emit,
+  });
+  const keeper = new ConfigurationKeeper({ client, spec, sandbox, log, advisor, applied: configuration });
+  const environment = (added: Readonly<Record<string, string>>) => childEnvironment(spec, { ...spec.environment, ...added });
+  const session = new SupervisorSession(client, {
+    hello: () => ({
+      sandboxId: spec.sandboxId,
+      instanceId: spec.instanceId,
+      enforcement: sandbox.box.enforcement.map((entry) => ({ ...entry })),
+    }),
+    applyConfig: (update) => keeper.apply(update),
+    openRelay: (open) => serveExecRelay({ client, box: sandbox.box, environment, workdir: WORKDIR }, open),
+    connected: (sessionId) => {
+      push.connected = true;
+      emit({
+        kind: "lifecycle",
+        activity: "ready",
+        time: Date.now(),
+        severity: "informational",
+        message: `session ${sessionId} with the gateway`,
+      });
+    },
+    disconnected: (reason) => {
+      push.connected = false;
+      emit({ kind: "lifecycle", activity: "stop", time: Date.now(), severity: "low", message: `session with the gateway lost: ${reason}` });
+    },
+  });
+  const running = session.run();
+  keeper.start();
+  advisor.start();
+  try {
+    const mainProcess = runMainProcess(spec, sandbox, client, environment, emit);
+    return await Promise.race([
+      stop.then((name) => ({ exitCode: 0, reason: `stopped by ${name}` })),
+      sandbox.box.ended.then(() => ({ exitCode: 1, reason: "the box ended: its init was killed" })),
+      mainProcess.then((exitCode) => (spec.keep ? new Promise<never>(() => {}) : { exitCode, reason: "MainProcessExited" })),
+    ]);
+  } finally {
+    advisor.stop();
+    keeper.stop();
+    token.stop();
+    await push.flush();
+    session.stop();
+    await running;
+    log.flush();
+  }
+}
+
+/** Runs the main process, if there is one, and tells the gateway how it ended. */
+async function runMainProcess(
+  spec: SupervisorSpec,
+  sandbox: Sandbox,
+  client: GatewayClient,
+  environment: (added: Readonly<Record<string, string>>) => Record<string, string>,
+  emit: EventSink,
+): Promise<number> {
+  if (spec.command.length === 0) return new Promise<never>(() => {});
+  const name = spec.command[0] ?? "";
+  const exitCode = await launchMain(spec, sandbox, environment, emit);
+  emit({ kind: "process", activity: "terminate", time: Date.now(), severity: "informational", name, pid: 0, exitCode });
+  await untilDelivered(() => client.reportMainProcessExit({ sandboxId: spec.sandboxId, instanceId: spec.instanceId, exitCode }));
+  return exitCode;
+}
+
+async function launchMain(
+  spec: SupervisorSpec,
+  sandbox: Sandbox,
+  environment: (added: Readonly<Record<string, string>>) => Record<string, string>,
+  emit: EventSink,
+): Promise<number> {
+  const name = spec.command[0] ?? "";
+  try {
+    const child = await sandbox.box.launch({ argv: spec.command, environment: environment({}), workdir: WORKDIR, stdio: "inherit" });
+    emit({
+      kind: "process",
+      activity: "launch",
+      time: Date.now(),
+      severity: "informational",
+      name,
+      pid: child.pid,
+      commandLine: spec.command.join(" "),
+    });
+    return await superviseChild(child, sandbox.box, { timeout: 0, forward: [] });
+  } catch (error) {
+    const { message, next, code } = OpenShellError.from(error);
+    emit({
+      kind: "lifecycle",
+      activity: "stop",
+      time: Date.now(),
+      severity: "high",
+      message: `main process did not start: ${message}${next ? ` (${next})` : ""}`,
+    });
+    return code === "not_found" ? 127 : 126;
+  }
+}
+
+/** Milliseconds between attempts to tell the gateway something that it must learn. */
+const DELIVERY_INTERVAL = 2000;
+
+async function untilDelivered(attempt: () => Promise<unknown>): Promise<void> {
+  for (;;) {
+    try {
+      await attempt();
+      return;
+    } catch {
+      await Bun.sleep(DELIVERY_INTERVAL);
+    }
+  }
+}
+
+function stopSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => resolve(name));
+  });
+}

@@ -1,0 +1,93 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { OpenShellError } from "../../../error.ts";
+import { type ConfigUpdate, type ConfigUpdateResultSchema, PolicyStatus } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import type { SupervisorSpec } from "../../../supervisor-spec.ts";
+import type { PolicyAdvisor } from "../advisor/policy-advisor.ts";
+import type { EventLog } from "../logs/event-log.ts";
+import type { Sandbox } from "../sandbox.ts";
+import { type Configuration, fetchConfiguration, readConfiguration, updateResult } from "./configuration.ts";
+import type { GatewayClient } from "./gateway-client.ts";
+
+/** Pushed changes can be lost with a connection; a poll finds what is missing. Milliseconds. */
+const POLL_INTERVAL = 10_000;
+
+export interface KeeperOptions {
+  readonly client: GatewayClient;
+  readonly spec: SupervisorSpec;
+  readonly sandbox: Sandbox;
+  readonly log: EventLog;
+  readonly advisor: PolicyAdvisor;
+  /** What is in force when the keeper starts. */
+  readonly applied: Configuration;
+}
+
+/** Keeps the sandbox at the gateway's desired state: pushed updates, and a poll as safety net. */
+export class ConfigurationKeeper {
+  readonly #options: KeeperOptions;
+  #applied: Configuration;
+  #timer: ReturnType<typeof setInterval> | undefined;
+
+  constructor(options: KeeperOptions) {
+    this.#options = options;
+    this.#applied = options.applied;
+    this.#useSettings(options.applied);
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => void this.#poll(), POLL_INTERVAL);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** Applies a pushed update and says how that went; never rejects. */
+  async apply(update: ConfigUpdate): Promise<MessageInitShape<typeof ConfigUpdateResultSchema>> {
+    const { updateId, sandboxConfig } = update;
+    if (sandboxConfig === undefined) return { updateId };
+    try {
+      this.#use(readConfiguration(sandboxConfig));
+      return updateResult(updateId, this.#options.spec.instanceId, sandboxConfig);
+    } catch (error) {
+      const failure = OpenShellError.from(error);
+      this.#failed(sandboxConfig.version, failure);
+      return updateResult(updateId, this.#options.spec.instanceId, sandboxConfig, failure);
+    }
+  }
+
+  async #poll(): Promise<void> {
+    const { client, spec } = this.#options;
+    const next = await fetchConfiguration(client, spec).catch(() => undefined);
+    if (next === undefined || next.revision === this.#applied.revision) return;
+    let loadError = "";
+    try {
+      this.#use(next);
+    } catch (error) {
+      const failure = OpenShellError.from(error);
+      this.#failed(next.version, failure);
+      loadError = failure.message;
+      // Known now: not tried again until it changes.
+      this.#applied = { ...this.#applied, revision: next.revision };
+    }
+    const status = loadError === "" ? PolicyStatus.LOADED : PolicyStatus.FAILED;
+    await client.reportPolicyStatus({ sandboxId: spec.sandboxId, version: next.version, status, loadError }).catch(() => undefined);
+  }
+
+  #use(next: Configuration): void {
+    if (next.hash !== this.#applied.hash || next.version !== this.#applied.version) {
+      this.#options.sandbox.enforce(next.policy, `policy version ${next.version} is in force (hash ${next.hash.slice(0, 12)})`);
+    }
+    this.#applied = next;
+    this.#useSettings(next);
+  }
+
+  #useSettings({ settings }: Configuration): void {
+    this.#options.log.ocsf = settings.get("ocsf_json_enabled") === true;
+    this.#options.advisor.enabled = settings.get("policy_advisor") !== "off";
+  }
+
+  #failed(version: number, failure: OpenShellError): void {
+    const message = `policy version ${version} was not loaded, the last good one stays in force: ${failure.message}`;
+    process.stderr.write(`openshell: ${message}\n`);
+  }
+}

@@ -1,0 +1,112 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { OpenShellError } from "../../../error.ts";
+import type { Policy } from "../../../policy/model.ts";
+import { policyFromProto, policyToProto } from "../../../policy/proto.ts";
+import type { GetSandboxConfigResponse, SandboxConfigSnapshot, SettingValue } from "../../../rpc/gen/openshell/sandbox/v1/sandbox_pb.ts";
+import {
+  ConfigApplyOutcome,
+  type ConfigUpdateResultSchema,
+  ConfigurationAdmissionState,
+  SandboxConfigurationAdmissionSchema,
+} from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import type { SupervisorSpec } from "../../../supervisor-spec.ts";
+import { discoverPolicy } from "../policy-source.ts";
+import type { GatewayClient } from "./gateway-client.ts";
+
+/** What the gateway wants in force. */
+export interface Configuration {
+  readonly policy: Policy;
+  readonly version: number;
+  readonly hash: string;
+  readonly revision: bigint;
+  readonly settings: ReadonlyMap<string, string | boolean | bigint>;
+}
+
+/** Waiting times between attempts to fetch the first configuration. Milliseconds. */
+const FIRST_FETCH_DELAYS = [500, 1000, 2000, 4000];
+
+/**
+ * The first configuration: what the gateway has, else what the disk has, synced to the gateway and read back, so that the gateway stays
+ * the authority and both sides speak of the same canonical policy.
+ */
+export async function firstConfiguration(
+  client: GatewayClient,
+  spec: SupervisorSpec,
+): Promise<{ readonly configuration: Configuration; readonly notes: readonly string[] }> {
+  const known = await retried(() => fetchConfiguration(client, spec));
+  if (known) return { configuration: known, notes: [] };
+  const { policy, source, notes } = discoverPolicy();
+  await retried(() => client.updateConfig({ ...scope(spec), sandbox: spec.sandboxName, policy: policyToProto(policy) }));
+  const synced = await retried(() => fetchConfiguration(client, spec));
+  if (!synced) throw new OpenShellError("internal", "the gateway has no policy for this sandbox after it was synced");
+  return { configuration: synced, notes: [`policy from ${source}`, ...notes] };
+}
+
+/** Undefined when the gateway has no policy for this sandbox yet. */
+export async function fetchConfiguration(client: GatewayClient, spec: SupervisorSpec): Promise<Configuration | undefined> {
+  const response = await client.getSandboxConfig({ ...scope(spec), name: spec.sandboxName });
+  return response.policy === undefined ? undefined : readConfiguration(response);
+}
+
+/** @throws OpenShellError when the snapshot has no policy or one that this supervisor cannot understand. */
+export function readConfiguration(snapshot: SandboxConfigSnapshot | GetSandboxConfigResponse): Configuration {
+  if (snapshot.policy === undefined) throw new OpenShellError("failed_precondition", "the configuration has no policy");
+  const settings = new Map<string, string | boolean | bigint>();
+  for (const [key, setting] of Object.entries(snapshot.settings)) {
+    const value = settingValue(setting.value);
+    if (value !== undefined) settings.set(key, value);
+  }
+  return {
+    policy: policyFromProto(snapshot.policy),
+    version: snapshot.version,
+    hash: snapshot.policyHash,
+    revision: snapshot.configRevision,
+    settings,
+  };
+}
+
+/** How a pushed configuration fared; a failure keeps the last good one in force. */
+export function updateResult(
+  updateId: string,
+  instanceId: string,
+  snapshot: SandboxConfigSnapshot,
+  failure?: OpenShellError,
+): MessageInitShape<typeof ConfigUpdateResultSchema> {
+  const { version, policyHash, configRevision } = snapshot;
+  const admission = create(SandboxConfigurationAdmissionSchema, {
+    instanceId,
+    state: failure ? ConfigurationAdmissionState.REJECTED : ConfigurationAdmissionState.ACCEPTED,
+    policyVersion: version,
+    policyHash,
+    configRevision,
+    error: failure?.message ?? "",
+  });
+  return {
+    updateId,
+    outcome: failure ? ConfigApplyOutcome.FAILED_RETAINED_LAST_KNOWN_GOOD : ConfigApplyOutcome.APPLIED,
+    admission,
+    policyLoad: { version, loaded: failure === undefined, error: failure?.message ?? "" },
+    ...(failure ? { failure: { code: failure.code, message: failure.message, retryable: false } } : {}),
+  };
+}
+
+/** Every request names its workspace. */
+export function scope(spec: SupervisorSpec) {
+  return { workspaceScope: { selection: { case: "workspace" as const, value: spec.workspace } } };
+}
+
+function settingValue(setting: SettingValue | undefined): string | boolean | bigint | undefined {
+  const { value } = setting ?? {};
+  return value?.case === undefined || value.case === "bytesValue" ? undefined : value.value;
+}
+
+async function retried<T>(attempt: () => Promise<T>): Promise<T> {
+  for (const delay of FIRST_FETCH_DELAYS) {
+    try {
+      return await attempt();
+    } catch {
+      await Bun.sleep(delay);
+    }
+  }
+  return attempt();
+}

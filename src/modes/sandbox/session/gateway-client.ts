@@ -1,0 +1,38 @@
+import { readFileSync } from "node:fs";
+import { type Client, Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { OpenShell } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import type { SupervisorSpec } from "../../../supervisor-spec.ts";
+import { SupervisorToken } from "./supervisor-token.ts";
+
+export type GatewayClient = Client<typeof OpenShell>;
+
+/** The gateway refuses larger requests; a client that sends them anyway would hang (Bun's HTTP/2 client). */
+const MAX_REQUEST_BYTES = 1024 * 1024;
+
+/** HTTP/2 pings tell a dead connection from a quiet one. Milliseconds. */
+const PING_INTERVAL = 10_000;
+
+/** The supervisor's own connection: the gateway's CA and this sandbox's token, never a client certificate. */
+export function connectGateway(gateway: SupervisorSpec["gateway"]): { readonly client: GatewayClient; readonly token: SupervisorToken } {
+  const token = new SupervisorToken(gateway.tokenFile);
+  const authenticate: Interceptor = (next) => async (request) => {
+    request.header.set("authorization", `Bearer ${token.value}`);
+    try {
+      return await next(request);
+    } catch (error) {
+      // The driver rewrites the token when a restarted gateway adopts this sandbox.
+      if (error instanceof ConnectError && error.code === Code.Unauthenticated) token.reload();
+      throw error;
+    }
+  };
+  const transport = createGrpcTransport({
+    baseUrl: gateway.endpoint,
+    nodeOptions: { ca: readFileSync(gateway.caFile), rejectUnauthorized: true },
+    interceptors: [authenticate],
+    writeMaxBytes: MAX_REQUEST_BYTES,
+    pingIntervalMs: PING_INTERVAL,
+    pingIdleConnection: true,
+  });
+  return { client: createClient(OpenShell, transport), token };
+}
