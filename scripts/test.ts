@@ -43,7 +43,7 @@ function count(report: string, attribute: string): number {
 }
 
 function test(folder: string, report: string): void {
-  const ok = run("test", folder, "--reporter=junit", `--reporter-outfile=${report}`);
+  const ok = run("test", folder, "--reporter=junit", `--reporter-outfile=${report}`, "--timeout=60000");
   const text = existsSync(report) ? readFileSync(report, "utf8") : "";
   const [tests, failed, skipped] = ["tests", "failures", "skipped"].map((name) => count(text, name)) as [number, number, number];
   total.passed += tests - failed - skipped;

@@ -1,0 +1,183 @@
+/** The product's promise on real sockets: denied, proposed, approved, allowed; with the compiled binary in the test internet. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { missingForTestInternet, openTestInternet, type TestInternet } from "../internet/open.ts";
+import { Installation, missingBinary } from "./installation.ts";
+import { type Program, programs } from "./programs.ts";
+
+const [allowed, other] = programs as [Program, Program];
+const missing =
+  missingForTestInternet() ??
+  missingBinary() ??
+  (programs.length < 2 ? "two of curl, python3, perl, node are needed in /usr/bin" : undefined);
+if (missing !== undefined) console.log(`skipped: the loop in the test internet: ${missing}`);
+
+const POLICY = `version: 1
+filesystem_policy:
+  include_workdir: true
+  read_only: [/usr, /lib, /proc, /dev/urandom, /etc, /var/log]
+  read_write: [/sandbox, /tmp, /dev/null]
+landlock: { compatibility: best_effort }
+network_policies:
+  example_api:
+    endpoints:
+      - { host: api.example.com, ports: [80, 443] }
+      - { host: internal.example.com, port: 80 }
+      - { host: metadata.example.com, port: 80 }
+      - { host: mixed.example.com, port: 80 }
+    binaries: [{ path: ${allowed?.path} }]
+`;
+
+describe.skipIf(missing !== undefined)("the loop", () => {
+  let net: TestInternet;
+  let shell: Installation;
+
+  beforeAll(async () => {
+    net = await openTestInternet();
+    shell = new Installation(net);
+    await shell.startGateway();
+    await shell.must("sandbox", "create", "--name", "loop", "--policy", shell.policy("loop", POLICY));
+  });
+  afterAll(async () => {
+    await shell?.[Symbol.asyncDispose]();
+    await net?.[Symbol.asyncDispose]();
+  });
+
+  /** Runs a program in the sandbox and tells what arrived in the internet meanwhile. */
+  async function attempt(argv: string[]): Promise<{ exitCode: number; output: string; packets: number; questions: string[] }> {
+    const before = await net.seen();
+    const { exitCode, stdout, stderr } = await shell.exec("loop", ...argv);
+    const after = await net.seen();
+    return {
+      exitCode,
+      output: stdout + stderr,
+      packets: after.packets.tcp - before.packets.tcp,
+      questions: after.questions.slice(before.questions.length).map(({ name }) => name),
+    };
+  }
+
+  async function refused(argv: string[]): Promise<string> {
+    const { exitCode, output, packets, questions } = await attempt(argv);
+    expect({ refused: exitCode !== 0, packets, questions, output }).toEqual({ refused: true, packets: 0, questions: [], output });
+    return output;
+  }
+
+  test("the allowed program reaches the allowed host, over HTTP and HTTPS", async () => {
+    const plain = await attempt(allowed.fetch("http://api.example.com/hello"));
+    expect(plain).toMatchObject({ exitCode: 0 });
+    expect(JSON.parse(plain.output)).toMatchObject({ method: "GET", path: "/hello", host: "api.example.com", address: "93.184.216.34" });
+    if (allowed.name === "curl") {
+      const secure = await attempt(allowed.fetch("https://api.example.com/secure"));
+      expect(JSON.parse(secure.output)).toMatchObject({ scheme: "https", path: "/secure", address: "93.184.216.34", port: 443 });
+    }
+  });
+
+  test("another host is refused, its name is never asked and no packet leaves", async () => {
+    expect(await refused(allowed.fetch("http://other.example.com/"))).toContain("other.example.com");
+    await refused(allowed.fetch("https://other.example.com/"));
+  });
+
+  test("threat-29 a denied name is not asked even when nobody knows it", async () => {
+    await refused(allowed.fetch("http://secret-data.exfiltration.example/"));
+  });
+
+  test("another port is refused", async () => {
+    await refused(allowed.fetch("http://api.example.com:8080/"));
+  });
+
+  test("another program is refused", async () => {
+    await refused(other.fetch("http://api.example.com/"));
+  });
+
+  test("a direct connection that ignores the proxy goes nowhere, IPv4 and IPv6", async () => {
+    for (const program of [allowed, other]) {
+      await refused(program.dial("93.184.216.34", 80));
+      await refused(program.dial("2606:2800::1", 80));
+      await refused(program.dial("10.1.2.3", 80));
+      await refused(program.dial("198.51.100.53", 53));
+    }
+  });
+
+  test("metadata addresses are refused, as an address and behind an allowed name", async () => {
+    await refused(allowed.fetch("http://169.254.169.254/latest/meta-data/"));
+    await refused(allowed.fetch("http://100.100.100.200/"));
+    const named = await attempt(allowed.fetch("http://metadata.example.com/"));
+    expect(named).toMatchObject({ packets: 0 });
+    expect(named.exitCode).not.toBe(0);
+    await refused(allowed.dial("169.254.169.254", 80));
+  });
+
+  test("a private address behind an allowed name needs allowed_ips, and one bad address spoils the answer", async () => {
+    for (const name of ["internal.example.com", "mixed.example.com"]) {
+      const { exitCode, packets } = await attempt(allowed.fetch(`http://${name}/`));
+      expect({ name, refused: exitCode !== 0, packets }).toEqual({ name, refused: true, packets: 0 });
+    }
+  });
+
+  test("UDP goes nowhere", async () => {
+    const before = (await net.seen()).packets.udp;
+    await shell.exec(
+      "loop",
+      "/usr/bin/perl",
+      "-e",
+      'use IO::Socket::IP; my $s = IO::Socket::IP->new(PeerHost => "8.8.8.8", PeerPort => 53, Proto => "udp"); print $s "x" if $s',
+    );
+    expect((await net.seen()).packets.udp).toBe(before);
+  });
+
+  test("exec carries input, output and the exit code", async () => {
+    const answer = await shell.cli(["sandbox", "exec", "-n", "loop", "--", "/bin/sh", "-c", "cat; echo problem >&2; exit 7"], {
+      stdin: "typed\n",
+    });
+    expect(answer).toEqual({ exitCode: 7, stdout: "typed\n", stderr: "problem\n" });
+  });
+
+  test("denied → proposed → approved → allowed for that program alone → undone → denied", async () => {
+    await refused(allowed.fetch("http://cdn.example.net/file"));
+    const chunk = await shell.waitForDraft("loop", "cdn.example.net");
+    expect(chunk.proposedRule.binaries.map(({ path }) => path)).toEqual([allowed.path]);
+
+    await shell.must("sandbox", "draft", "approve", "loop", chunk.id, "--wait", "--yes");
+    const approved = await attempt(allowed.fetch("http://cdn.example.net/file"));
+    expect(approved).toMatchObject({ exitCode: 0 });
+    expect(JSON.parse(approved.output)).toMatchObject({ path: "/file", address: "151.101.1.10" });
+    await refused(other.fetch("http://cdn.example.net/file"));
+    await refused(allowed.fetch("http://cdn.example.net:8080/file"));
+
+    await shell.must("sandbox", "draft", "undo", "loop", chunk.id, "--wait");
+    await refused(allowed.fetch("http://cdn.example.net/file"));
+  });
+
+  test("a rejected proposal changes nothing", async () => {
+    await refused(allowed.fetch("http://other.example.com:8000/"));
+    const chunk = await shell.waitForDraft("loop", "other.example.com");
+    await shell.must("sandbox", "draft", "reject", "loop", chunk.id, "--reason", "not needed");
+    await refused(allowed.fetch("http://other.example.com:8000/"));
+    expect(await shell.must("sandbox", "draft", "history", "loop")).toContain("not needed");
+  });
+
+  test("policy set is enforced when it returns, and a bad policy changes nothing", async () => {
+    const wider = POLICY.replace("host: api.example.com,", "host: other.example.com,");
+    await shell.must("policy", "set", "loop", "--policy", shell.policy("wider", wider), "--wait");
+    expect(await attempt(allowed.fetch("http://other.example.com/"))).toMatchObject({ exitCode: 0 });
+    await refused(allowed.fetch("http://api.example.com/"));
+    const bad = await shell.cli([
+      "policy",
+      "set",
+      "loop",
+      "--policy",
+      shell.policy("bad", wider.replace("port: 80", "port: 80000")),
+      "--wait",
+    ]);
+    expect(bad).toMatchObject({ exitCode: 2 });
+    expect(await attempt(allowed.fetch("http://other.example.com/"))).toMatchObject({ exitCode: 0 });
+    await shell.must("policy", "set", "loop", "--policy", shell.policy("back", POLICY), "--wait");
+  });
+
+  test("status, list, get and logs answer", async () => {
+    expect(await shell.must("status")).toContain("17670");
+    expect(await shell.must("sandbox", "list")).toContain("loop");
+    expect(await shell.must("sandbox", "get", "loop")).toContain("loop");
+    expect(await shell.must("policy", "get", "loop")).toContain("api.example.com");
+    expect(await shell.must("logs", "loop")).toContain("other.example.com");
+  });
+});

@@ -1,0 +1,75 @@
+/** Two different programs that can fetch a URL from inside a sandbox: one that a policy allows, one that it does not. */
+import { existsSync, realpathSync } from "node:fs";
+
+export interface Program {
+  readonly name: string;
+  /** The executable, as the kernel names it (links resolved). */
+  readonly path: string;
+  /** Fetches over the proxy of the environment. Exit code 0 only when the body arrived, which goes to stdout. */
+  fetch(url: string): string[];
+  /** Connects straight to an address and port, ignoring the proxy. Exit code 0 only when connected. */
+  dial(address: string, port: number): string[];
+}
+
+const NODE_FETCH = `
+const { request } = require("node:http");
+const [proxy, target] = [new URL(process.env.http_proxy), process.argv[1]];
+request({ host: proxy.hostname, port: proxy.port, path: target, headers: { host: new URL(target).host } }, (answer) => {
+  answer.pipe(process.stdout);
+  answer.on("end", () => { process.exitCode = answer.statusCode === 200 ? 0 : 22; });
+}).on("error", (error) => { console.error(error.message); process.exitCode = 7; }).end();`;
+
+const NODE_DIAL = `
+const [host, port] = process.argv.slice(1);
+require("node:net").connect({ host, port: Number(port) }, () => process.exit(0)).on("error", (error) => { console.error(error.message); process.exit(7); })
+  .setTimeout(3000, () => process.exit(28));`;
+
+const PYTHON_FETCH = `
+import sys, urllib.request
+sys.stdout.write(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode())`;
+
+const PYTHON_DIAL = `
+import socket, sys
+socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3).close()`;
+
+const PERL_FETCH = `
+use HTTP::Tiny; my $r = HTTP::Tiny->new(timeout => 10)->get($ARGV[0]); print $r->{content}; exit($r->{success} ? 0 : 22);`;
+
+const PERL_DIAL = `
+use IO::Socket::IP; exit(IO::Socket::IP->new(PeerHost => $ARGV[0], PeerPort => $ARGV[1], Timeout => 3) ? 0 : 7);`;
+
+function bracket(address: string): string {
+  return address.includes(":") ? `[${address}]` : address;
+}
+
+const candidates: readonly Program[] = [
+  {
+    name: "curl",
+    path: "/usr/bin/curl",
+    fetch: (url) => ["/usr/bin/curl", "-sS", "--fail-with-body", "--max-time", "10", "-k", url],
+    dial: (address, port) => ["/usr/bin/curl", "-sS", "--noproxy", "*", "--max-time", "3", "-k", `http://${bracket(address)}:${port}/`],
+  },
+  {
+    name: "python",
+    path: "/usr/bin/python3",
+    fetch: (url) => ["/usr/bin/python3", "-c", PYTHON_FETCH, url],
+    dial: (address, port) => ["/usr/bin/python3", "-c", PYTHON_DIAL, address, String(port)],
+  },
+  {
+    name: "perl",
+    path: "/usr/bin/perl",
+    fetch: (url) => ["/usr/bin/perl", "-e", PERL_FETCH, url],
+    dial: (address, port) => ["/usr/bin/perl", "-e", PERL_DIAL, address, String(port)],
+  },
+  {
+    name: "node",
+    path: "/usr/bin/node",
+    fetch: (url) => ["/usr/bin/node", "-e", NODE_FETCH, url],
+    dial: (address, port) => ["/usr/bin/node", "-e", NODE_DIAL, address, String(port)],
+  },
+];
+
+/** The programs of this machine that the default root view shows, best known first. */
+export const programs: readonly Program[] = candidates
+  .filter(({ path }) => existsSync(path))
+  .map((program) => ({ ...program, path: realpathSync(program.path) }));

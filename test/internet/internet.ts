@@ -1,0 +1,35 @@
+/** The internet's side: a process in its own network namespace where every address is local, so that its servers are everybody. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { TestCa } from "./certificates.ts";
+import { serveChannel } from "./channel.ts";
+import { serveDns, type Zone } from "./dns/server.ts";
+import { countPackets, Remembered, type Seen } from "./seen.ts";
+import { serveEcho } from "./servers/echo.ts";
+import { type Ledger, serveHttp, serveHttps } from "./servers/web.ts";
+import { DNS_ADDRESS, ECHO_PORTS, HTTP_PORTS, HTTPS_PORTS } from "./topology.ts";
+
+async function main(): Promise<void> {
+  const directory = process.argv[2] ?? "";
+  const ledger: Ledger = { connections: new Remembered(), requests: new Remembered() };
+  const ca = await TestCa.create();
+  writeFileSync(join(directory, "ca.pem"), ca.certificate);
+  const dns = await serveDns(DNS_ADDRESS, {});
+  for (const port of HTTP_PORTS) await serveHttp(port, ledger);
+  for (const port of HTTPS_PORTS) await serveHttps(port, ca, ledger);
+  for (const port of ECHO_PORTS) serveEcho(port, ledger);
+  await serveChannel(join(directory, "internet.sock"), {
+    zones: (zone: Zone) => dns.set(zone),
+    seen: (): Seen => ({
+      connections: ledger.connections.items,
+      requests: ledger.requests.items,
+      questions: dns.questions,
+      packets: countPackets(),
+    }),
+  });
+  console.log("ready");
+  // The test holds the other end of stdin. Its end, however it comes, is ours.
+  process.stdin.on("end", () => process.exit(0)).resume();
+}
+
+await main();

@@ -1,0 +1,71 @@
+/** HTTP and HTTPS servers on every address of the test internet. They answer with what they were asked. */
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type Socket } from "node:net";
+import { TLSSocket } from "node:tls";
+import type { TestCa } from "../certificates.ts";
+import type { Remembered, SeenConnection, SeenRequest } from "../seen.ts";
+
+export interface Ledger {
+  readonly connections: Remembered<SeenConnection>;
+  readonly requests: Remembered<SeenRequest>;
+}
+
+/** IPv4 addresses of a dual-stack socket arrive as `::ffff:a.b.c.d`. */
+export function plainAddress(address: string | undefined): string {
+  return (address ?? "").replace(/^::ffff:/, "");
+}
+
+const targets = new WeakMap<object, SeenConnection>();
+
+function echo(scheme: "http" | "https", ledger: Ledger) {
+  return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    let bodyBytes = 0;
+    for await (const chunk of request) bodyBytes += (chunk as Buffer).length;
+    const { address = "", port = 0 } = targets.get(request.socket) ?? {};
+    const method = request.method ?? "";
+    const path = request.url ?? "";
+    const seen: SeenRequest = { scheme, method, path, host: request.headers.host ?? "", address, port };
+    ledger.requests.add(seen);
+    const body = JSON.stringify({ ...seen, headers: request.headers, bodyBytes });
+    response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(body) });
+    response.end(body);
+  };
+}
+
+async function listen(port: number, accept: (socket: Socket) => void, ledger: Ledger): Promise<void> {
+  const server = createServer((socket) => {
+    socket.on("error", () => socket.destroy());
+    const target = { address: plainAddress(socket.localAddress), port };
+    ledger.connections.add(target);
+    targets.set(socket, target);
+    accept(socket);
+  });
+  await new Promise<void>((resolve, reject) => server.once("error", reject).listen(port, "::", resolve));
+}
+
+/** Plain HTTP on `port`. */
+export async function serveHttp(port: number, ledger: Ledger): Promise<void> {
+  const http = createHttpServer(echo("http", ledger));
+  await listen(port, (socket) => http.emit("connection", socket), ledger);
+}
+
+/** HTTPS on `port`, with a certificate for whatever name (or else address) the client asks for. */
+export async function serveHttps(port: number, ca: TestCa, ledger: Ledger): Promise<void> {
+  const http = createHttpServer(echo("https", ledger));
+  await listen(
+    port,
+    async (socket) => {
+      const target = targets.get(socket);
+      const secureContext = await ca.context(target?.address ?? "localhost");
+      const tls = new TLSSocket(socket, {
+        isServer: true,
+        secureContext,
+        SNICallback: (name, done) => ca.context(name).then((context) => done(null, context), done),
+      });
+      tls.on("error", () => tls.destroy());
+      if (target !== undefined) targets.set(tls, target);
+      http.emit("connection", tls);
+    },
+    ledger,
+  );
+}

@@ -1,0 +1,25 @@
+/**
+ * Addresses of the two sides. The link's own networks are documentation and local ones (RFC 5737, RFC 4193), outside everything that the
+ * servers play; `fd00::/8` also because a local route for `2000::/3` would swallow the link.
+ */
+export const HOST = { ipv4: "192.0.2.2", ipv6: "fd77::2" } as const;
+export const INTERNET = { ipv4: "192.0.2.1", ipv6: "fd77::1" } as const;
+export const PREFIX = { ipv4: 24, ipv6: 64 } as const;
+
+/** The resolver in the host's /etc/resolv.conf. */
+export const DNS_ADDRESS = "198.51.100.53";
+
+export const HTTP_PORTS = [80, 8080, 8000, 2379] as const;
+export const HTTPS_PORTS = [443, 8443, 6443] as const;
+/** 7 is the echo service (RFC 862), 22 and 5432 stand for protocols that are not HTTP. */
+export const ECHO_PORTS = [7, 22, 5432] as const;
+
+/** Names that every test knows; `open({ zones })` adds to them. */
+export const DEFAULT_ZONE = {
+  "api.example.com": ["93.184.216.34", "2606:2800::1"],
+  "other.example.com": ["93.184.216.35"],
+  "cdn.example.net": ["151.101.1.10"],
+  "internal.example.com": ["10.1.2.3"],
+  "metadata.example.com": ["169.254.169.254"],
+  "mixed.example.com": ["93.184.216.36", "10.1.2.4"],
+} as const;
