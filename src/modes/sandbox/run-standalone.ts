@@ -3,12 +3,15 @@ import { constants } from "node:os";
 import { join } from "node:path";
 import type { Policy } from "../../policy/model.ts";
 import { leaseAgentIdentity } from "./agent-identity.ts";
+import type { Child } from "./box/contract.ts";
 import { boxSpec } from "./box-spec.ts";
 import { childEnvironment } from "./child-environment.ts";
 import { EventLog } from "./logs/event-log.ts";
 import { discoverPolicy, readPolicyFile, type SourcedPolicy } from "./policy-source.ts";
-import { startSandbox } from "./sandbox.ts";
+import { isInsideWritablePath, watchPolicyFile } from "./policy-watch.ts";
+import { type Sandbox, startSandbox } from "./sandbox.ts";
 import { superviseChild } from "./supervise-child.ts";
+import { bridgeTerminal, isInteractive, terminalSize } from "./terminal-bridge.ts";
 
 export interface StandaloneOptions {
   readonly policyFile?: string;
@@ -51,16 +54,17 @@ export async function runStandalone(options: StandaloneOptions): Promise<number>
   for (const { feature, requested, enforced, detail } of sandbox.box.enforcement) {
     if (requested !== enforced) say(`${feature}: requested ${requested}, enforced ${enforced} (${detail})`);
   }
+  using _watch = reloading(options, policy, sandbox, say);
+  const interactive = isInteractive();
   const child = await sandbox.box.launch({
     argv: options.command,
     environment: childEnvironment({ ...options, workspace: "default" }, options.environment),
     workdir: options.workdir,
-    stdio: "inherit",
+    stdio: interactive ? terminalSize() : "inherit",
   });
-  const code = await superviseChild(child, sandbox.box, {
-    timeout: options.timeout,
-    forward: [constants.signals.SIGINT, constants.signals.SIGTERM, constants.signals.SIGHUP],
-  });
+  const code = await withTerminal(interactive ? child : undefined, () =>
+    superviseChild(child, sandbox.box, { timeout: options.timeout, forward: [constants.signals.SIGINT, constants.signals.SIGTERM] }),
+  );
   log.flush();
   return code;
 }
@@ -81,4 +85,24 @@ function scratchDirectory({ uid, gid }: { uid: number; gid: number }): Disposabl
   mkdirSync(run, { mode: 0o700 });
   chownSync(workspace, uid, gid);
   return { workspace, run, [Symbol.dispose]: () => rmSync(base, { recursive: true, force: true }) };
+}
+
+/** Follows the file that a person named, unless the program inside could write it. */
+function reloading(options: StandaloneOptions, policy: Policy, sandbox: Sandbox, say: (message: string) => void): Disposable | undefined {
+  if (options.policyFile === undefined) return undefined;
+  const writable = [
+    ...(policy.filesystem?.readWrite ?? []),
+    ...options.mounts.filter((mount) => mount.readWrite).map((mount) => mount.source),
+  ];
+  if (isInsideWritablePath(options.policyFile, writable)) {
+    say(`${options.policyFile} is inside a path that the program may write: it is not watched for changes`);
+    return undefined;
+  }
+  return watchPolicyFile(options.policyFile, sandbox.enforce, say);
+}
+
+async function withTerminal<T>(child: Child | undefined, work: () => Promise<T>): Promise<T> {
+  if (child === undefined) return work();
+  await using _bridge = bridgeTerminal(child);
+  return await work();
 }

@@ -10,6 +10,9 @@ import type { GatewayClient } from "./gateway-client.ts";
 /** Output that the gateway has not taken yet; above it the program's pipe fills and it waits. Frames of at most 64 KiB. */
 const MAX_QUEUED_FRAMES = 32;
 
+/** How long output may still come after the program has ended, as OpenSSH servers wait. Milliseconds. */
+const DRAIN_TIME = 2000;
+
 /** What coreutils' timeout reports. */
 const TIMEOUT_EXIT_CODE = 124;
 
@@ -50,7 +53,8 @@ export async function serveExecRelay(context: ExecContext, open: RelayOpen): Pro
     const timer = expiry(request, child);
     const output = [pumpOutput(child, "stdout", outgoing, frame), pumpOutput(child, "stderr", outgoing, frame)];
     const code = await child.exited;
-    await Promise.allSettled(output);
+    // A background process may hold the pipes open for ever; what the program itself wrote is here by then.
+    await Promise.race([Promise.allSettled(output), Bun.sleep(DRAIN_TIME)]);
     frame({ case: "execEvent", value: { payload: { case: "exit", value: { exitCode: timer.expired() ? TIMEOUT_EXIT_CODE : code } } } });
     timer.cancel();
     outgoing.close();
