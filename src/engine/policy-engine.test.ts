@@ -1,0 +1,117 @@
+import { describe, expect, test } from "bun:test";
+import { OpenShellError } from "../error.ts";
+import { restrictiveDefault } from "../policy/defaults.ts";
+import { parsePolicyYaml } from "../policy/yaml.ts";
+import type { ConnectionQuery } from "./decision.ts";
+import { PolicyEngine } from "./policy-engine.ts";
+
+const parse = (text: string) => parsePolicyYaml(text, { source: "test" });
+
+const github = parse(`
+version: 1
+network_policies:
+  github:
+    endpoints: [{host: API.github.com, port: 443}, {host: "*.example.com", ports: [80, 443]}]
+    binaries: [{path: /usr/bin/curl}, {path: "/opt/tools/*"}]
+`);
+
+const ask = (query: Partial<ConnectionQuery> = {}): ConnectionQuery => ({
+  host: "api.github.com",
+  port: 443,
+  exe: "/usr/bin/curl",
+  ancestors: [],
+  ...query,
+});
+
+function loaded(policy = github) {
+  const engine = new PolicyEngine();
+  engine.load(policy);
+  return engine;
+}
+
+describe("decisions", () => {
+  test("an allowed connection names its rule and its endpoints", () => {
+    expect(loaded().decide(ask())).toEqual({
+      allowed: true,
+      policy: "github",
+      endpoints: [{ id: "github/0", endpoint: github.networkPolicies["github"]!.endpoints[0]! }],
+      generation: 1,
+    });
+    expect(loaded().decide(ask({ host: "x.example.com", port: 80, exe: "/opt/tools/x" }))).toMatchObject({
+      endpoints: [{ id: "github/1" }],
+    });
+  });
+
+  test("a refusal says what is missing", () => {
+    const engine = loaded();
+    expect(engine.decide(ask({ exe: "/usr/bin/python3" }))).toMatchObject({
+      code: "binary_not_allowed",
+      reason: "binary '/usr/bin/python3' not allowed in policy 'github'",
+    });
+    expect(engine.decide(ask({ port: 22 }))).toMatchObject({ code: "port_not_allowed", reason: expect.stringContaining("443") });
+    expect(engine.decide(ask({ host: "evil.example" }))).toMatchObject({
+      code: "host_not_allowed",
+      reason: "endpoint evil.example:443 is not allowed by any policy",
+    });
+    expect(loaded(restrictiveDefault()).decide(ask())).toMatchObject({ code: "no_policies" });
+  });
+
+  test("before the first policy everything is refused", () => {
+    const engine = new PolicyEngine();
+    expect(engine.generation).toBe(0);
+    expect(engine.decide(ask())).toMatchObject({ allowed: false, generation: 0 });
+  });
+});
+
+describe("generations", () => {
+  test("case-20: a policy that is refused leaves the old one in force", () => {
+    const engine = loaded();
+    const broken = {
+      ...github,
+      networkPolicies: { x: { ...github.networkPolicies["github"]!, binaries: [{ path: "/**/a/**", selfOnly: false }] } },
+    };
+    expect(() => engine.load(broken)).toThrow(OpenShellError);
+    expect(engine.generation).toBe(1);
+    expect(engine.decide(ask())).toMatchObject({ allowed: true, generation: 1 });
+  });
+
+  test("a new policy takes the place of the old one at once", () => {
+    const engine = loaded();
+    expect(engine.decide(ask()).allowed).toBe(true);
+    engine.load(restrictiveDefault());
+    expect(engine.decide(ask())).toMatchObject({ allowed: false, generation: 2 });
+  });
+});
+
+describe("malformed questions are refused", () => {
+  const wrong: [string, Record<string, unknown>][] = [
+    ["a lone surrogate in the path", { exe: "/usr/bin/\ud800" }],
+    ["a lone surrogate in the host", { host: "\udc00.com" }],
+    ["a lone surrogate in an ancestor", { ancestors: ["/\ud800"] }],
+    ["a path that was not UTF-8", { exe: "/usr/bin/\ufffd" }],
+    ["NUL", { exe: "/usr/bin/curl\0" }],
+    ["a relative path", { exe: "curl" }],
+    ["upper case", { host: "API.github.com" }],
+    ["a trailing dot", { host: "api.github.com." }],
+    ["no host", { host: "" }],
+    ["no port", { port: 0 }],
+    ["half a port", { port: 443.5 }],
+    ["not a port", { port: Number.NaN }],
+    ["a missing host", { host: undefined }],
+    ["a missing path", { exe: undefined }],
+    ["missing ancestors", { ancestors: undefined }],
+    ["too many ancestors", { ancestors: Array(65).fill("/bin/sh") }],
+    ["a path that is too long", { exe: `/${"a".repeat(4096)}` }],
+  ];
+  test.each(wrong)("%s", (_, change) => {
+    expect(loaded().decide({ ...ask(), ...change } as ConnectionQuery)).toMatchObject({ allowed: false, code: "malformed" });
+  });
+});
+
+test("threat-33: no rule opens anything to our own executable", () => {
+  const engine = new PolicyEngine({ ownExecutables: ["/opt/tools/openshell"] });
+  engine.load(github);
+  expect(engine.decide(ask({ exe: "/opt/tools/other" })).allowed).toBe(true);
+  expect(engine.decide(ask({ exe: "/opt/tools/openshell" }))).toMatchObject({ allowed: false, code: "binary_not_allowed" });
+  expect(engine.decide(ask({ exe: "/usr/bin/wget", ancestors: ["/opt/tools/openshell"] })).allowed).toBe(false);
+});

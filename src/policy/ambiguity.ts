@@ -1,0 +1,104 @@
+import type { Violation } from "../error.ts";
+import { fieldPath } from "./field-path.ts";
+import { stable } from "./hash.ts";
+import type { Binary, Endpoint, Policy } from "./model.ts";
+import { hostsMeet, pathsMeet } from "./patterns.ts";
+
+interface Place {
+  readonly field: string;
+  readonly endpoint: Endpoint;
+  readonly binaries: readonly Binary[];
+  readonly connection: string;
+  readonly request: string;
+}
+
+/** Settings of a connection, before any request is known. */
+const CONNECTION = ["tls", "allowed_ips", "advisor_proposed", "tcp"] as const;
+/** Settings of a request, where the `path` selectors do not tell the endpoints apart. */
+const REQUEST = [
+  ...["protocol", "enforcement", "allow_encoded_slash", "websocket_credential_rewrite", "request_body_credential_rewrite"],
+  ...["allow_uninspected_credentials", "credential_signing", "signing_service", "signing_region", "credential_binding"],
+  ...["graphql_max_body_bytes", "json_rpc.max_body_bytes", "mcp.strict_tool_names", "mask_responses"],
+] as const;
+
+/**
+ * Endpoints of which one connection can match both must agree on how it is treated. They meet when their hosts, ports and the patterns of their
+ * binaries can match the same; that a binary also matches descendants does not count.
+ */
+export function* ambiguities(policy: Policy): Generator<Violation> {
+  const byPort = new Map<number, Place[]>();
+  for (const [key, { endpoints, binaries }] of Object.entries(policy.networkPolicies)) {
+    for (const [i, endpoint] of endpoints.entries()) {
+      const field = fieldPath(["network_policies", key, "endpoints", i]);
+      const settings = settingsOf(endpoint);
+      const text = (names: readonly string[]) => stable(names.map((name) => settings[name]));
+      const place = { field, endpoint, binaries, connection: text(CONNECTION), request: text(REQUEST) };
+      for (const port of endpoint.ports) {
+        const places = byPort.get(port);
+        if (places === undefined) byPort.set(port, [place]);
+        else places.push(place);
+      }
+    }
+  }
+  const reported = new Set<string>();
+  for (const places of byPort.values()) {
+    for (const [i, a] of places.entries()) {
+      for (const b of places.slice(i + 1)) {
+        const names = conflict(a, b);
+        if (names.length === 0 || reported.has(`${a.field} ${b.field}`)) continue;
+        reported.add(`${a.field} ${b.field}`);
+        yield { field: b.field, message: `matches the same connections as ${a.field} but differs in ${names.join(", ")}` };
+      }
+    }
+  }
+}
+
+function conflict(a: Place, b: Place): string[] {
+  const pathsTie =
+    a.endpoint.path === b.endpoint.path ||
+    (specificity(a.endpoint.path) === specificity(b.endpoint.path) && selectorsMeet(a.endpoint.path, b.endpoint.path));
+  if (a.connection === b.connection && (a.request === b.request || !pathsTie)) return [];
+  if (!hostsMeet(a.endpoint.host, b.endpoint.host) || !binariesMeet(a.binaries, b.binaries)) return [];
+  const [left, right] = [settingsOf(a.endpoint), settingsOf(b.endpoint)];
+  return [...CONNECTION, ...(pathsTie ? REQUEST : [])].filter((name) => stable(left[name]) !== stable(right[name]));
+}
+
+function binariesMeet(a: readonly Binary[], b: readonly Binary[]): boolean {
+  return a.some(({ path }) => b.some((other) => pathsMeet(path, other.path)));
+}
+
+/** Characters of a path selector that are not wildcards: the longer one decides. */
+function specificity(path: string): number {
+  return path.replaceAll("*", "").length;
+}
+
+/** Selectors of equal specificity tie when they can match one path; without a cheap exact answer for free globs, a shared literal prefix counts. */
+function selectorsMeet(a: string, b: string): boolean {
+  const [headA = "", headB = ""] = [a.split(/[*?[]/)[0], b.split(/[*?[]/)[0]];
+  if (headA === a && headB === b) return a === b;
+  return headA.startsWith(headB) || headB.startsWith(headA);
+}
+
+/** Absent and default values are the same setting. */
+function settingsOf(e: Endpoint): Record<string, unknown> {
+  return {
+    tls: e.tls === "skip" ? "skip" : "",
+    allowed_ips: [...new Set(e.allowedIps)].sort(),
+    advisor_proposed: e.advisorProposed,
+    tcp: e.protocol === "tcp",
+    protocol: e.protocol,
+    enforcement: e.enforcement || "audit",
+    allow_encoded_slash: e.allowEncodedSlash,
+    websocket_credential_rewrite: e.websocketCredentialRewrite,
+    request_body_credential_rewrite: e.requestBodyCredentialRewrite,
+    allow_uninspected_credentials: e.allowUninspectedCredentials,
+    credential_signing: e.credentialSigning,
+    signing_service: e.signingService,
+    signing_region: e.signingRegion,
+    credential_binding: e.credentialBinding?.provider ?? "",
+    graphql_max_body_bytes: e.graphqlMaxBodyBytes,
+    "json_rpc.max_body_bytes": e.jsonRpcMaxBodyBytes,
+    "mcp.strict_tool_names": e.mcp?.strictToolNames ?? true,
+    mask_responses: e.maskResponses,
+  };
+}
