@@ -1,8 +1,9 @@
 /** One installation of the compiled binary on the host of a test internet: its own state, configuration and gateway. */
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "../eventually.ts";
 import type { Finished, HostOptions, HostProgram, TestInternet } from "../internet/open.ts";
+import { providePrograms } from "./programs.ts";
 
 export const BINARY = join(import.meta.dir, "../../dist/openshell");
 
@@ -69,6 +70,26 @@ export class Installation implements AsyncDisposable {
     const path = join(this.directory, `${name}.yaml`);
     writeFileSync(path, text);
     return path;
+  }
+
+  /** Creates a sandbox with the policy text; returns when it is ready. */
+  async create(name: string, policy: string, ...command: readonly string[]): Promise<void> {
+    await this.must(
+      "sandbox",
+      "create",
+      "--name",
+      name,
+      "--policy",
+      this.policy(name, policy),
+      ...(command.length > 0 ? ["--", ...command] : []),
+    );
+    for (const directory of this.sandboxDirectories()) providePrograms(join(directory, "workspace"));
+  }
+
+  /** What the gateway keeps on disk for its sandboxes, one directory each. */
+  sandboxDirectories(): string[] {
+    const folder = join(this.directory, "state/openshell/sandboxes");
+    return existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : [];
   }
 
   exec(sandbox: string, ...argv: string[]): Promise<Finished> {

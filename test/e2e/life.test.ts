@@ -1,24 +1,18 @@
 /** What survives what: the agent never outlives its supervisor, the enforcement outlives the gateway, and nothing outlives a delete. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readdirSync } from "node:fs";
-import { join } from "node:path";
 import { eventually } from "../eventually.ts";
 import { missingForTestInternet, openTestInternet, type TestInternet } from "../internet/open.ts";
 import { Installation, missingBinary } from "./installation.ts";
-import { type Program, programs } from "./programs.ts";
+import { allowed, other } from "./programs.ts";
 
-const [allowed, other] = programs as [Program, Program];
-const missing =
-  missingForTestInternet() ??
-  missingBinary() ??
-  (programs.length < 2 ? "two of curl, python3, perl, node are needed in /usr/bin" : undefined);
+const missing = missingForTestInternet() ?? missingBinary();
 if (missing !== undefined) console.log(`skipped: life and death of sandboxes: ${missing}`);
 
 const POLICY = `version: 1
 network_policies:
   example_api:
     endpoints: [{ host: api.example.com, port: 80 }]
-    binaries: [{ path: ${allowed?.path} }]
+    binaries: [{ path: ${allowed.path} }]
 `;
 
 describe.skipIf(missing !== undefined)("life", () => {
@@ -35,23 +29,9 @@ describe.skipIf(missing !== undefined)("life", () => {
     await net?.[Symbol.asyncDispose]();
   });
 
-  const create = (name: string, ...command: string[]) =>
-    shell.must(
-      "sandbox",
-      "create",
-      "--name",
-      name,
-      "--policy",
-      shell.policy(name, POLICY),
-      ...(command.length > 0 ? ["--", ...command] : []),
-    );
+  const create = (name: string, ...command: string[]) => shell.create(name, POLICY, ...command);
 
   const supervisors = async () => (await net.processes()).filter(({ commandLine }) => commandLine.includes("sandbox run --spec"));
-
-  const sandboxDirectories = () => {
-    const folder = join(shell.directory, "state/openshell/sandboxes");
-    return existsSync(folder) ? readdirSync(folder) : [];
-  };
 
   test("threat-17 kill -9 of the supervisor ends the agent, however detached", async () => {
     await create("doomed", "/bin/sh", "-c", "setsid /bin/sleep 86411 & exec /bin/sleep 86412");
@@ -74,7 +54,7 @@ describe.skipIf(missing !== undefined)("life", () => {
     await shell.waitForProcesses("end of every process", (lines) => lines.length <= before.processes);
     expect(await net.namespaces()).toEqual(before.namespaces);
     expect(await net.mounts()).toEqual(before.mounts);
-    expect(sandboxDirectories()).toEqual([]);
+    expect(shell.sandboxDirectories()).toEqual([]);
     expect(await shell.must("sandbox", "list")).not.toContain("brief");
   });
 

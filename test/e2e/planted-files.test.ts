@@ -65,9 +65,27 @@ describe.skipIf(missing !== undefined)("planted in the working directory or the 
     }
   }
 
+  const bunfig = () =>
+    `preload = [${JSON.stringify(evil)}]\n[run]\npreload = [${JSON.stringify(evil)}]\n[test]\npreload = [${JSON.stringify(evil)}]\n`;
+
+  test("the trap works: a binary built without our flags runs the planted code", () => {
+    const directory = join(folder, "control");
+    mkdirSync(directory);
+    writeFileSync(join(folder, "hello.ts"), 'console.log("hello");');
+    const control = join(folder, "control-binary");
+    Bun.spawnSync({
+      cmd: [process.execPath, "build", "--compile", join(folder, "hello.ts"), "--outfile", control],
+      stdout: "ignore",
+      stderr: "ignore",
+    });
+    writeFileSync(join(directory, "bunfig.toml"), bunfig());
+    Bun.spawnSync({ cmd: [control], cwd: directory, env: { PATH: "/usr/bin:/bin" }, stdin: "ignore", stdout: "ignore", stderr: "ignore" });
+    expect(existsSync(proof)).toBe(true);
+    rmSync(proof);
+  });
+
   test("bunfig.toml with preload", () => {
-    const bunfig = `preload = [${JSON.stringify(evil)}]\n[run]\npreload = [${JSON.stringify(evil)}]\n[test]\npreload = [${JSON.stringify(evil)}]\n`;
-    expectUnchanged("bunfig", { "bunfig.toml": bunfig, ".bunfig.toml": bunfig });
+    expectUnchanged("bunfig", { "bunfig.toml": bunfig(), ".bunfig.toml": bunfig() });
   });
 
   test(".env in every spelling", () => {

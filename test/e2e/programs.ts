@@ -1,5 +1,6 @@
 /** Two different programs that can fetch a URL from inside a sandbox: one that a policy allows, one that it does not. */
-import { existsSync, realpathSync } from "node:fs";
+import { copyFileSync, existsSync, realpathSync } from "node:fs";
+import { join } from "node:path";
 
 export interface Program {
   readonly name: string;
@@ -42,6 +43,16 @@ function bracket(address: string): string {
   return address.includes(":") ? `[${address}]` : address;
 }
 
+/** A JavaScript runtime as a client; Node and Bun both understand the two scripts. */
+function runtime(name: string, path: string): Program {
+  return {
+    name,
+    path,
+    fetch: (url) => [path, "-e", NODE_FETCH, url],
+    dial: (address, port) => [path, "-e", NODE_DIAL, address, String(port)],
+  };
+}
+
 const candidates: readonly Program[] = [
   {
     name: "curl",
@@ -61,15 +72,23 @@ const candidates: readonly Program[] = [
     fetch: (url) => ["/usr/bin/perl", "-e", PERL_FETCH, url],
     dial: (address, port) => ["/usr/bin/perl", "-e", PERL_DIAL, address, String(port)],
   },
-  {
-    name: "node",
-    path: "/usr/bin/node",
-    fetch: (url) => ["/usr/bin/node", "-e", NODE_FETCH, url],
-    dial: (address, port) => ["/usr/bin/node", "-e", NODE_DIAL, address, String(port)],
-  },
+  runtime("node", "/usr/bin/node"),
 ];
 
-/** The programs of this machine that the default root view shows, best known first. */
-export const programs: readonly Program[] = candidates
-  .filter(({ path }) => existsSync(path))
-  .map((program) => ({ ...program, path: realpathSync(program.path) }));
+/** Where copies of a runtime appear in the sandbox, when the machine has nothing better: in the workspace. */
+const COPIES = ["agent-a", "agent-b"] as const;
+
+const installed = candidates.filter(({ path }) => existsSync(path)).map((program) => ({ ...program, path: realpathSync(program.path) }));
+
+/** True when the programs are copies that `providePrograms` has to put into the workspace. */
+const copied = installed.length < 2;
+
+/** The allowed program and the other one: the best known of this machine, else two copies of one runtime at different paths. */
+export const [allowed, other] = (copied ? COPIES.map((name) => runtime(name, `/sandbox/${name}`)) : installed) as [Program, Program];
+
+/** Puts the copies, if they are needed, into a sandbox's workspace directory on the host. */
+export function providePrograms(workspace: string): void {
+  if (!copied) return;
+  const source = realpathSync(Bun.which("node") ?? process.execPath);
+  for (const name of COPIES) copyFileSync(source, join(workspace, name));
+}
