@@ -1,0 +1,113 @@
+/** The loop, step by step: denied, proposed, approved, allowed, and still denied for everyone else. */
+import { Installation } from "../test/e2e/installation.ts";
+import { allowed, other } from "../test/e2e/programs.ts";
+import { type Finished, missingForTestInternet, openTestInternet } from "../test/internet/open.ts";
+import { command, explain, output, verdict } from "./narrator.ts";
+
+const POLICY = `version: 1
+network_policies:
+  example_api:
+    endpoints:
+      - { host: api.example.com, ports: [80, 443] }
+    binaries:
+      - { path: ${allowed.path} }
+`;
+
+/** A person reads the demo; a proposal that is not there by then is a failure to show. */
+const PROPOSAL_WITHIN_MS = 15_000;
+
+/** Runs the whole demo; 0 when every step did what its line says. */
+export async function tour(): Promise<number> {
+  const missing = missingForTestInternet();
+  if (missing !== undefined) {
+    console.error(`Error: the demo cannot run here: ${missing}`);
+    return 1;
+  }
+  let failures = 0;
+  const expectThat = (good: boolean, text: string) => {
+    if (!good) failures += 1;
+    verdict(good, text);
+  };
+
+  await using net = await openTestInternet();
+  await using shell = new Installation(net, "demo");
+
+  const openshell = async (...argv: string[]): Promise<Finished> => {
+    command(`openshell ${argv.join(" ")}`);
+    const finished = await shell.cli(argv);
+    output(finished.stdout + finished.stderr);
+    return finished;
+  };
+  /** The sandboxed program fetches; the command line shown is the readable part of it. */
+  const fetchInside = async (program: typeof allowed, url: string): Promise<Finished> => {
+    command(`openshell sandbox exec -n demo -- ${program.name === "curl" ? `curl -sS ${url}` : `${program.name} … ${url}`}`);
+    const finished = await shell.exec("demo", ...program.fetch(url));
+    const lines = (finished.stdout + finished.stderr).trim().split("\n");
+    output(lines.length > 6 ? [...lines.slice(0, 1), "…", ...lines.slice(-1)].join("\n") : lines.join("\n"));
+    return finished;
+  };
+  const packets = async () => (await net.seen()).packets.tcp;
+
+  console.log("OpenShell in one minute. Everything below is real, inside a private internet that this demo makes and takes away again.");
+
+  explain("A gateway keeps sandboxes, policies and proposals. It listens on loopback, with its own certificate authority.");
+  command("openshell gateway serve &");
+  const idle = { namespaces: await net.namespaces(), mounts: await net.mounts() };
+  const gateway = await shell.startGateway();
+  output(gateway.stdout.trim().split("\n").slice(-1)[0] ?? "");
+  const serving = { processes: (await net.processes()).length };
+
+  explain(`A sandbox with a policy: ${allowed.name}, and only ${allowed.name}, may talk to api.example.com.`);
+  output(POLICY);
+  command("openshell sandbox create --name demo --policy policy.yaml");
+  await shell.create("demo", POLICY);
+  await openshell("sandbox", "list");
+
+  explain("What the policy names works.");
+  expectThat((await fetchInside(allowed, "http://api.example.com/hello")).exitCode === 0, `${allowed.name} reached api.example.com`);
+
+  explain("Another host is denied: its name is not even looked up, and no packet leaves.");
+  const before = { packets: await packets(), questions: (await net.seen()).questions.length };
+  const deniedAt = performance.now();
+  const denied = await fetchInside(allowed, "http://cdn.example.net/file");
+  const after = { packets: await packets(), questions: (await net.seen()).questions.length };
+  expectThat(denied.exitCode !== 0 && Bun.deepEquals(before, after), "denied; the internet saw no packet and no DNS question");
+
+  explain("The denial has become a proposal that a person can read.");
+  const chunk = await shell.waitForDraft("demo", "cdn.example.net", PROPOSAL_WITHIN_MS);
+  const seconds = (performance.now() - deniedAt) / 1000;
+  await openshell("sandbox", "draft", "demo");
+  expectThat(true, `visible ${seconds.toFixed(1)} s after the denied request was started`);
+
+  explain("The person approves exactly that. The new policy is pushed, and the command returns when it is in force.");
+  const approvedAt = performance.now();
+  expectThat((await openshell("sandbox", "draft", "approve", "demo", chunk.id, "--wait", "--yes")).exitCode === 0, "approved");
+
+  explain("The same request passes now.");
+  const passed = await fetchInside(allowed, "http://cdn.example.net/file");
+  expectThat(passed.exitCode === 0, `allowed, ${((performance.now() - approvedAt) / 1000).toFixed(1)} s after the approval was typed`);
+
+  explain(`Another program's request does not: ${other.name} was never approved.`);
+  expectThat((await fetchInside(other, "http://cdn.example.net/file")).exitCode !== 0, `${other.name} is denied`);
+
+  explain("There is no way around: a direct connection that ignores the proxy, and the cloud's metadata address, lead nowhere.");
+  const quiet = await packets();
+  command(`openshell sandbox exec -n demo -- ${other.name} (connect to 93.184.216.34:80, to 169.254.169.254:80)`);
+  for (const address of ["93.184.216.34", "169.254.169.254"]) {
+    expectThat((await shell.exec("demo", ...other.dial(address, 80))).exitCode !== 0, `${address} is out of reach`);
+  }
+  expectThat((await packets()) === quiet, "the internet saw no packet");
+
+  explain("An approval can be taken back.");
+  expectThat((await openshell("sandbox", "draft", "undo", "demo", chunk.id, "--wait")).exitCode === 0, "undone");
+  expectThat((await fetchInside(allowed, "http://cdn.example.net/file")).exitCode !== 0, "denied again");
+
+  explain("Deleting the sandbox leaves nothing: no process, no mount, no namespace.");
+  await openshell("sandbox", "delete", "demo");
+  await shell.waitForProcesses("the end of the sandbox's processes", (lines) => lines.length <= serving.processes);
+  const left = { namespaces: await net.namespaces(), mounts: await net.mounts() };
+  expectThat(Bun.deepEquals(left, idle), "nothing left");
+
+  console.log(failures === 0 ? "\nDone: every step did what its line says." : `\n${failures} steps did not do what their line says.`);
+  return failures === 0 ? 0 : 1;
+}
