@@ -1,4 +1,3 @@
-import { type DescMessage, type Message, toBinary } from "@bufbuild/protobuf";
 import { OpenShellError } from "../../../error.ts";
 
 /** Limits of the published gateway (names in its errors are the fields of the request). */
@@ -7,7 +6,6 @@ export const MAX_KEY_LENGTH = 256;
 export const MAX_VALUE_LENGTH = 8192;
 export const MAX_TEMPLATE_STRING = 1024;
 export const MAX_STRUCT_BYTES = 65_536;
-export const MAX_POLICY_BYTES = 262_144;
 export const MAX_PROVIDERS = 32;
 export const MAX_LOG_LEVEL_LENGTH = 32;
 export const MAX_MAIN_ARGS = 256;
@@ -68,8 +66,4 @@ export function checkLabels(field: string, labels: Readonly<Record<string, strin
 
 export function checkNoNul(field: string, text: string): void {
   if (text.includes("\0")) throw invalid(field, "contains a NUL byte");
-}
-
-export function checkEncoded(field: string, desc: DescMessage, message: Message | undefined, maximum: number): void {
-  if (message !== undefined) atMost(field, toBinary(desc, message).length, maximum, "bytes encoded");
 }

@@ -1,0 +1,31 @@
+import type { SandboxRecord } from "../store/sandboxes.ts";
+
+/** How a supervisor ended, as far as its driver knows. */
+export interface SupervisorEnd {
+  readonly sandboxId: string;
+  readonly instanceId: string;
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** What a gateway start finds of a sandbox that ran before. */
+export type Found = "running" | "crashed" | "rebooted" | "absent";
+
+/** Owns the runtime object of a sandbox; the gateway owns what is wanted of it. */
+export interface ComputeDriver {
+  readonly name: string;
+  /** Makes what the sandbox needs and starts its supervisor as `record.instanceId`; returns once the process runs. */
+  start(record: SandboxRecord): Promise<void>;
+  /** Asks the supervisor to end, then ends it; returns when the process is gone. */
+  stop(sandboxId: string): Promise<void>;
+  /** Stops and removes every file of the sandbox. */
+  remove(sandboxId: string): Promise<void>;
+  /** Takes over a supervisor of an earlier gateway, with a fresh token, or says what became of it. */
+  adopt(record: SandboxRecord): Promise<Found>;
+  /** Tells of every supervisor that ends without `stop`. Set once, before the first start. */
+  onEnd(listener: (end: SupervisorEnd) => void): void;
+  /** Removes what no sandbox of the store owns. */
+  sweep(known: ReadonlySet<string>): Promise<void>;
+  /** Stops watching; supervisors go on. */
+  close(): void;
+}

@@ -1,0 +1,74 @@
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import type { SupervisorExit, SupervisorRecord, SupervisorSpec } from "../../../../supervisor-spec.ts";
+import { writeFileAtomically } from "../../files.ts";
+
+/** Files of one sandbox under `$STATE/sandboxes/<id>` (decision 6). */
+export interface SandboxDirectory {
+  readonly path: string;
+  readonly specFile: string;
+  readonly tokenFile: string;
+  readonly caFile: string;
+  readonly logFile: string;
+}
+
+const SUBDIRECTORIES = ["workspace", "upper", "run", "tls", "log"] as const;
+
+export function sandboxDirectory(root: string, id: string): SandboxDirectory {
+  const path = join(root, id);
+  return {
+    path,
+    specFile: join(path, "run/spec.json"),
+    tokenFile: join(path, "run/token"),
+    caFile: join(path, "run/ca.crt"),
+    logFile: join(path, "log/supervisor.log"),
+  };
+}
+
+/** Makes the directories; the workspace belongs to the sandbox's own user, everything else to the gateway alone. */
+export function makeDirectories(directory: SandboxDirectory, owner: { readonly uid: number; readonly gid: number }): void {
+  mkdirSync(directory.path, { recursive: true, mode: 0o700 });
+  for (const name of SUBDIRECTORIES) mkdirSync(join(directory.path, name), { recursive: true, mode: 0o700 });
+  const workspace = join(directory.path, "workspace");
+  chownSync(workspace, owner.uid, owner.gid);
+  chmodSync(workspace, 0o700);
+}
+
+export function writeSpec(directory: SandboxDirectory, spec: SupervisorSpec): void {
+  writeFileAtomically(directory.specFile, JSON.stringify(spec), 0o600);
+}
+
+export function writeToken(directory: SandboxDirectory, token: string): void {
+  writeFileAtomically(directory.tokenFile, token, 0o600);
+}
+
+export function writeSupervisorRecord(directory: SandboxDirectory, record: SupervisorRecord): void {
+  writeFileAtomically(join(directory.path, "supervisor.json"), JSON.stringify(record), 0o600);
+}
+
+export function readSupervisorRecord(directory: SandboxDirectory): SupervisorRecord | undefined {
+  return readJson(join(directory.path, "supervisor.json"));
+}
+
+/** How the supervisor of this instance ended, if it could say. */
+export function readExit(directory: SandboxDirectory, instanceId: string): SupervisorExit | undefined {
+  const exit = readJson<SupervisorExit>(join(directory.path, "exit.json"));
+  return exit?.instanceId === instanceId ? exit : undefined;
+}
+
+export function forgetProcess(directory: SandboxDirectory): void {
+  for (const name of ["supervisor.json", "exit.json"]) rmSync(join(directory.path, name), { force: true });
+}
+
+export function removeDirectory(directory: SandboxDirectory): void {
+  rmSync(directory.path, { recursive: true, force: true });
+}
+
+function readJson<T>(file: string): T | undefined {
+  if (!existsSync(file)) return undefined;
+  try {
+    return JSON.parse(readFileSync(file, "utf8")) as T;
+  } catch {
+    return undefined;
+  }
+}

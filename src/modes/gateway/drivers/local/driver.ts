@@ -1,0 +1,176 @@
+import { closeSync, mkdirSync, openSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { OpenShellError } from "../../../../error.ts";
+import { bootId, startTime } from "../../../../linux/process-facts.ts";
+import { ownEnvironment, selfCommand } from "../../../../reexec.ts";
+import type { SupervisorSpec } from "../../../../supervisor-spec.ts";
+import { writeFileAtomically } from "../../files.ts";
+import type { Log } from "../../log.ts";
+import type { SandboxRecord } from "../../store/sandboxes.ts";
+import type { ComputeDriver, Found, SupervisorEnd } from "../driver.ts";
+import {
+  forgetProcess,
+  makeDirectories,
+  readExit,
+  readSupervisorRecord,
+  removeDirectory,
+  type SandboxDirectory,
+  sandboxDirectory,
+  writeSpec,
+  writeSupervisorRecord,
+  writeToken,
+} from "./directory.ts";
+import { endProcess, findSupervisors, isRunning, type ProcessName } from "./processes.ts";
+
+export interface LocalDriverOptions {
+  /** `$STATE/sandboxes` */
+  readonly root: string;
+  /** How supervisors reach this gateway; known once it listens. */
+  readonly endpoint: () => string;
+  /** PEM of the authority that signed the gateway's certificate; empty with plaintext. */
+  readonly caCertificate: string;
+  readonly issueToken: (sandboxId: string) => Promise<string>;
+  readonly trustedCidrs: readonly string[];
+  readonly internalDomains: readonly string[];
+  readonly log: Log;
+  /** The program that supervises; tests put another in its place. */
+  readonly command?: readonly string[];
+}
+
+/** Ends of supervisors that are not our children are noticed within this time. */
+const WATCH_MS = 1000;
+
+interface Watched extends ProcessName {
+  readonly instanceId: string;
+  /** Set while the gateway itself ends the process. */
+  stopping: boolean;
+}
+
+/** One supervisor process per sandbox on this machine: a session leader that outlives the gateway. */
+export function localDriver(options: LocalDriverOptions): ComputeDriver {
+  mkdirSync(options.root, { recursive: true, mode: 0o700 });
+  const watched = new Map<string, Watched>();
+  let tell: (end: SupervisorEnd) => void = () => {};
+  const boot = bootId();
+
+  const check = (): void => {
+    for (const [id, supervisor] of watched) if (!supervisor.stopping && !isRunning(supervisor)) ended(id, supervisor);
+  };
+  const timer = setInterval(check, WATCH_MS);
+
+  function ended(id: string, supervisor: Watched): void {
+    if (watched.get(id) !== supervisor || supervisor.stopping) return;
+    watched.delete(id);
+    const exit = readExit(sandboxDirectory(options.root, id), supervisor.instanceId);
+    const message =
+      exit === undefined ? "The supervisor ended without a word" : exit.reason || `The supervisor exited with code ${exit.exitCode}`;
+    tell({ sandboxId: id, instanceId: supervisor.instanceId, reason: "SupervisorExited", message });
+  }
+
+  function spawn(id: string, instanceId: string, directory: SandboxDirectory): void {
+    const log = openSync(directory.logFile, "a", 0o600);
+    try {
+      const child = Bun.spawn({
+        cmd: [...(options.command ?? selfCommand()), "sandbox", "run", "--spec", directory.specFile],
+        cwd: "/",
+        env: ownEnvironment(),
+        stdin: "ignore",
+        stdout: log,
+        stderr: log,
+        detached: true,
+      });
+      child.unref();
+      const start = startTime(child.pid);
+      if (start === undefined) throw new OpenShellError("internal", "the supervisor ended at once");
+      const supervisor: Watched = { pid: child.pid, startTime: start, instanceId, stopping: false };
+      writeSupervisorRecord(directory, { pid: child.pid, startTime: start, bootId: boot, instanceId });
+      watched.set(id, supervisor);
+      void child.exited.then(() => ended(id, supervisor));
+    } finally {
+      closeSync(log);
+    }
+  }
+
+  async function stop(id: string): Promise<void> {
+    const directory = sandboxDirectory(options.root, id);
+    const supervisor = watched.get(id) ?? recorded(directory);
+    if (supervisor === undefined) return;
+    if ("stopping" in supervisor) supervisor.stopping = true;
+    await endProcess(supervisor);
+    watched.delete(id);
+    forgetProcess(directory);
+  }
+
+  function recorded(directory: SandboxDirectory): ProcessName | undefined {
+    const record = readSupervisorRecord(directory);
+    return record?.bootId === boot ? record : undefined;
+  }
+
+  return {
+    name: "local",
+    async start(record) {
+      const directory = sandboxDirectory(options.root, record.id);
+      const owner = { uid: record.uid, gid: record.uid };
+      makeDirectories(directory, owner);
+      forgetProcess(directory);
+      writeToken(directory, await options.issueToken(record.id));
+      writeFileAtomically(directory.caFile, options.caCertificate, 0o644);
+      writeSpec(directory, supervisorSpec(record, directory, options));
+      spawn(record.id, record.instanceId, directory);
+    },
+    stop,
+    async remove(id) {
+      await stop(id);
+      removeDirectory(sandboxDirectory(options.root, id));
+    },
+    async adopt(record): Promise<Found> {
+      const directory = sandboxDirectory(options.root, record.id);
+      const last = readSupervisorRecord(directory);
+      if (last === undefined) return "absent";
+      if (last.bootId !== boot) return "rebooted";
+      if (last.instanceId !== record.instanceId || !isRunning(last)) return "crashed";
+      writeToken(directory, await options.issueToken(record.id));
+      watched.set(record.id, { ...last, stopping: false });
+      return "running";
+    },
+    onEnd(listener) {
+      tell = listener;
+    },
+    async sweep(known) {
+      // A gateway killed between starting a supervisor and writing down its pid leaves one that nothing else would find.
+      for (const [id, supervisor] of findSupervisors(options.root)) {
+        const last = readSupervisorRecord(sandboxDirectory(options.root, id));
+        if (known.has(id) && last?.pid === supervisor.pid && last.startTime === supervisor.startTime) continue;
+        options.log("warn", `ending supervisor ${supervisor.pid} of sandbox ${id}, which nothing owns`);
+        await endProcess(supervisor);
+      }
+      for (const id of readdirSync(options.root)) {
+        if (known.has(id)) continue;
+        options.log("warn", `removing ${join(options.root, id)}, which nothing owns`);
+        removeDirectory(sandboxDirectory(options.root, id));
+      }
+    },
+    close: () => clearInterval(timer),
+  };
+}
+
+function supervisorSpec(record: SandboxRecord, directory: SandboxDirectory, options: LocalDriverOptions): SupervisorSpec {
+  const { spec } = record;
+  return {
+    version: 1,
+    sandboxId: record.id,
+    sandboxName: record.name,
+    workspace: record.workspace,
+    instanceId: record.instanceId,
+    gateway: { endpoint: options.endpoint(), caFile: directory.caFile, tokenFile: directory.tokenFile },
+    directory: directory.path,
+    command: spec.command,
+    environment: { ...spec.template?.environment, ...spec.environment },
+    uid: record.uid,
+    gid: record.uid,
+    mounts: spec.mounts.map(({ source, target, readWrite }) => ({ source, target: target === "" ? source : target, readWrite })),
+    trustedCidrs: [...options.trustedCidrs, ...spec.trustedCidrs],
+    internalDomains: [...options.internalDomains, ...spec.internalDomains],
+    keep: spec.keep ?? true,
+  };
+}

@@ -1,0 +1,95 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { OpenShellError } from "../../../error.ts";
+import { type SandboxLogLine, SandboxLogLineSchema } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import type { Bus } from "../bus.ts";
+import { LOG_LINES_KEPT, type LogStore } from "../store/logs.ts";
+
+/** Lines per PushSandboxLogs message, as the published gateway takes. */
+export const MAX_BATCH_LINES = 100;
+/** One event is one line; longer ones are cut. */
+const MAX_MESSAGE_LENGTH = 16_384;
+const MAX_FIELDS = 64;
+const MAX_FIELD_LENGTH = 4096;
+
+/** From the most to the least important; OCSF events rank as INFO. */
+const LEVELS: Readonly<Record<string, number>> = { ERROR: 0, WARN: 1, INFO: 2, OCSF: 2, DEBUG: 3, TRACE: 4 };
+
+export interface LogFilter {
+  readonly sources: readonly string[];
+  readonly minLevel: string;
+  /** Milliseconds since the epoch. */
+  readonly since: number | undefined;
+}
+
+export interface LogService {
+  /** A line of the gateway about a sandbox. */
+  gateway(sandboxId: string, level: string, message: string): void;
+  /** Lines of the sandbox; their source is forced, their time never ahead of the gateway's clock. */
+  push(sandboxId: string, lines: readonly SandboxLogLine[]): void;
+  /** The last `limit` lines that pass the filter, oldest first, and how many are kept in all. */
+  tail(sandboxId: string, limit: number, filter: LogFilter): { lines: SandboxLogLine[]; total: number };
+  deleteSandbox(sandboxId: string): void;
+}
+
+export function logService(store: LogStore, bus: Bus, clock: { now(): number }): LogService {
+  const append = (sandboxId: string, lines: SandboxLogLine[]): void => {
+    store.append(sandboxId, lines);
+    for (const value of lines) bus.publish(sandboxId, { case: "log", value });
+  };
+  return {
+    gateway(sandboxId, level, message) {
+      const eventTime = timestampFromMs(clock.now());
+      append(sandboxId, [create(SandboxLogLineSchema, { sandboxId, eventTime, level, target: "gateway", source: "gateway", message })]);
+    },
+    push(sandboxId, lines) {
+      if (lines.length > MAX_BATCH_LINES) {
+        throw new OpenShellError(
+          "invalid_argument",
+          `logs exceeds maximum: ${lines.length} lines, at most ${MAX_BATCH_LINES} are accepted in one message`,
+        );
+      }
+      if (lines.length > 0)
+        append(
+          sandboxId,
+          lines.map((line) => clamp(sandboxId, line, clock.now())),
+        );
+    },
+    tail(sandboxId, limit, filter) {
+      const matching = store.tail(sandboxId, LOG_LINES_KEPT).filter((line) => matches(line, filter));
+      return { lines: matching.slice(-limit), total: store.count(sandboxId) };
+    },
+    deleteSandbox: (sandboxId) => store.deleteSandbox(sandboxId),
+  };
+}
+
+/** Whether a line passes; unknown levels count as INFO. */
+export function matches(line: SandboxLogLine, { sources, minLevel, since }: LogFilter): boolean {
+  if (sources.length > 0 && !sources.includes(line.source || "gateway")) return false;
+  if (since !== undefined && (line.eventTime === undefined || timestampMs(line.eventTime) < since)) return false;
+  return minLevel === "" || rank(line.level) <= rank(minLevel);
+}
+
+/** Throws `invalid_argument` for a level that does not exist. */
+export function requireLevel(level: string): void {
+  if (level === "" || Object.hasOwn(LEVELS, level.toUpperCase())) return;
+  throw new OpenShellError("invalid_argument", `'${level}' is not a log level; there are ${Object.keys(LEVELS).join(", ")}`);
+}
+
+function rank(level: string): number {
+  return LEVELS[level.toUpperCase()] ?? 2;
+}
+
+function clamp(sandboxId: string, line: SandboxLogLine, now: number): SandboxLogLine {
+  const time = line.eventTime === undefined ? now : Math.min(timestampMs(line.eventTime), now);
+  const fields = Object.entries(line.fields).slice(0, MAX_FIELDS);
+  return create(SandboxLogLineSchema, {
+    sandboxId,
+    eventTime: timestampFromMs(time),
+    level: line.level.slice(0, 16),
+    target: line.target.slice(0, 256),
+    source: "sandbox",
+    message: line.message.slice(0, MAX_MESSAGE_LENGTH),
+    fields: Object.fromEntries(fields.map(([key, value]) => [key.slice(0, 256), value.slice(0, MAX_FIELD_LENGTH)])),
+  });
+}

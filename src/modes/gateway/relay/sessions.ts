@@ -1,0 +1,218 @@
+import { randomUUID } from "node:crypto";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { OpenShellError } from "../../../error.ts";
+import type { SandboxConfigSnapshot } from "../../../rpc/gen/openshell/sandbox/v1/sandbox_pb.ts";
+import {
+  type ConfigUpdateResult,
+  type GatewayMessage,
+  GatewayMessageSchema,
+  type SupervisorHello,
+  type SupervisorMessage,
+} from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import type { SandboxPrincipal } from "../auth/principal.ts";
+import { AsyncQueue } from "./queue.ts";
+
+/** Both sides say something at least this often. */
+export const HEARTBEAT_MS = 15_000;
+/** A supervisor that says nothing for three heartbeats is gone. */
+const SILENCE_MS = 3 * HEARTBEAT_MS;
+/** Messages that may wait for a supervisor that does not read; each configuration update counts as one. */
+const OUTBOX_LIMIT = 512;
+
+export interface Session {
+  readonly id: string;
+  readonly sandboxId: string;
+  readonly instanceId: string;
+  readonly hello: SupervisorHello;
+  /** Queues a message for the supervisor; a full queue ends the session. */
+  send(payload: NonNullable<MessageInitShape<typeof GatewayMessageSchema>["payload"]>): void;
+}
+
+/** What the registry needs of the gateway, and tells it. */
+export interface SessionHost {
+  /** The instance that may speak for a sandbox; undefined when the sandbox is gone or not wanted to run. */
+  instanceOf(sandboxId: string): string | undefined;
+  snapshot(sandboxId: string): SandboxConfigSnapshot;
+  connected(session: Session): void;
+  disconnected(session: Session): void;
+  configResult(session: Session, result: ConfigUpdateResult, version: number | undefined): void;
+  /** Messages about relays. */
+  relayMessage(session: Session, payload: Extract<SupervisorMessage["payload"], { case: "relayOpenResult" | "relayClose" }>): void;
+}
+
+interface Live extends Session {
+  readonly outbox: AsyncQueue<GatewayMessage>;
+  readonly pushesConfig: boolean;
+  /** Policy version carried by each update that has no result yet. */
+  readonly pending: Map<string, number>;
+  lastHeard: number;
+  end(reason: string): void;
+}
+
+/** At most one live session per sandbox; a new one takes the place of the old. */
+export class SessionRegistry {
+  readonly #live = new Map<string, Live>();
+  readonly #waiting = new Map<string, Set<() => void>>();
+  #host: SessionHost | undefined;
+
+  /** Set once at start; the registry and the gateway's services need each other. */
+  attach(host: SessionHost): void {
+    this.#host = host;
+  }
+
+  get(sandboxId: string): Session | undefined {
+    return this.#live.get(sandboxId);
+  }
+
+  /** The ConnectSupervisor stream: a hello, then messages both ways until one side ends. */
+  async *connect(
+    principal: SandboxPrincipal,
+    messages: AsyncIterable<SupervisorMessage>,
+    signal: AbortSignal,
+  ): AsyncGenerator<GatewayMessage> {
+    const host = this.#requireHost();
+    const incoming = messages[Symbol.asyncIterator]();
+    const first = await incoming.next();
+    const hello = first.done === true ? undefined : first.value.payload;
+    if (hello?.case !== "hello") throw new OpenShellError("invalid_argument", "the first message of a session is hello");
+    if (host.instanceOf(principal.sandboxId) !== hello.value.instanceId) {
+      const reason = "this supervisor is not the one the gateway started for the sandbox";
+      yield create(GatewayMessageSchema, { payload: { case: "sessionRejected", value: { reason } } });
+      return;
+    }
+    const session = this.#accept(principal.sandboxId, hello.value);
+    const stop = (): void => session.end("the connection ended");
+    signal.addEventListener("abort", stop, { once: true });
+    const heartbeat = setInterval(() => {
+      if (Date.now() - session.lastHeard > SILENCE_MS) session.end("the supervisor fell silent");
+      else session.send({ case: "heartbeat", value: {} });
+    }, HEARTBEAT_MS);
+    void this.#read(session, incoming).finally(stop);
+    try {
+      yield* session.outbox;
+    } finally {
+      clearInterval(heartbeat);
+      signal.removeEventListener("abort", stop);
+      session.end("the connection ended");
+    }
+  }
+
+  /** The session of a sandbox, waiting up to `timeoutMs` for one; `unavailable` when none comes. */
+  async waitLive(sandboxId: string, timeoutMs: number, signal: AbortSignal): Promise<Session> {
+    const live = this.#live.get(sandboxId);
+    if (live !== undefined) return live;
+    const waiting = this.#waiting.get(sandboxId) ?? new Set();
+    this.#waiting.set(sandboxId, waiting);
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(done, timeoutMs);
+      function done(): void {
+        clearTimeout(timer);
+        waiting.delete(done);
+        signal.removeEventListener("abort", done);
+        resolve();
+      }
+      waiting.add(done);
+      signal.addEventListener("abort", done, { once: true });
+    });
+    if (waiting.size === 0) this.#waiting.delete(sandboxId);
+    const session = this.#live.get(sandboxId);
+    if (session !== undefined) return session;
+    throw new OpenShellError("unavailable", "the sandbox's supervisor is not connected", { next: "openshell sandbox get shows why" });
+  }
+
+  /** Sends the current configuration to a connected supervisor; nothing otherwise: it gets it when it connects. */
+  pushConfig(sandboxId: string): void {
+    const session = this.#live.get(sandboxId);
+    if (session?.pushesConfig) session.send({ case: "configUpdate", value: this.#update(session) });
+  }
+
+  pushConfigToAll(): void {
+    for (const sandboxId of this.#live.keys()) this.pushConfig(sandboxId);
+  }
+
+  end(sandboxId: string, reason: string): void {
+    this.#live.get(sandboxId)?.end(reason);
+  }
+
+  endAll(reason: string): void {
+    for (const session of [...this.#live.values()]) session.end(reason);
+  }
+
+  #accept(sandboxId: string, hello: SupervisorHello): Live {
+    const host = this.#requireHost();
+    const outbox = new AsyncQueue<GatewayMessage>(OUTBOX_LIMIT);
+    const session: Live = {
+      id: randomUUID(),
+      sandboxId,
+      instanceId: hello.instanceId,
+      hello,
+      outbox,
+      pushesConfig: hello.supportsConfigPush,
+      pending: new Map(),
+      lastHeard: Date.now(),
+      send: (payload) => {
+        try {
+          outbox.push(create(GatewayMessageSchema, { payload }));
+        } catch {
+          session.end("the supervisor does not read");
+        }
+      },
+      end: () => {
+        if (outbox.ended && this.#live.get(sandboxId) !== session) return;
+        outbox.end();
+        if (this.#live.get(sandboxId) === session) {
+          this.#live.delete(sandboxId);
+          host.disconnected(session);
+        }
+      },
+    };
+    const old = this.#live.get(sandboxId);
+    this.#live.set(sandboxId, session);
+    old?.outbox.end(); // superseded: its stream ends, the sandbox never counts as disconnected
+    session.send({
+      case: "sessionAccepted",
+      value: {
+        sessionId: session.id,
+        heartbeatInterval: durationFromMs(HEARTBEAT_MS),
+        configPushEnabled: session.pushesConfig,
+        ...(session.pushesConfig ? { bootstrap: this.#update(session) } : {}),
+      },
+    });
+    host.connected(session);
+    for (const wake of [...(this.#waiting.get(sandboxId) ?? [])]) wake();
+    return session;
+  }
+
+  async #read(session: Live, incoming: AsyncIterator<SupervisorMessage>): Promise<void> {
+    const host = this.#requireHost();
+    try {
+      for (let next = await incoming.next(); next.done !== true; next = await incoming.next()) {
+        session.lastHeard = Date.now();
+        const { payload } = next.value;
+        if (payload.case === "configUpdateResult") {
+          const version = session.pending.get(payload.value.updateId);
+          session.pending.delete(payload.value.updateId);
+          host.configResult(session, payload.value, version);
+        } else if (payload.case === "relayOpenResult" || payload.case === "relayClose") {
+          host.relayMessage(session, payload);
+        }
+      }
+    } catch {
+      // The stream broke: the supervisor connects again by itself.
+    }
+  }
+
+  #update(session: Live): { updateId: string; sandboxConfig: SandboxConfigSnapshot } {
+    const sandboxConfig = this.#requireHost().snapshot(session.sandboxId);
+    const updateId = randomUUID();
+    session.pending.set(updateId, sandboxConfig.version);
+    if (session.pending.size > OUTBOX_LIMIT) session.pending.delete(session.pending.keys().next().value ?? "");
+    return { updateId, sandboxConfig };
+  }
+
+  #requireHost(): SessionHost {
+    if (this.#host === undefined) throw new OpenShellError("unavailable", "the gateway is starting");
+    return this.#host;
+  }
+}

@@ -1,0 +1,229 @@
+import { randomUUID } from "node:crypto";
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { OpenShellError } from "../../../error.ts";
+import type { WorkspaceSelector } from "../../../rpc/gen/openshell/datamodel/v1/datamodel_pb.ts";
+import {
+  PlatformEventSchema,
+  type SandboxConfigurationAdmission,
+  SandboxPhase,
+  SandboxRestartPolicy,
+  type SandboxStatus,
+} from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import type { Bus } from "../bus.ts";
+import type { ComputeDriver, SupervisorEnd } from "../drivers/driver.ts";
+import type { Log } from "../log.ts";
+import type { LogService } from "../logs/service.ts";
+import type { SettingsService } from "../settings/service.ts";
+import type { Store } from "../store/database.ts";
+import { type SandboxChange, type SandboxRecord, type SandboxRepository, withStatus } from "../store/sandboxes.ts";
+import { type LifeEvent, transition } from "./lifecycle.ts";
+import { oneWorkspace } from "./workspace.ts";
+
+export interface SandboxDependencies {
+  readonly store: Store;
+  readonly repository: SandboxRepository;
+  readonly driver: ComputeDriver;
+  readonly bus: Bus;
+  readonly logs: LogService;
+  readonly settings: SettingsService;
+  readonly clock: { now(): number };
+  readonly log: Log;
+  readonly trustedCidrs: readonly string[];
+  /** Ends the session of a sandbox that is being stopped or deleted. */
+  readonly endSession: (sandboxId: string, reason: string) => void;
+}
+
+/** A sandbox as the draft service wants to know it. */
+export interface FoundSandbox {
+  readonly id: string;
+  readonly name: string;
+  readonly trustedCidrs: readonly string[];
+  readonly record: SandboxRecord;
+}
+
+/** The life of sandboxes: every change of a phase goes through here, is stored and told to the watchers. */
+export class SandboxService {
+  readonly #on: SandboxDependencies;
+  /** Deletions under way, so that a second one waits for the first. */
+  readonly #deleting = new Map<string, Promise<void>>();
+
+  constructor(dependencies: SandboxDependencies) {
+    this.#on = dependencies;
+    dependencies.driver.onEnd((end) => this.#supervisorEnded(end));
+  }
+
+  get(id: string): SandboxRecord | undefined {
+    return this.#on.repository.get(id);
+  }
+
+  /** The sandbox that a request names; `invalid_argument` without a scope or name, `not_found` when there is none. */
+  find(scope: WorkspaceSelector | undefined, name: string): FoundSandbox {
+    const workspace = oneWorkspace(scope);
+    if (name === "")
+      throw new OpenShellError("invalid_argument", "name is required", { violations: [{ field: "name", message: "is required" }] });
+    const record = this.#on.repository.byName(workspace, name);
+    if (record === undefined) throw new OpenShellError("not_found", "sandbox not found", { next: "openshell sandbox list" });
+    return { id: record.id, name: record.name, trustedCidrs: [...this.#on.trustedCidrs, ...record.spec.trustedCidrs], record };
+  }
+
+  /** Moves a sandbox along its life; returns the record as it is then. */
+  apply(id: string, event: LifeEvent, change: SandboxChange = {}): SandboxRecord | undefined {
+    return this.#change(id, (record) => ({ ...change, status: transition(change.status ?? record.status, event, this.#on.clock.now()) }));
+  }
+
+  /** Replaces parts of the status without an event of its life. */
+  patchStatus(id: string, change: Parameters<typeof withStatus>[1]): SandboxRecord | undefined {
+    return this.#change(id, (record) => ({ status: withStatus(record.status, change) }));
+  }
+
+  patch(id: string, change: SandboxChange): SandboxRecord | undefined {
+    return this.#change(id, () => change);
+  }
+
+  /** What the supervisor of the running instance says about its configuration. */
+  admission(id: string, admission: SandboxConfigurationAdmission, event: LifeEvent | undefined): void {
+    const record = this.get(id);
+    if (record === undefined) return;
+    const status = withStatus(record.status, { configurationAdmission: admission });
+    if (event === undefined) this.patch(id, { status });
+    else this.apply(id, event, { status });
+  }
+
+  /** Starts the supervisor of a record that the store has already; a failure becomes its phase and reason. */
+  async launch(record: SandboxRecord): Promise<void> {
+    try {
+      await this.#on.driver.start(record);
+    } catch (error) {
+      const failure = OpenShellError.from(error);
+      this.#on.log("error", `sandbox ${record.name} (${record.id}) did not start`, error);
+      this.apply(record.id, {
+        kind: "failed",
+        reason: "StartFailed",
+        message: failure.code === "internal" ? "the supervisor could not be started; the gateway's log has the details" : failure.message,
+      });
+    }
+  }
+
+  /** Starts a stopped or ended sandbox again, as a new instance. */
+  async restart(record: SandboxRecord, message?: string): Promise<SandboxRecord> {
+    await this.#on.driver.stop(record.id);
+    const instanceId = randomUUID();
+    const status = withStatus(record.status, { mainProcessInstanceId: instanceId });
+    const started = this.apply(
+      record.id,
+      { kind: "starting", ...(message === undefined ? {} : { message }) },
+      { status, instanceId, desired: "running" },
+    );
+    if (started === undefined) throw new OpenShellError("not_found", "sandbox not found");
+    void this.launch(started);
+    return started;
+  }
+
+  async stop(record: SandboxRecord): Promise<SandboxRecord> {
+    this.apply(record.id, { kind: "stopping" }, { desired: "stopped" });
+    this.#on.endSession(record.id, "the sandbox is being stopped");
+    await this.#on.driver.stop(record.id);
+    const stopped = this.apply(record.id, { kind: "stopped" });
+    if (stopped === undefined) throw new OpenShellError("not_found", "sandbox not found");
+    return stopped;
+  }
+
+  /** Ends the supervisor and removes everything of the sandbox; `removed` runs in the transaction that removes the record. */
+  delete(record: SandboxRecord, removed: () => void = () => {}): Promise<void> {
+    const running = this.#deleting.get(record.id);
+    if (running !== undefined) return running;
+    const deletion = this.#delete(record, removed).finally(() => this.#deleting.delete(record.id));
+    this.#deleting.set(record.id, deletion);
+    return deletion;
+  }
+
+  async #delete({ id }: SandboxRecord, removed: () => void): Promise<void> {
+    this.apply(id, { kind: "deleting" }, { desired: "deleted" });
+    this.#on.endSession(id, "the sandbox is being deleted");
+    await this.#on.driver.remove(id);
+    this.#on.store.transaction(() => {
+      this.#on.settings.deleteSandbox(id);
+      this.#on.repository.delete(id);
+      removed();
+    });
+    this.#on.logs.deleteSandbox(id);
+    this.#on.bus.end(id);
+  }
+
+  /**
+   * After a start of the gateway: takes over what runs, starts again what a reboot ended, and says of the rest why it ended
+   * (decision 10).
+   */
+  async recover(): Promise<void> {
+    const records = this.#on.repository.all();
+    await this.#on.driver.sweep(new Set(records.map((record) => record.id)));
+    for (const record of records) {
+      if (record.desired === "deleted") await this.delete(record);
+      else if (record.desired === "stopped") await this.stop(record);
+      else await this.#recoverRunning(record);
+    }
+  }
+
+  async #recoverRunning(record: SandboxRecord): Promise<void> {
+    const found = await this.#on.driver.adopt(record);
+    const ended = record.status.phase === SandboxPhase.COMPLETED || record.status.phase === SandboxPhase.ERROR;
+    if (found === "running") this.apply(record.id, { kind: "disconnected" });
+    else if (ended) return;
+    else if (found === "rebooted") await this.restart(record, "The machine was restarted; the sandbox starts again");
+    else if (found === "absent") await this.restart(record);
+    else this.#crashed(record, "SupervisorExited", "The supervisor ended while the gateway was away");
+  }
+
+  #supervisorEnded({ sandboxId, instanceId, reason, message }: SupervisorEnd): void {
+    const record = this.get(sandboxId);
+    if (record === undefined || record.instanceId !== instanceId || record.desired !== "running") return;
+    this.#on.endSession(sandboxId, "the supervisor ended");
+    if (record.spec.keep === false && record.status.exitCode !== undefined) {
+      void this.delete(record).catch((error) => this.#on.log("error", `sandbox ${record.name} could not be removed`, error));
+      return;
+    }
+    this.#crashed(record, reason, message);
+  }
+
+  #crashed(record: SandboxRecord, reason: string, message: string): void {
+    const policy = record.spec.restartPolicy;
+    const again = policy === SandboxRestartPolicy.ALWAYS || policy === SandboxRestartPolicy.ON_FAILURE;
+    const failed = this.apply(record.id, { kind: "failed", reason, message });
+    if (again && failed !== undefined && failed.status.restartCount < MAX_RESTARTS)
+      void this.restart(failed, `Starting again: ${message}`).catch((error) =>
+        this.#on.log("error", `sandbox ${record.name} could not be restarted`, error),
+      );
+  }
+
+  #change(id: string, change: (record: SandboxRecord) => SandboxChange): SandboxRecord | undefined {
+    const record = this.#on.repository.get(id);
+    if (record === undefined) return undefined;
+    const after = this.#on.repository.update(id, change(record));
+    if (after.status.phase !== record.status.phase) this.#announce(after, record.status);
+    this.#on.bus.publish(id, { case: "status" });
+    return after;
+  }
+
+  /** Every change of phase is a platform event and a line of the gateway in the sandbox's log. */
+  #announce(record: SandboxRecord, before: SandboxStatus): void {
+    const [ready] = record.status.conditions;
+    const [from, to] = [SandboxPhase[before.phase], SandboxPhase[record.status.phase]];
+    const message = `${from} to ${to}: ${ready?.message ?? ""}`;
+    const failed = record.status.phase === SandboxPhase.ERROR;
+    this.#on.bus.publish(record.id, {
+      case: "event",
+      value: create(PlatformEventSchema, {
+        eventTime: timestampFromMs(this.#on.clock.now()),
+        source: "gateway",
+        type: failed ? "Warning" : "Normal",
+        reason: ready?.reason ?? "",
+        message,
+      }),
+    });
+    this.#on.logs.gateway(record.id, failed ? "ERROR" : "INFO", message);
+  }
+}
+
+/** A supervisor that fails this often in a row will not be helped by another start. */
+const MAX_RESTARTS = 5;
