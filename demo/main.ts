@@ -7,12 +7,18 @@ function must(...args: string[]): void {
   process.exit(1);
 }
 
-if (process.getuid?.() !== 0) {
-  console.error("Error: the demo makes network namespaces, which needs root here.\nNext: sudo npx --yes bun@1.4.5 run demo");
-  process.exit(1);
+async function main(): Promise<number> {
+  if (process.getuid?.() !== 0) {
+    console.error("Error: the demo makes network namespaces, which needs root here.\nNext: sudo npx --yes bun@1.4.5 run demo");
+    return 1;
+  }
+  must("install", "--frozen-lockfile");
+  must("scripts/build.ts");
+  // Only now are our dependencies there.
+  const { tour } = await import("./tour.ts");
+  return tour();
 }
-must("install", "--frozen-lockfile");
-must("scripts/build.ts");
-// Only now are our dependencies there.
-const { tour } = await import("./tour.ts");
-process.exit(await tour());
+
+process.exit(await main());
+
+export {};

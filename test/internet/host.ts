@@ -112,4 +112,6 @@ async function main(): Promise<void> {
   process.stdin.on("end", () => process.exit(0)).resume();
 }
 
+// Ctrl-C goes to the whole process group; our end is the end of stdin, so that everything is taken down in order.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => undefined);
 await main();
