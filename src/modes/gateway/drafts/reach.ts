@@ -1,0 +1,80 @@
+import type { Binary, Endpoint, NetworkRule, Policy } from "../../../policy/model.ts";
+import { registrableDomain } from "./host.ts";
+import { baseName } from "./known.ts";
+import { coveredBy } from "./policy-functions.ts";
+import { describeRequests } from "./requests.ts";
+
+/** One program that may reach one port of one host in one way: the smallest piece of a network policy. */
+export interface Grant {
+  readonly binary: Binary;
+  readonly endpoint: Endpoint;
+  readonly port: number;
+}
+
+/** What changes between two effective policies. */
+export interface Reach {
+  readonly gained: readonly Grant[];
+  readonly lost: readonly Grant[];
+}
+
+/** A directory that a person reading `curl` thinks of; programs elsewhere are named by their whole path. */
+const usualDirectories = ["/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin", "/sbin"];
+
+/** What the second policy allows that the first did not, and the other way round. Nothing else may make a sentence (threat 18). */
+export function difference(before: Policy, after: Policy): Reach {
+  return { gained: missingIn(before, after), lost: missingIn(after, before) };
+}
+
+/** The difference in words: one clause for every program, port and kind of request. */
+export function sentenceFor(reach: Reach): string {
+  const gained = clauses(reach.gained, "may connect to");
+  const lost = clauses(reach.lost, "may no longer connect to");
+  return [...gained, ...lost].join("; ") || "nothing changes: the policy allows this already";
+}
+
+/** Every host and port that becomes reachable, with the registrable domain apart, and by whom. */
+export function newlyReachable(reach: Reach): string[] {
+  return [...new Set(reach.gained.map((grant) => `${place(grant)} by ${grant.binary.path}`))];
+}
+
+function place({ endpoint, port }: Grant): string {
+  const host = endpoint.host || `any host at ${endpoint.allowedIps.join(", ")}`;
+  const domain = registrableDomain(endpoint.host);
+  const shown = endpoint.host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  return endpoint.host === "" || domain === endpoint.host ? shown : `${shown} (domain ${domain})`;
+}
+
+function clauses(grants: readonly Grant[], verb: string): string[] {
+  const groups = new Map<string, Grant[]>();
+  for (const grant of grants) {
+    const key = JSON.stringify([grant.binary, grant.port, describeRequests(grant.endpoint), grant.endpoint.allowedIps]);
+    groups.set(key, [...(groups.get(key) ?? []), grant]);
+  }
+  return [...groups.values()].flatMap((group) => (group[0] ? [clause(group, group[0], verb)] : []));
+}
+
+function clause(group: readonly Grant[], { binary, endpoint, port }: Grant, verb: string): string {
+  const hosts = [...new Set(group.map((grant) => grant.endpoint.host || "any host"))].join(", ");
+  const at = endpoint.allowedIps.length > 0 ? ` at ${endpoint.allowedIps.join(", ")}` : "";
+  return `${program(binary)} ${verb} ${hosts}${at} on port ${port} — ${describeRequests(endpoint)}`;
+}
+
+function program({ path, selfOnly }: Binary): string {
+  const directory = path.slice(0, path.lastIndexOf("/"));
+  const name = usualDirectories.includes(directory) ? baseName(path) : path;
+  return selfOnly ? name : `${name} and every program it starts`;
+}
+
+function missingIn(other: Policy, policy: Policy): Grant[] {
+  return grantsOf(policy).filter((grant) => !coveredBy(other, ruleOf(grant)));
+}
+
+function grantsOf(policy: Policy): Grant[] {
+  return Object.values(policy.networkPolicies).flatMap((rule) =>
+    rule.binaries.flatMap((binary) => rule.endpoints.flatMap((endpoint) => endpoint.ports.map((port) => ({ binary, endpoint, port })))),
+  );
+}
+
+function ruleOf({ binary, endpoint, port }: Grant): NetworkRule {
+  return { name: "grant", endpoints: [{ ...endpoint, ports: [port] }], binaries: [binary] };
+}
