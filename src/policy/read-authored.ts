@@ -4,6 +4,9 @@ import { type AuthoredPolicy, authoredPolicy } from "./authored.ts";
 import { fieldPath, type Path } from "./field-path.ts";
 import { MAX_VIOLATIONS } from "./limits.ts";
 
+/** Characters of a wrong value that a message shows. */
+const SHOWN = 60;
+
 /** What could be read, and everything that could not. */
 export interface ReadResult {
   readonly policy: AuthoredPolicy;
@@ -14,6 +17,9 @@ export interface ReadResult {
 
 /** Checks the types of an authored policy. Wrong values are taken out and the rest is read again, so that one run reports everything. */
 export function readAuthored(value: unknown): ReadResult {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return { policy: {}, violations: [{ field: "document", message: `expected a mapping, got ${describeInput(value)}` }], pruned: [""] };
+  }
   const draft: unknown = structuredClone(value);
   const violations: Violation[] = [];
   const pruned: string[] = [];
@@ -55,13 +61,13 @@ function isUnknownKey(issue: v.BaseIssue<unknown> | undefined): boolean {
 function describe(issue: v.BaseIssue<unknown>): string {
   if (isUnknownKey(issue)) return "unknown key";
   const { input } = issue;
-  if (input === null) return `expected ${words(issue.expected)}, got nothing`;
   if (issue.type === "min_length" || issue.type === "union") return issue.message;
-  const got = typeof input === "string" ? JSON.stringify(input.length > 60 ? `${input.slice(0, 60)}…` : input) : describeType(input);
-  return `expected ${words(issue.expected)}, got ${got}`;
+  return `expected ${words(issue.expected)}, got ${describeInput(input)}`;
 }
 
-function describeType(input: unknown): string {
+function describeInput(input: unknown): string {
+  if (input === null) return "nothing";
+  if (typeof input === "string") return JSON.stringify(input.length > SHOWN ? `${input.slice(0, SHOWN)}…` : input);
   if (Array.isArray(input)) return "a list";
   return typeof input === "object" ? "a mapping" : String(input);
 }

@@ -22,6 +22,15 @@ const MAX_DEPTH = 32;
 /** Names that JavaScript objects give a meaning of their own: libraries drop them, and a rule dropped in silence could be a refusal. */
 const RESERVED_KEYS = new Set(["__proto__", "prototype", "constructor"]);
 
+/** Where the parser's own words would not help. */
+const SYNTAX: Readonly<Record<string, string>> = {
+  DUPLICATE_KEY: "the key appears twice in the same mapping",
+  MULTIPLE_DOCS: "holds more than one YAML document",
+  TAG_RESOLVE_FAILED: "tags (!…) are not accepted",
+};
+
+const syntaxMessage = (message: string) => (message.startsWith("Maximum call stack") ? "is nested too deeply" : message);
+
 const START: Position = { line: 1, column: 1 };
 
 /** Reads one YAML document. Returns violations when it is not plain data: syntax, duplicate keys, unknown tags, excessive aliases or depth. */
@@ -36,10 +45,12 @@ export function readYaml(text: string): YamlSource | Violation[] {
       schema: "core",
       merge: false,
     });
-    const problems = [...document.errors, ...document.warnings].map((problem) =>
-      at("document", problem.message, position(lines, problem.pos[0])),
-    );
-    if (problems.length > 0) return problems;
+    const [first, ...others] = [...document.errors, ...document.warnings];
+    if (first !== undefined) {
+      // After the first syntax error the rest is guesswork, except for duplicate keys.
+      const problems = [first, ...others.filter(({ code }) => code === "DUPLICATE_KEY" && first.code === code)];
+      return problems.map(({ code, message, pos }) => at("document", SYNTAX[code] ?? syntaxMessage(message), position(lines, pos[0])));
+    }
     const places = new Map<string, Position>();
     const violations = [...walk(document, document.contents, [], places, lines)];
     if (violations.length > 0) return violations;
@@ -69,6 +80,8 @@ function* walk(
     const target = node.resolve(document);
     // What an alias stands for is located at the alias; a target inside itself has no end.
     if (target === undefined || contains(target, node)) yield at(fieldPath(path), "refers to itself", positionOf(node, lines));
+  } else if ((isMap(node) || isSeq(node) || isScalar(node)) && node.tag !== undefined) {
+    yield at(fieldPath(path) || "document", "tags (!…) are not accepted", positionOf(node, lines));
   } else if (isMap(node)) {
     for (const { key, value } of node.items) {
       const place = positionOf(key, lines);
