@@ -30,6 +30,7 @@ function open() {
 
 // Per thread: a Worker has its own module instance, hence its own errno address.
 let library: ReturnType<typeof open> | undefined;
+const roots: { held: readonly Argument[] } = { held: [] };
 
 function word64(argument: Argument): number {
   if (argument === null) return 0;
@@ -49,6 +50,8 @@ export function syscall(
 ): number {
   library ??= open();
   const number = syscallNumber(name, library.arch);
+  // ptr() does not root its buffer; this does, until the next call.
+  roots.held = [a, b, c, d, e, f];
   const result = Number(library.syscall(number, word64(a), word64(b), word64(c), word64(d), word64(e), word64(f)));
   // errno must be read in the next expression: any other call may overwrite it.
   return result === -1 ? -read.i32(library.errno, 0) : result;

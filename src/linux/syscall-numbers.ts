@@ -89,6 +89,8 @@ const numbers = {
   rt_sigaction: [13, 134],
   rt_sigprocmask: [14, 135],
   seccomp: [317, 277],
+  sendmmsg: [307, 269],
+  sendmsg: [46, 211],
   sendto: [44, 206],
   set_mempolicy_home_node: [450, 450],
   setgroups: [116, 159],

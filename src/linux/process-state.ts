@@ -1,0 +1,46 @@
+import { check, type StringVector, syscall } from "./libc.ts";
+
+/** RLIMIT_* of both architectures (include/uapi/asm-generic/resource.h). */
+export const RLIMIT_CORE = 4;
+export const RLIMIT_NPROC = 6;
+export const RLIMIT_NOFILE = 7;
+
+/** Sets soft and hard limit of the calling process. */
+export function setLimit(resource: number, value: number): void {
+  const limit = new BigUint64Array([BigInt(value), BigInt(value)]);
+  check(syscall("prlimit64", 0, resource, limit, null), "prlimit", String(resource));
+}
+
+/** Default handlers and an empty mask: a JavaScript runtime ignores SIGPIPE and SIGXFSZ, and execve would pass that on. */
+export function resetSignals(): void {
+  const SIG_SETMASK = 2;
+  // struct sigaction of the kernel: handler SIG_DFL = 0, flags, restorer, mask; the set is 8 bytes.
+  const action = new BigUint64Array(4);
+  for (let signal = 1; signal <= 64; signal += 1) syscall("rt_sigaction", signal, action, null, 8);
+  check(syscall("rt_sigprocmask", SIG_SETMASK, new BigUint64Array(1), null, 8), "rt_sigprocmask");
+}
+
+/** Own session and process group, without a controlling terminal. */
+export function newSession(): void {
+  check(syscall("setsid"), "setsid");
+}
+
+export function setFileModeMask(mask: number): void {
+  syscall("umask", mask);
+}
+
+/** Replaces this process by a program. Returns only on failure, with the negated error number. */
+export function execve(path: Buffer, argv: StringVector, environment: StringVector): number {
+  return syscall("execve", path, argv.pointers, environment.pointers);
+}
+
+/** To one process, or with a negative pid to a process group. False when there is none. */
+export function kill(pid: number, signal: number): boolean {
+  return syscall("kill", pid, signal) >= 0;
+}
+
+/** Collects one ended child without waiting; false when it still runs or is not ours. */
+export function reap(pid: number): boolean {
+  const WNOHANG = 1;
+  return syscall("wait4", pid, null, WNOHANG, null) === pid;
+}
