@@ -19,7 +19,7 @@ interface BaseArg {
   readonly description?: string;
   /** What stands for the value in usage: `NAME`. */
   readonly valueHint?: string;
-  readonly alias?: string | string[];
+  readonly alias?: string | readonly string[];
   readonly required?: boolean;
   /** The variable that gives the value when the flag is absent; an empty one counts as unset. */
   readonly env?: string;
@@ -46,7 +46,7 @@ export interface BooleanArg extends BaseArg {
 
 export interface EnumArg extends BaseArg {
   readonly type: "enum";
-  readonly options: string[];
+  readonly options: readonly string[];
   readonly default?: string;
 }
 

@@ -116,7 +116,9 @@ function readPositionals(signature: Signature, before: readonly string[], after:
   }
   if (plain[0] !== undefined) {
     const hint =
-      command?.def.terminator === "required" ? `a command for the sandbox goes after '--': ${path.join(" ")} -- ${plain[0]} …` : undefined;
+      command?.def.terminator === "required"
+        ? `a command for the sandbox goes after '--': ${path.join(" ")} -- ${plain[0]} ...`
+        : undefined;
     throw usageError(`unexpected argument '${plain[0]}'`, path, hint);
   }
   return values;

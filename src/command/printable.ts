@@ -14,9 +14,17 @@ export function printable(text: string): string {
   return out;
 }
 
-/** Like {@link printable}, but line breaks stay: for text of several lines that we print line by line. */
+/** Typographic characters of our own sentences, and what they are in ASCII. */
+const TYPOGRAPHY: Readonly<Record<string, string>> = { "—": "-", "–": "-", "…": "...", "“": '"', "”": '"', "‘": "'", "’": "'" };
+
+/** {@link printable} for sentences that we or the gateway wrote around names from elsewhere: dashes, dots and quotes become ASCII. */
+export function printableSentence(text: string): string {
+  return printable(text.replace(/[—–…“”‘’]/g, (c) => TYPOGRAPHY[c] ?? c));
+}
+
+/** Like {@link printableSentence}, but line breaks stay: for text of several lines that we print line by line. */
 export function printableLines(text: string): string {
-  return text.split("\n").map(printable).join("\n");
+  return text.split("\n").map(printableSentence).join("\n");
 }
 
 /** At most `limit` characters, the cut shown; for text that is data, never for a host name. */

@@ -1,5 +1,5 @@
 import { OpenShellError } from "../error.ts";
-import { printable, printableLines } from "./printable.ts";
+import { printable, printableLines, printableSentence } from "./printable.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Everything went well. */
@@ -24,7 +24,7 @@ export function reportError(reason: unknown, terminal: Terminal): number {
   const lines = [`${style.bold(style.red("Error:"))} ${printableLines(error.message)}`];
   for (const { field, message, line, column } of error.violations) {
     const at = line === undefined ? "" : ` (line ${line}${column === undefined ? "" : `, column ${column}`})`;
-    lines.push(`  ${style.bold(printable(field))}${at}: ${printable(message)}`);
+    lines.push(`  ${style.bold(printable(field))}${at}: ${printableSentence(message)}`);
   }
   if (error.next !== undefined) lines.push(`${style.dim("Next:")} ${printableLines(error.next)}`);
   if (terminal.env["OPENSHELL_DEBUG"] === "1" && error.cause !== undefined) {

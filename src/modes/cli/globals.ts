@@ -1,0 +1,18 @@
+/** Flags that every command takes. */
+export const globalArgs = {
+  gateway: { type: "string", alias: "g", env: "OPENSHELL_GATEWAY", valueHint: "NAME", description: "Registered gateway to use" },
+  "gateway-endpoint": {
+    type: "string",
+    env: "OPENSHELL_GATEWAY_ENDPOINT",
+    valueHint: "URL",
+    description: "Gateway address, without registration",
+  },
+  workspace: {
+    type: "string",
+    env: "OPENSHELL_WORKSPACE",
+    valueHint: "NAME",
+    default: "default",
+    description: "Workspace of the sandboxes",
+  },
+  version: { type: "boolean", alias: "V", local: true, description: "Show the version" },
+} as const;

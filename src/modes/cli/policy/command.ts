@@ -1,0 +1,20 @@
+import { type Command, defineCommand, lazyCommand } from "../../../command/define.ts";
+
+/** `policy …` */
+export const policy: Command = defineCommand({
+  meta: {
+    name: "policy",
+    description: "Policies: what sandboxes may do",
+    examples: ["openshell policy get work", "openshell policy set work --policy policy.yaml --wait"],
+  },
+  subCommands: {
+    get: lazyCommand({ description: "Show the policy of a sandbox" }, async () => (await import("./get.ts")).default),
+    set: lazyCommand({ description: "Replace the policy of a running sandbox" }, async () => (await import("./set.ts")).default),
+    list: lazyCommand({ description: "List the revisions of a policy" }, async () => (await import("./list.ts")).default),
+    validate: lazyCommand({ description: "Check a policy file" }, async () => (await import("./validate.ts")).default),
+    explain: lazyCommand(
+      { description: "Say whether a program may connect, by which rule, or what is missing" },
+      async () => (await import("./explain.ts")).default,
+    ),
+  },
+});

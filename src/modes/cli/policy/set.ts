@@ -1,0 +1,44 @@
+import { defineCommand } from "../../../command/define.ts";
+import { EXIT_ERROR, EXIT_OK } from "../../../command/report.ts";
+import { OpenShellError } from "../../../error.ts";
+import { confirm } from "../ask.ts";
+import { CALL_TIMEOUT_MS, withGateway } from "../connection/gateway.ts";
+import { rememberSandbox, sandboxName } from "../last-sandbox.ts";
+import { optionalName, waitTimeout } from "../sandbox/arguments.ts";
+import { readPolicyProto } from "./file.ts";
+import { waitLoaded } from "./wait-loaded.ts";
+
+export default defineCommand({
+  meta: {
+    name: "set",
+    description: "Replace the policy of a running sandbox (the network section is live; the others are fixed at start)",
+    examples: ["openshell policy set work --policy policy.yaml --wait"],
+  },
+  args: {
+    name: optionalName,
+    policy: { type: "string", required: true, valueHint: "FILE", description: "Policy YAML; - is standard input" },
+    global: { type: "boolean", description: "For all sandboxes" },
+    wait: { type: "boolean", description: "Return when the sandbox has acknowledged it" },
+    timeout: waitTimeout,
+    yes: { type: "boolean", alias: "y", description: "Do not ask" },
+  },
+  run: async ({ args, terminal, globals }) => {
+    if (args.global && args.wait) throw new OpenShellError("invalid_argument", "--wait waits for one sandbox, it cannot go with --global");
+    const policy = await readPolicyProto(args.policy);
+    return withGateway({ globals, terminal }, async (gateway) => {
+      const sandbox = args.global ? "" : sandboxName(args.name, gateway, terminal);
+      if (args.global && !args.yes && terminal.stdinIsTerminal) {
+        if (!(await confirm("Replace the policy of every sandbox?", terminal))) return EXIT_ERROR;
+      }
+      const request = { workspaceScope: gateway.scope, sandbox, policy, global: args.global ?? false };
+      const { version } = await gateway.client.updateConfig(request, { timeoutMs: CALL_TIMEOUT_MS });
+      if (!args.global) rememberSandbox(sandbox, gateway, terminal);
+      terminal.out(`${terminal.style.green("✓")} Policy version ${version} is set\n`);
+      if (args.wait) {
+        await waitLoaded(sandbox, version, gateway, args.timeout);
+        terminal.out(`${terminal.style.green("✓")} In force in the sandbox\n`);
+      }
+      return EXIT_OK;
+    });
+  },
+});

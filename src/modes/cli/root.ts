@@ -1,0 +1,129 @@
+import { type Command, defineCommand, lazyCommand, type Subcommand } from "../../command/define.ts";
+import { runCommand } from "../../command/run.ts";
+import { processTerminal, type Terminal } from "../../command/terminal.ts";
+import { VERSION } from "../../version.ts";
+import { globalArgs } from "./globals.ts";
+
+const NAME = "openshell";
+
+/** Commands of the other modes, which main.ts imports when they are asked for. */
+export interface LazyModes {
+  readonly gatewayServe: () => Promise<Command>;
+  readonly sandboxRun: () => Promise<Command>;
+}
+
+function sandboxCommands(modes: LazyModes): Readonly<Record<string, Subcommand>> {
+  return {
+    create: lazyCommand(
+      { description: "Create a sandbox, and run a command in it" },
+      async () => (await import("./sandbox/create.ts")).default,
+    ),
+    list: lazyCommand({ description: "List sandboxes", alias: "ls" }, async () => (await import("./sandbox/list.ts")).default),
+    get: lazyCommand({ description: "Show one sandbox" }, async () => (await import("./sandbox/get.ts")).default),
+    exec: lazyCommand({ description: "Run a command in a sandbox" }, async () => (await import("./sandbox/exec.ts")).default),
+    draft: lazyCommand({ description: "Show and decide proposals" }, async () => (await import("./draft/command.ts")).draft),
+    stop: lazyCommand({ description: "Stop a sandbox; its files stay" }, async () => (await import("./sandbox/power.ts")).stop),
+    start: lazyCommand({ description: "Start a stopped sandbox again" }, async () => (await import("./sandbox/power.ts")).start),
+    delete: lazyCommand({ description: "Delete sandboxes", alias: "rm" }, async () => (await import("./sandbox/delete.ts")).default),
+    run: lazyCommand({ description: "Confine one command here, without a gateway" }, modes.sandboxRun),
+  };
+}
+
+function gatewayCommands(modes: LazyModes): Readonly<Record<string, Subcommand>> {
+  const commands = () => import("./gateways/commands.ts");
+  return {
+    serve: lazyCommand({ description: "Run a gateway in the foreground" }, modes.gatewayServe),
+    list: lazyCommand({ description: "List registered gateways" }, async () => (await commands()).list),
+    select: lazyCommand({ description: "Make a gateway the one that commands use" }, async () => (await commands()).select),
+    info: lazyCommand({ description: "Show how a gateway is registered" }, async () => (await commands()).info),
+    add: lazyCommand({ description: "Register a gateway" }, async () => (await commands()).add),
+    remove: lazyCommand({ description: "Forget a gateway" }, async () => (await commands()).remove),
+  };
+}
+
+/** The whole command tree; nothing is imported before it is needed, so that help starts at once. */
+export function createRoot(modes: LazyModes): Command {
+  const root: Command = defineCommand({
+    meta: {
+      name: NAME,
+      description: "A safe runtime for autonomous AI agents",
+      examples: [
+        "openshell gateway serve                          # in one terminal",
+        "openshell sandbox create --name work -- claude   # in another",
+        "openshell sandbox draft work                     # what was denied, and what would allow it",
+        "openshell sandbox draft approve work ID --wait",
+        "openshell sandbox run --policy policy.yaml -- curl https://example.com   # no gateway",
+      ],
+    },
+    args: globalArgs,
+    subCommands: {
+      sandbox: group("sandbox", "Sandboxes: create, enter, decide, delete", "sb", ["openshell sandbox list"], sandboxCommands(modes)),
+      policy: lazyCommand(
+        { description: "Policies: show, set, check, explain", alias: "pol" },
+        async () => (await import("./policy/command.ts")).policy,
+      ),
+      "policy-advisor": lazyCommand(
+        { description: "Proposals from denials: on, off, status" },
+        async () => (await import("./policy-advisor.ts")).policyAdvisor,
+      ),
+      rule: lazyCommand(
+        { description: "Proposals, with the flags of earlier clients", alias: "rl", hidden: true },
+        async () => (await import("./draft/command.ts")).rule,
+      ),
+      logs: lazyCommand({ description: "Show what happened in a sandbox", alias: "lg" }, async () => (await import("./logs.ts")).default),
+      settings: lazyCommand(
+        { description: "Settings of a sandbox, or of all" },
+        async () => (await import("./settings/command.ts")).settings,
+      ),
+      gateway: group("gateway", "Gateways: serve, register, select", "gw", ["openshell gateway serve"], gatewayCommands(modes)),
+      status: lazyCommand(
+        { description: "Show which gateway is used and whether it answers" },
+        async () => (await import("./status.ts")).default,
+      ),
+      whoami: lazyCommand({ description: "Show who the gateway takes you for" }, async () => (await import("./whoami.ts")).default),
+      completions: lazyCommand(
+        { description: "Print completions for a shell" },
+        async () => (await import("./completion/command.ts")).completions,
+      ),
+      // The published client's old name for the same commands.
+      cluster: group(
+        "cluster",
+        "Earlier names of commands",
+        undefined,
+        ["openshell cluster policy-advisor enable work"],
+        {
+          "policy-advisor": lazyCommand(
+            { description: "See: openshell policy-advisor" },
+            async () => (await import("./policy-advisor.ts")).policyAdvisor,
+          ),
+        },
+        true,
+      ),
+      complete: lazyCommand({ description: "Candidates for a shell", hidden: true }, async () =>
+        (await import("./completion/command.ts")).complete(root),
+      ),
+    },
+  });
+  return root;
+}
+
+function group(
+  name: string,
+  description: string,
+  alias: string | undefined,
+  examples: readonly string[],
+  subCommands: Readonly<Record<string, Subcommand>>,
+  hidden = false,
+): Subcommand {
+  const meta = { name, description, examples, hidden, ...(alias === undefined ? {} : { alias }) };
+  return lazyCommand(meta, async () => defineCommand({ meta, subCommands }));
+}
+
+/** Runs one command line and answers its exit code; `argv` is without the program's name. */
+export async function runRoot(root: Command, argv: readonly string[], terminal: Terminal = processTerminal()): Promise<number> {
+  if (argv.length === 1 && (argv[0] === "--version" || argv[0] === "-V")) {
+    terminal.out(`${NAME} ${VERSION}\n`);
+    return 0;
+  }
+  return runCommand(root, NAME, argv, terminal);
+}

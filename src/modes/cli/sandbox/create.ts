@@ -1,0 +1,151 @@
+import { defineCommand } from "../../../command/define.ts";
+import { type OutputFormat, outputArg, print } from "../../../command/output.ts";
+import { printable } from "../../../command/printable.ts";
+import { EXIT_OK } from "../../../command/report.ts";
+import { integerValue, pairsValue } from "../../../command/values.ts";
+import { OpenShellError } from "../../../error.ts";
+import { type Sandbox, SandboxPhase } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import { CALL_TIMEOUT_MS, type Gateway, withGateway } from "../connection/gateway.ts";
+import { rememberSandbox } from "../last-sandbox.ts";
+import { readPolicyProto } from "../policy/file.ts";
+import { openProgress, type Progress } from "./progress.ts";
+import { sandboxData } from "./view.ts";
+import { mainProcessEnded, PROVISION_TIMEOUT_SECONDS, sandboxFailure, watchUntil } from "./wait.ts";
+
+const PATH = ["openshell", "sandbox", "create"];
+/** Seconds; a day. */
+const MAX_PROVISION_TIMEOUT = 86_400;
+
+function provisionTimeout(env: Readonly<Record<string, string | undefined>>): number {
+  const value = env["OPENSHELL_PROVISION_TIMEOUT"];
+  if (!value) return PROVISION_TIMEOUT_SECONDS;
+  return integerValue("OPENSHELL_PROVISION_TIMEOUT", value, { min: 1, max: MAX_PROVISION_TIMEOUT }, PATH);
+}
+
+/** `--no-keep`: the sandbox lives as long as its main process, whose exit code is ours. */
+async function followToTheEnd(name: string, gateway: Gateway, progress: Progress): Promise<number> {
+  progress.step("Running");
+  const sandbox = await watchUntil("ended", name, gateway, progress, MAX_PROVISION_TIMEOUT);
+  progress.done();
+  await gateway.client.deleteSandbox({ workspaceScope: gateway.scope, name, allowMissing: true }, { timeoutMs: CALL_TIMEOUT_MS });
+  if (!mainProcessEnded(sandbox)) throw sandboxFailure(name, sandbox);
+  return sandbox.status?.exitCode ?? EXIT_OK;
+}
+
+function sayMainProcess(sandbox: Sandbox, progress: Progress): number {
+  const code = sandbox.status?.exitCode ?? EXIT_OK;
+  progress.note(`the main process has ended with exit code ${code}`);
+  return code;
+}
+
+export default defineCommand({
+  meta: {
+    name: "create",
+    description: "Create a sandbox, and run a command in it as its main process",
+    examples: [
+      "openshell sandbox create --name work --policy policy.yaml -- claude",
+      "openshell sandbox create --name lab            # no main process: use exec",
+      "openshell sandbox create --no-keep -- make test   # gone when the command ends",
+    ],
+  },
+  args: {
+    name: { type: "string", valueHint: "NAME", description: "Name; one is made up when left out" },
+    policy: {
+      type: "string",
+      env: "OPENSHELL_SANDBOX_POLICY",
+      valueHint: "FILE",
+      description: "Policy to enforce; else the one found in the sandbox",
+    },
+    label: { type: "string", multiple: true, valueHint: "KEY=VALUE", description: "Label" },
+    env: { type: "string", multiple: true, valueHint: "KEY=VALUE", description: "Variable for programs in the sandbox" },
+    "trusted-cidr": {
+      type: "string",
+      multiple: true,
+      valueHint: "CIDR",
+      description: "Private addresses that an allowed name may resolve to",
+    },
+    keep: {
+      type: "boolean",
+      default: true,
+      description: "Keep the sandbox when the main process ends",
+      negativeDescription: "--no-keep deletes it",
+    },
+    wait: {
+      type: "boolean",
+      default: true,
+      description: "Wait until the sandbox is ready",
+      negativeDescription: "--no-wait returns at once",
+    },
+    detach: { type: "boolean", description: "Do not follow the main process" },
+    tty: { type: "boolean", description: "Give the main process a terminal", negativeDescription: "--no-tty gives it none" },
+    output: outputArg,
+    command: {
+      type: "positional",
+      multiple: true,
+      required: false,
+      terminator: "required",
+      valueHint: "COMMAND",
+      description: "Main process",
+    },
+  },
+  async run({ args, terminal, globals }) {
+    const labels = pairsValue("--label", args.label, PATH);
+    const environment = pairsValue("--env", args.env, PATH);
+    const idleSeconds = provisionTimeout(terminal.env);
+    if (!args.keep && args.command.length === 0) {
+      throw new OpenShellError("invalid_argument", "--no-keep needs a command: without one the sandbox never ends", {
+        next: `${PATH.join(" ")} --no-keep -- COMMAND`,
+      });
+    }
+    if (!args.keep && (args.detach || !args.wait)) {
+      throw new OpenShellError("invalid_argument", "--no-keep follows the command to its end, it cannot go with --detach or --no-wait");
+    }
+    const policy = args.policy === undefined ? undefined : await readPolicyProto(args.policy);
+    return withGateway({ globals, terminal }, async (gateway) => {
+      const progress = openProgress(terminal);
+      let name = args.name ?? "";
+      try {
+        progress.step("Requesting sandbox");
+        const spec = {
+          environment,
+          command: [...args.command],
+          tty: args.tty ?? false,
+          trustedCidrs: [...args["trusted-cidr"]],
+          keep: args.keep,
+          ...(policy === undefined ? {} : { policy }),
+        };
+        const answer = await gateway.client.createSandbox(
+          { workspaceScope: gateway.scope, name, labels, spec },
+          { timeoutMs: CALL_TIMEOUT_MS },
+        );
+        let sandbox = answer.sandbox;
+        name = sandbox?.metadata?.name ?? name;
+        if (sandbox === undefined) throw new OpenShellError("internal", "the gateway answered without a sandbox");
+        rememberSandbox(name, gateway, terminal);
+        let code = EXIT_OK;
+        if (args.wait) {
+          sandbox = await watchUntil("settled", name, gateway, progress, idleSeconds);
+          if (sandbox.status?.phase === SandboxPhase.ERROR && !mainProcessEnded(sandbox)) throw sandboxFailure(name, sandbox);
+          progress.done();
+          if (!args.keep) return await followToTheEnd(name, gateway, progress);
+          if (mainProcessEnded(sandbox)) code = sayMainProcess(sandbox, progress);
+        } else progress.done();
+        const created = sandbox;
+        await print(
+          args.output as OutputFormat,
+          {
+            data: sandboxData(created),
+            names: [name],
+            table: () =>
+              `${terminal.style.green("✓")} Created sandbox '${printable(name)}'\n  openshell sandbox exec -n ${printable(name)} -- COMMAND\n`,
+          },
+          terminal,
+        );
+        return code;
+      } catch (reason) {
+        progress.failed();
+        throw reason;
+      }
+    });
+  },
+});

@@ -1,0 +1,28 @@
+import { defineCommand } from "../../../command/define.ts";
+import { outputArg, print } from "../../../command/output.ts";
+import { OpenShellError } from "../../../error.ts";
+import { CALL_TIMEOUT_MS, withGateway } from "../connection/gateway.ts";
+import { sandboxName } from "../last-sandbox.ts";
+import { optionalName } from "./arguments.ts";
+import { sandboxData, sandboxDetails } from "./view.ts";
+
+export default defineCommand({
+  meta: {
+    name: "get",
+    description: "Show one sandbox: phase, reasons, what is enforced",
+    examples: ["openshell sandbox get work", "openshell sandbox get work -o yaml"],
+  },
+  args: { name: optionalName, output: outputArg },
+  run: ({ args, terminal, globals }) =>
+    withGateway({ globals, terminal }, async (gateway) => {
+      const name = sandboxName(args.name, gateway, terminal);
+      const { sandbox } = await gateway.client.getSandbox({ workspaceScope: gateway.scope, name }, { timeoutMs: CALL_TIMEOUT_MS });
+      if (sandbox === undefined) throw new OpenShellError("internal", "the gateway answered without a sandbox");
+      await print(
+        args.output,
+        { data: sandboxData(sandbox), names: [name], table: () => sandboxDetails(sandbox, terminal.style) },
+        terminal,
+      );
+      return undefined;
+    }),
+});

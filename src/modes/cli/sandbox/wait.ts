@@ -1,0 +1,76 @@
+import { OpenShellError } from "../../../error.ts";
+import { type Sandbox, SandboxPhase } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import type { Gateway } from "../connection/gateway.ts";
+import type { Progress } from "./progress.ts";
+import { phaseName } from "./view.ts";
+
+/** Nothing heard of the sandbox for this long: give up (the published client's default; `OPENSHELL_PROVISION_TIMEOUT` in seconds). */
+export const PROVISION_TIMEOUT_SECONDS = 300;
+
+/** Phases that a new sandbox can rest in. */
+const SETTLED = new Set([SandboxPhase.READY, SandboxPhase.COMPLETED, SandboxPhase.ERROR, SandboxPhase.STOPPED]);
+/** Phases after the main process has ended. */
+const ENDED = new Set([SandboxPhase.COMPLETED, SandboxPhase.ERROR, SandboxPhase.STOPPED]);
+
+/** The condition that tells why a sandbox is not ready. */
+export function readyCondition(sandbox: Sandbox) {
+  return sandbox.status?.conditions.find(({ type }) => type === "Ready");
+}
+
+/** True when the sandbox itself works and only its main process has ended. */
+export function mainProcessEnded(sandbox: Sandbox): boolean {
+  return sandbox.status?.exitCode !== undefined || readyCondition(sandbox)?.reason === "MainProcessExited";
+}
+
+/**
+ * Watches a sandbox until it rests (`settled`) or its main process has ended (`ended`), and answers its last state. Errors: deleted
+ * meanwhile, or nothing heard for `idleSeconds`.
+ */
+export async function watchUntil(
+  until: "settled" | "ended",
+  name: string,
+  gateway: Gateway,
+  progress: Progress,
+  idleSeconds: number,
+): Promise<Sandbox> {
+  const wanted = until === "settled" ? SETTLED : ENDED;
+  const abort = new AbortController();
+  const giveUp = () => abort.abort();
+  let timer = setTimeout(giveUp, idleSeconds * 1000);
+  let said = "";
+  let last: Sandbox | undefined;
+  try {
+    const request = { workspaceScope: gateway.scope, sandbox: name, followStatus: true, followEvents: true, eventTail: 50 };
+    for await (const { payload } of gateway.client.watchSandbox(request, { signal: abort.signal })) {
+      clearTimeout(timer);
+      timer = setTimeout(giveUp, idleSeconds * 1000);
+      if (payload.case === "event") progress.note(`${payload.value.reason}: ${payload.value.message}`);
+      if (payload.case !== "sandbox") continue;
+      last = payload.value;
+      const { phase } = last.status ?? {};
+      if (phase !== undefined && wanted.has(phase)) return last;
+      const text = phaseName(phase);
+      if (text !== said && until === "settled") progress.step(text);
+      said = text;
+    }
+  } catch (reason) {
+    if (!abort.signal.aborted) throw reason;
+    const why = last === undefined ? undefined : readyCondition(last);
+    throw new OpenShellError(
+      "deadline_exceeded",
+      `sandbox '${name}' is not ready and nothing was heard of it for ${idleSeconds} s${why === undefined ? "" : ` (${why.reason}: ${why.message})`}`,
+      { cause: reason, next: `openshell logs ${name}` },
+    );
+  } finally {
+    clearTimeout(timer);
+    abort.abort();
+  }
+  throw new OpenShellError("not_found", `sandbox '${name}' was deleted while we waited for it`, { next: "openshell sandbox list" });
+}
+
+/** Why a sandbox is in ERROR, with where to look. */
+export function sandboxFailure(name: string, sandbox: Sandbox): OpenShellError {
+  const why = readyCondition(sandbox);
+  const reason = why === undefined || (why.reason === "" && why.message === "") ? "no reason given" : `${why.reason}: ${why.message}`;
+  return new OpenShellError("failed_precondition", `sandbox '${name}' failed (${reason})`, { next: `openshell logs ${name}` });
+}
