@@ -1,10 +1,11 @@
+import { coveredBy } from "../../../policy/merge.ts";
 import type { Policy } from "../../../policy/model.ts";
+import { validatePolicy } from "../../../policy/validate.ts";
 import { candidateFor } from "./candidate.ts";
 import { type Chunk, keysOf } from "./chunk.ts";
 import { type Drafts, refinedBy } from "./drafts.ts";
 import { isWritable } from "./flags.ts";
 import { MAX_PENDING_CHUNKS } from "./limits.ts";
-import { coveredBy, validatePolicy } from "./policy-functions.ts";
 import { firstRefusal, type Refusal, refuse } from "./refusal.ts";
 import { allowsWrites, isEnforced } from "./requests.ts";
 import type { ChunkStatus } from "./state.ts";

@@ -1,8 +1,10 @@
 import { createHash } from "node:crypto";
 import { OpenShellError } from "../../../error.ts";
+import { policyHash } from "../../../policy/hash.ts";
+import { addProposedRule, freeKey, removeAddedRule, withRules } from "../../../policy/merge.ts";
 import type { NetworkRule, Policy } from "../../../policy/model.ts";
+import { validatePolicy } from "../../../policy/validate.ts";
 import type { Chunk } from "./chunk.ts";
-import { addProposedRule, policyHash, removeAddedRule, validatePolicy } from "./policy-functions.ts";
 
 /** The policy as it would be after an approval. */
 export interface Candidate {
@@ -20,13 +22,19 @@ export interface Candidate {
  */
 export function candidateFor(policy: Policy, chunk: Chunk, refined: Chunk | undefined): Candidate {
   const base = refined?.applied ? removeAddedRule(policy, refined.applied.key, refined.applied.rule) : policy;
-  const merged = addProposedRule(base, chunk.ruleName, chunk.rule);
+  const merged = chunk.edited ? addEditedRule(base, chunk) : addProposedRule(base, chunk.ruleName, chunk.rule);
   return {
     policy: merged.policy,
     hash: policyHash(merged.policy),
     key: merged.key,
     rule: merged.policy.networkPolicies[merged.key] ?? chunk.rule,
   };
+}
+
+/** A person may have written patterns, which no proposal may hold; apart from that nothing differs. */
+function addEditedRule(policy: Policy, chunk: Chunk): { policy: Policy; key: string } {
+  const key = freeKey(policy, chunk.ruleName);
+  return { policy: withRules(policy, { [key]: { ...chunk.rule, name: key } }), key };
 }
 
 /** Throws `failed_precondition` with every violation when a candidate is not a valid policy: conflicts show here. */

@@ -29,6 +29,8 @@ export interface Chunk {
   readonly escaped: boolean;
   /** What the analyst said; the gateway decides what is shown. */
   readonly offeredConfidence: number;
+  /** A person replaced the proposed rule; only then may it hold patterns. */
+  readonly edited: boolean;
   /** Id of the approved chunk that this one refines; empty otherwise. */
   readonly supersedes: string;
   readonly hitCount: number;

@@ -1,4 +1,6 @@
 import { OpenShellError } from "../../../error.ts";
+import { policyHash } from "../../../policy/hash.ts";
+import { removeAddedRule } from "../../../policy/merge.ts";
 import type { NetworkRule } from "../../../policy/model.ts";
 import type { NetworkPolicyRule } from "../../../rpc/gen/openshell/sandbox/v1/sandbox_pb.ts";
 import { type Revision, requireToken } from "./approve.ts";
@@ -9,7 +11,6 @@ import type { DraftSandbox } from "./context.ts";
 import { announce, changeablePolicy, type Drafts, findChunk, GATEWAY_ACTOR, moveChunk, refinedBy } from "./drafts.ts";
 import { readEdit } from "./edit.ts";
 import { MAX_PENDING_CHUNKS } from "./limits.ts";
-import { policyHash, removeAddedRule } from "./policy-functions.ts";
 import { difference, sentenceFor } from "./reach.ts";
 import { settle, settleAndAnnounce } from "./settle.ts";
 import { requireState } from "./state.ts";
@@ -93,14 +94,14 @@ export function editChunk(
     requireState(found, "edit");
     const current = changeablePolicy(drafts, sandbox);
     requireToken(found, candidateFor(current.policy, found, refinedBy(drafts, found)), reviewToken);
-    const edited: Chunk = { ...found, rule: readEdit(found, rule, drafts.context.ownEndpoint) };
+    const edited: Chunk = { ...found, edited: true, rule: readEdit(found, rule, drafts.context.ownEndpoint) };
     requireValid(edited, candidateFor(current.policy, edited, refinedBy(drafts, edited)));
     const other = drafts.repository.openFor(sandbox.id, found.stage, keysOf(edited.rule)).find((id) => id !== found.id);
     if (other)
       throw new OpenShellError("failed_precondition", `chunk ${other} is pending for a part of this`, { next: "decide on that one first" });
     const before = hashOf(found.rule);
     const step = { eventType: "edited", actor, reason: `rule ${before} became ${hashOf(edited.rule)}`, description: describe(edited) };
-    return moveChunk(drafts, found, { rule: edited.rule, applicationError: "" }, step);
+    return moveChunk(drafts, found, { rule: edited.rule, edited: true, applicationError: "" }, step);
   });
   announce(drafts, sandbox.id, `edited: ${chunk.ruleName}`);
 }

@@ -2,6 +2,7 @@ import { Database } from "bun:sqlite";
 import { create, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import { type ContextValues, createContextValues, createHandlerContext, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 import { OpenShellError } from "../../../error.ts";
+import { policyHash } from "../../../policy/hash.ts";
 import type { NetworkRule, Policy } from "../../../policy/model.ts";
 import { WorkspaceSelectorSchema } from "../../../rpc/gen/openshell/datamodel/v1/datamodel_pb.ts";
 import {
@@ -19,7 +20,6 @@ import schema from "../store/migrations/010-drafts.sql" with { type: "text" };
 import type { DraftContext, PolicyRevision } from "./context.ts";
 import { type Drafts, openDrafts } from "./drafts.ts";
 import { draftHandlers } from "./handlers.ts";
-import { policyHash } from "./policy-functions.ts";
 
 type Methods = typeof OpenShell.method;
 type Answer<M extends keyof Methods> = MessageShape<Methods[M]["output"]>;

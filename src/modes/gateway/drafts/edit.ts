@@ -1,11 +1,12 @@
 import { OpenShellError } from "../../../error.ts";
 import type { NetworkRule } from "../../../policy/model.ts";
+import { ruleFromProto } from "../../../policy/proto.ts";
+import { validatePolicy } from "../../../policy/validate.ts";
 import type { NetworkPolicyRule } from "../../../rpc/gen/openshell/sandbox/v1/sandbox_pb.ts";
 import { classifyAddress, parseNetwork } from "./address.ts";
 import type { Chunk } from "./chunk.ts";
 import { type OwnEndpoint, refuseDestination } from "./destination.ts";
 import { baseName } from "./known.ts";
-import { ruleFromProto } from "./policy-functions.ts";
 import { isPrintable } from "./text.ts";
 
 /**
@@ -30,6 +31,8 @@ export function readEdit(chunk: Chunk, proposed: NetworkPolicyRule | undefined, 
       if (network && classifyAddress(network[0]).class === "blocked") throw invalid(`allowed_ips: ${entry} is never reachable`);
     }
   }
+  const [violation] = validatePolicy({ version: 1, networkPolicies: { [chunk.ruleName]: rule } }, { authored: true });
+  if (violation) throw invalid(`${violation.field}: ${violation.message}`);
   // These two say where a rule comes from; only the gateway's own parts may set them.
   return {
     ...rule,

@@ -1,4 +1,6 @@
 import type { Endpoint, NetworkRule, RequestRule } from "../../../policy/model.ts";
+import { ruleFromProto } from "../../../policy/proto.ts";
+import { validatePolicy } from "../../../policy/validate.ts";
 import type { NetworkPolicyRule } from "../../../rpc/gen/openshell/sandbox/v1/sandbox_pb.ts";
 import type { AnalysisMode, ChunkStage } from "./chunk.ts";
 import { type OwnEndpoint, refuseAllowedIp, refuseDestination } from "./destination.ts";
@@ -13,7 +15,6 @@ import {
   MAX_RULE_NAME_LENGTH,
   MAX_RULES_PER_ENDPOINT,
 } from "./limits.ts";
-import { ruleFromProto, validatePolicy } from "./policy-functions.ts";
 import { firstRefusal, type Refusal, refuse } from "./refusal.ts";
 import { isPrintable, PATTERN_CHARACTERS } from "./text.ts";
 

@@ -1,7 +1,8 @@
+import { endpointText } from "../../../policy/hash.ts";
+import { coveredBy } from "../../../policy/merge.ts";
 import type { Binary, Endpoint, NetworkRule, Policy } from "../../../policy/model.ts";
 import { registrableDomain } from "./host.ts";
 import { baseName } from "./known.ts";
-import { coveredBy } from "./policy-functions.ts";
 import { describeRequests } from "./requests.ts";
 
 /** One program that may reach one port of one host in one way: the smallest piece of a network policy. */
@@ -14,6 +15,8 @@ export interface Grant {
 /** What changes between two effective policies. */
 export interface Reach {
   readonly gained: readonly Grant[];
+  /** What stays of a grant that lets less through now, beside what it let through before. */
+  readonly narrowed: readonly { readonly now: Grant; readonly before: Grant }[];
   readonly lost: readonly Grant[];
 }
 
@@ -22,15 +25,26 @@ const usualDirectories = ["/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin", "/s
 
 /** What the second policy allows that the first did not, and the other way round. Nothing else may make a sentence (threat 18). */
 export function difference(before: Policy, after: Policy): Reach {
-  return { gained: missingIn(before, after), lost: missingIn(after, before) };
+  const [added, removed] = [onlyIn(after, before), onlyIn(before, after)];
+  const gained = added.filter((grant) => !coveredBy(before, ruleOf(grant)));
+  const gone = removed.filter((grant) => !coveredBy(after, ruleOf(grant)));
+  const remains = new Map(added.filter((grant) => !gained.includes(grant)).map((grant) => [subject(grant), grant]));
+  const narrowed = gone.flatMap((grant) => {
+    const now = remains.get(subject(grant));
+    return now ? [{ now, before: grant }] : [];
+  });
+  return { gained, narrowed, lost: gone.filter((grant) => !remains.has(subject(grant))) };
 }
 
 /** The difference in words: one clause for every program, port and kind of request. */
-export function sentenceFor(reach: Reach): string {
-  const gained = clauses(reach.gained, "may connect to");
-  const lost = clauses(reach.lost, "may no longer connect to");
-  return [...gained, ...lost].join("; ") || "nothing changes: the policy allows this already";
+export function sentenceFor({ gained, narrowed, lost }: Reach): string {
+  const fewer = narrowed.map(
+    ({ now, before }) => `${clause([now], now, "may still connect to")}, no longer ${describeRequests(before.endpoint)}`,
+  );
+  return [...clauses(gained, "may connect to"), ...fewer, ...clauses(lost, "may no longer connect to")].join("; ") || NO_CHANGE;
 }
+
+const NO_CHANGE = "nothing changes: the policy says so already";
 
 /** Every host and port that becomes reachable, with the registrable domain apart, and by whom. */
 export function newlyReachable(reach: Reach): string[] {
@@ -65,8 +79,19 @@ function program({ path, selfOnly }: Binary): string {
   return selfOnly ? name : `${name} and every program it starts`;
 }
 
-function missingIn(other: Policy, policy: Policy): Grant[] {
-  return grantsOf(policy).filter((grant) => !coveredBy(other, ruleOf(grant)));
+/** Grants that are in a policy and not, word for word, in the other. Cheap, so that only few need the coverage check. */
+function onlyIn(policy: Policy, other: Policy): Grant[] {
+  const known = new Set(grantsOf(other).map(identity));
+  return grantsOf(policy).filter((grant) => !known.has(identity(grant)));
+}
+
+function identity({ binary, endpoint, port }: Grant): string {
+  return `${binary.path} ${binary.selfOnly} ${port} ${endpointText({ ...endpoint, ports: [] })}`;
+}
+
+/** Who and where, whatever the requests. */
+function subject({ binary, endpoint, port }: Grant): string {
+  return JSON.stringify([binary, endpoint.host, port]);
 }
 
 function grantsOf(policy: Policy): Grant[] {

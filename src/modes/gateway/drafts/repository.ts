@@ -35,6 +35,7 @@ export type ChunkChange = Partial<
     Chunk,
     | "status"
     | "rule"
+    | "edited"
     | "hitCount"
     | "lastSeen"
     | "pendingSince"
@@ -82,9 +83,9 @@ export class DraftRepository {
   insert(chunk: Chunk): void {
     this.db
       .query(
-        `INSERT INTO draft_chunks (id, sandbox_id, status, stage, analysis_mode, model_id, rule_name, rule, binary, rationale, escaped,
+        `INSERT INTO draft_chunks (id, sandbox_id, status, stage, analysis_mode, model_id, rule_name, rule, binary, rationale, escaped, edited,
            offered_confidence, supersedes, hit_count, first_seen, last_seen, created_time, pending_since)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       )
       .run(
         chunk.id,
@@ -98,6 +99,7 @@ export class DraftRepository {
         chunk.binary,
         chunk.rationale,
         Number(chunk.escaped),
+        Number(chunk.edited),
         chunk.offeredConfidence,
         chunk.supersedes,
         chunk.hitCount,
@@ -114,12 +116,13 @@ export class DraftRepository {
     const after: Chunk = { ...before, ...change };
     this.db
       .query(
-        `UPDATE draft_chunks SET status = ?, rule = ?, hit_count = ?, last_seen = ?, pending_since = ?, decided_time = ?, viewed_time = ?,
+        `UPDATE draft_chunks SET status = ?, rule = ?, edited = ?, hit_count = ?, last_seen = ?, pending_since = ?, decided_time = ?, viewed_time = ?,
            rejection_reason = ?, application_error = ?, dns_note = ?, applied_key = ?, applied_rule = ? WHERE id = ?`,
       )
       .run(
         after.status,
         JSON.stringify(after.rule),
+        Number(after.edited),
         after.hitCount,
         after.lastSeen,
         after.pendingSince,
@@ -331,6 +334,7 @@ interface ChunkRow {
   readonly binary: string;
   readonly rationale: string;
   readonly escaped: number;
+  readonly edited: number;
   readonly offered_confidence: number;
   readonly supersedes: string;
   readonly hit_count: number;
@@ -360,6 +364,7 @@ function fromRow(row: ChunkRow): Chunk {
     binary: row.binary,
     rationale: row.rationale,
     escaped: row.escaped !== 0,
+    edited: row.edited !== 0,
     offeredConfidence: row.offered_confidence,
     supersedes: row.supersedes,
     hitCount: row.hit_count,

@@ -1,6 +1,6 @@
+import { coveredBy } from "../../../policy/merge.ts";
 import type { Drafts } from "./drafts.ts";
 import { announce, GATEWAY_ACTOR, moveChunk } from "./drafts.ts";
-import { coveredBy } from "./policy-functions.ts";
 import { draftTtl } from "./settings.ts";
 
 /**

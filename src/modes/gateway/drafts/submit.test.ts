@@ -182,7 +182,7 @@ test("a refined chunk takes the place of the one it narrows, in one revision", a
     },
   });
   expect((await gateway.chunk(refined)).sentence).toContain("reading only (GET, HEAD, OPTIONS)");
-  expect((await gateway.chunk(refined)).sentence).toContain("may no longer connect to");
+  expect((await gateway.chunk(refined)).sentence).toContain("no longer ANY request, uploads included");
   expect((await gateway.chunk(refined)).flags.map(({ code }) => code)).not.toContain("write_access");
   await gateway.person("approveDraftChunk", { chunkId: refined });
   expect(gateway.version).toBe(3);

@@ -134,6 +134,7 @@ function newChunk(
     binary: rule.binaries[0]?.path ?? "",
     rationale: rationale.text,
     escaped: rationale.escaped,
+    edited: false,
     offeredConfidence: Number.isFinite(proposed.confidence) ? proposed.confidence : 0,
     supersedes: proposed.supersedesChunkId,
     hitCount: Math.min(MAX_HITS_PER_SUBMISSION, Math.max(1, proposed.hitCount)),

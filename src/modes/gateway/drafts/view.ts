@@ -1,6 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { coveredBy } from "../../../policy/merge.ts";
 import type { NetworkRule, Policy } from "../../../policy/model.ts";
+import { policyToProto, ruleToProto } from "../../../policy/proto.ts";
 import { ChunkLifetime, type PolicyChunk, PolicyChunkSchema } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { candidateFor, reviewToken } from "./candidate.ts";
 import { type Chunk, type Denial, keysOf } from "./chunk.ts";
@@ -8,7 +10,6 @@ import { confidence } from "./confidence.ts";
 import type { PolicyRevision } from "./context.ts";
 import { flagsOf } from "./flags.ts";
 import { MAX_SAMPLES } from "./limits.ts";
-import { coveredBy, policyToProto, ruleToProto } from "./policy-functions.ts";
 import { difference, newlyReachable, sentenceFor } from "./reach.ts";
 
 /** What a chunk is shown with. */

@@ -20,6 +20,7 @@ CREATE TABLE draft_chunks (
   binary            TEXT NOT NULL,
   rationale         TEXT NOT NULL,
   escaped           INTEGER NOT NULL, -- text of this chunk held bytes outside printable ASCII
+  edited            INTEGER NOT NULL, -- a person replaced the proposed rule
   offered_confidence REAL NOT NULL, -- what the analyst said; shown only after the gateway's own rules
   supersedes        TEXT NOT NULL,
   hit_count         INTEGER NOT NULL,
