@@ -3,6 +3,8 @@ import { OpenShellError } from "../error.ts";
 import { restrictiveDefault } from "../policy/defaults.ts";
 import { parsePolicyYaml } from "../policy/yaml.ts";
 import type { ConnectionQuery } from "./decision.ts";
+import { cacheKey, MAX_CACHED_DECISIONS } from "./decision-cache.ts";
+import { explainConnection } from "./explain.ts";
 import { PolicyEngine } from "./policy-engine.ts";
 
 const parse = (text: string) => parsePolicyYaml(text, { source: "test" });
@@ -105,6 +107,75 @@ describe("malformed questions are refused", () => {
   ];
   test.each(wrong)("%s", (_, change) => {
     expect(loaded().decide({ ...ask(), ...change } as ConnectionQuery)).toMatchObject({ allowed: false, code: "malformed" });
+  });
+});
+
+describe("failures of the wasm", () => {
+  test("a throw refuses, and the next decision has a new instance", () => {
+    const engine = loaded();
+    const generation = (engine as unknown as { current: { instance: { evaluate: unknown } | undefined } }).current;
+    const first = generation.instance;
+    first!.evaluate = () => {
+      throw new Error("boom");
+    };
+    expect(engine.decide(ask())).toMatchObject({ allowed: false, code: "engine_failure" });
+    expect(engine.decide(ask())).toMatchObject({ allowed: true });
+    expect(generation.instance).not.toBe(first);
+  });
+
+  test.each([
+    undefined,
+    null,
+    {},
+    { allow: true },
+    { allow: true, policy: "github", endpoints: [] },
+    { allow: true, policy: "github", endpoints: [["x", 0]] },
+  ])("an answer of another shape refuses: %p", (answer) => {
+    const engine = loaded();
+    const generation = (engine as unknown as { current: { instance: { evaluate: unknown } | undefined } }).current;
+    generation.instance!.evaluate = () => answer;
+    expect(engine.decide(ask())).toMatchObject({ allowed: false, code: "engine_failure" });
+  });
+});
+
+describe("the cache", () => {
+  test("gives the same decision, and is bounded", () => {
+    const engine = loaded();
+    expect(engine.decide(ask())).toBe(engine.decide(ask()));
+    for (let i = 0; i < MAX_CACHED_DECISIONS + 10; i++) engine.decide(ask({ host: `h${i}.other.example` }));
+    expect((engine as unknown as { cache: { size: number } }).cache.size).toBe(MAX_CACHED_DECISIONS);
+  });
+
+  test("never confuses two questions", () => {
+    const keys = [
+      ask({ exe: "/a", ancestors: ["/b"] }),
+      ask({ exe: "/a", ancestors: [] }),
+      ask({ exe: "/a2:/b", ancestors: [] }),
+      ask({ exe: "/a", ancestors: ["/b", "/c"] }),
+      ask({ exe: "/a", ancestors: ["/b2:/c"] }),
+      ask({ host: "a3:", exe: "/x" }),
+    ].map(cacheKey);
+    expect(new Set(keys).size).toBe(keys.length);
+  });
+});
+
+describe("explain", () => {
+  test("names rule, program and endpoint of an allowed connection", () => {
+    expect(explainConnection(github, ask())).toMatchObject({
+      via: { program: "executable", path: "/usr/bin/curl" },
+      decision: { allowed: true },
+    });
+    expect(explainConnection(github, ask({ exe: "/usr/bin/git", ancestors: ["/bin/sh", "/opt/tools/x"] })).via).toEqual({
+      program: "ancestor",
+      path: "/opt/tools/x",
+    });
+  });
+
+  test("says what is missing", () => {
+    expect(explainConnection(github, ask({ exe: "/usr/bin/git" }))).toMatchObject({ missing: "binary" });
+    expect(explainConnection(github, ask({ port: 22 }))).toMatchObject({ missing: "port" });
+    expect(explainConnection(github, ask({ host: "evil.example" }))).toMatchObject({ missing: "host" });
+    expect(explainConnection(restrictiveDefault(), ask())).toMatchObject({ missing: "policy" });
   });
 });
 

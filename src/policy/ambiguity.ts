@@ -3,6 +3,7 @@ import { fieldPath } from "./field-path.ts";
 import { stable } from "./hash.ts";
 import type { Binary, Endpoint, Policy } from "./model.ts";
 import { hostsMeet, pathsMeet } from "./patterns.ts";
+import { isInspected } from "./validate-rules.ts";
 
 interface Place {
   readonly field: string;
@@ -87,7 +88,7 @@ function settingsOf(e: Endpoint): Record<string, unknown> {
     advisor_proposed: e.advisorProposed,
     tcp: e.protocol === "tcp",
     protocol: e.protocol,
-    enforcement: e.enforcement || "audit",
+    enforcement: isInspected(e.protocol) ? e.enforcement || "audit" : "",
     allow_encoded_slash: e.allowEncodedSlash,
     websocket_credential_rewrite: e.websocketCredentialRewrite,
     request_body_credential_rewrite: e.requestBodyCredentialRewrite,

@@ -51,7 +51,7 @@ function* validateMcpRule(rule: RequestRule, endpoint: Endpoint, at: Path): Gene
   }
   const { name: tool } = rule.params;
   if (tool === undefined) return;
-  if (method !== TOOL_CALL && !allowAll)
+  if (method !== "" && method !== TOOL_CALL && !allowAll)
     yield { field: fieldPath([...at, "method"]), message: `must be ${TOOL_CALL} in a rule for a tool` };
   if (endpoint.mcp?.strictToolNames === false && globs(tool).some((glob) => /[*?[\]{}]/.test(glob))) {
     yield { field: fieldPath([...at, "tool"]), message: "patterns of tool names need strict_tool_names" };
