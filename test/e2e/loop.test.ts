@@ -169,6 +169,23 @@ describe.skipIf(missing !== undefined)("the loop", () => {
     await shell.must("policy", "set", "loop", "--policy", shell.policy("back", POLICY), "--wait");
   });
 
+  test("a bad, reserved or taken sandbox name is refused with the reason", async () => {
+    for (const [name, exitCode, reason] of [
+      ["Upper", 2, "name"],
+      ["a_b", 2, "name"],
+      ["x".repeat(64), 2, "63"],
+      ["approve", 2, "reserved"],
+      ["loop", 1, "exists"],
+    ] as const) {
+      const answer = await shell.cli(["sandbox", "create", "--name", name]);
+      expect({ name, exitCode: answer.exitCode, stderr: answer.stderr }).toEqual({
+        name,
+        exitCode,
+        stderr: expect.stringContaining(reason),
+      });
+    }
+  });
+
   test("status, list, get and logs answer", async () => {
     expect(await shell.must("status")).toContain("17670");
     expect(await shell.must("sandbox", "list")).toContain("loop");
