@@ -25,7 +25,7 @@ export class HostsFile {
     const version = stat === undefined ? "absent" : `${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeMs}`;
     if (version === this.#version) return;
     this.#version = version;
-    const usable = stat !== undefined && stat.isFile() && stat.size <= MAX_HOSTS_BYTES;
+    const usable = stat?.isFile() && stat.size <= MAX_HOSTS_BYTES;
     this.#names = usable ? parseHosts(readFileSync(this.#path, "utf8")) : new Map();
   }
 }

@@ -28,24 +28,28 @@ export interface ResolverOptions {
  * system resolver with an absolute name, so that no search list applies (single labels excepted, they live from it).
  */
 export class Resolver {
-  readonly hosts: HostsFile;
+  readonly #hosts: HostsFile;
   readonly #system: SystemLookup;
   readonly #now: () => number;
   readonly #cache = new Map<string, { readonly addresses: readonly string[]; readonly until: number }>();
   readonly #running = new Map<string, Promise<readonly string[]>>();
 
   constructor(options: ResolverOptions) {
-    this.hosts = new HostsFile(options.hostsFile);
+    this.#hosts = new HostsFile(options.hostsFile);
     this.#system = options.system ?? systemLookup;
     this.#now = options.now ?? (() => performance.now());
   }
 
+  /** Addresses that no server is needed for: a literal, or the hosts file. */
+  offline(host: string): readonly string[] | undefined {
+    const literal = canonicalAddress(host);
+    return literal === undefined ? this.#hosts.lookup(host) : [literal];
+  }
+
   /** Addresses without a query: literal, hosts file, or a kept answer. */
   known(host: string): readonly string[] | undefined {
-    const literal = canonicalAddress(host);
-    if (literal !== undefined) return [literal];
-    const fromFile = this.hosts.lookup(host);
-    if (fromFile !== undefined) return fromFile;
+    const offline = this.offline(host);
+    if (offline !== undefined) return offline;
     const kept = this.#cache.get(host);
     return kept !== undefined && kept.until > this.#now() ? kept.addresses : undefined;
   }

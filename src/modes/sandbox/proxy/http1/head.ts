@@ -1,4 +1,5 @@
 import { type Authority, readAuthority } from "./authority.ts";
+import { checkNominated } from "./connection-options.ts";
 import { type Field, readFields } from "./fields.ts";
 import { type BodyFraming, readFraming } from "./framing.ts";
 import { HeadError, type Refusal } from "./refused.ts";
@@ -116,6 +117,7 @@ function forward(method: string, target: string, version: "1.0" | "1.1", fields:
   const authority = authorityOf(cut < 0 ? rest : rest.slice(0, cut), 80);
   const origin = originForm(method, cut < 0 ? "" : rest.slice(cut));
   checkHost(authority, 80, version, fields);
+  checkNominated(fields);
   if (method === "TRACE") throw new HeadError(405, "trace", "TRACE echoes credentials back and is refused");
   return { kind: "forward", method, authority, target: origin, version, fields, body: readFraming(version, fields) };
 }

@@ -1,4 +1,5 @@
 import type { Authority } from "./authority.ts";
+import { nominatedFields } from "./connection-options.ts";
 import type { ForwardHead } from "./head.ts";
 
 /** Fields that end at a proxy (RFC 9110 section 7.6.1), and those addressed to it. */
@@ -11,9 +12,6 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
   "te",
   "upgrade",
 ]);
-/** Fields that `Connection` must not name: dropping them would change what the request means. */
-const NEVER_NOMINATED: ReadonlySet<string> = new Set(["host", "content-length", "transfer-encoding", "authorization", "cookie", "via"]);
-
 /** `Host` as sent upstream: the authority, brackets round IPv6, the default port left out. */
 export function hostField(authority: Authority): string {
   const host = authority.host.includes(":") ? `[${authority.host}]` : authority.host;
@@ -22,11 +20,10 @@ export function hostField(authority: Authority): string {
 
 /**
  * The head as the upstream gets it: origin-form, `Host` from the authority, hop-by-hop fields dropped, `Connection: close`, `Via` when
- * the client sent none. Undefined when `Connection` names a field that the request cannot lose.
+ * the client sent none.
  */
-export function originFormHead(head: ForwardHead): Buffer | undefined {
-  const dropped = nominated(head);
-  if (dropped === undefined) return undefined;
+export function originFormHead(head: ForwardHead): Buffer {
+  const dropped = nominatedFields(head.fields);
   let text = `${head.method} ${head.target} HTTP/${head.version}\r\nHost: ${hostField(head.authority)}\r\n`;
   let via = false;
   for (const field of head.fields) {
@@ -36,17 +33,4 @@ export function originFormHead(head: ForwardHead): Buffer | undefined {
   }
   if (!via) text += "Via: 1.1 openshell-sandbox\r\n";
   return Buffer.from(`${text}Connection: close\r\n\r\n`, "latin1");
-}
-
-function nominated(head: ForwardHead): Set<string> | undefined {
-  const names = new Set<string>();
-  for (const field of head.fields) {
-    if (field.lower !== "connection") continue;
-    for (const option of field.value.split(",")) {
-      const name = option.trim().toLowerCase();
-      if (NEVER_NOMINATED.has(name)) return undefined;
-      names.add(name);
-    }
-  }
-  return names;
 }

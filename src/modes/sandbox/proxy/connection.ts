@@ -1,0 +1,293 @@
+import type { Socket } from "bun";
+import type { Actor } from "../../../events/event.ts";
+import type { Identification } from "../box/contract.ts";
+import { allowedEvent, closedEvent, refusedEvent, unreadEvent } from "./decision-event.ts";
+import type { EgressContext } from "./egress-context.ts";
+import { Exchange } from "./exchange.ts";
+import { readHead } from "./http1/head.ts";
+import { actorOf } from "./identity.ts";
+import { type Intent, intentOf } from "./intent.ts";
+import { refusalOf, unreadRefusal } from "./refusal.ts";
+import { Tunnel } from "./relay.ts";
+import { type Denied, judge, stillPermitted, unreachable, type Verdict } from "./verdict.ts";
+
+const ESTABLISHED = Buffer.from("HTTP/1.1 200 Connection Established\r\n\r\n");
+
+/**
+ * waiting: no room yet. head: reading the request. deciding: identity, policy, addresses. dialling: connecting upstream.
+ * open: bytes flow. refusing: the answer is sent, waiting for the client to close. closed: nothing left.
+ */
+export type ConnectionState = "waiting" | "head" | "deciding" | "dialling" | "open" | "refusing" | "closed";
+
+/** What a connection needs from the listener that accepted it. */
+export interface ConnectionHost {
+  stateChanged(connection: Connection, from: ConnectionState, to: ConnectionState): void;
+  /** Opens a connection to one address; the socket's events come back to `connection`. */
+  dial(connection: Connection, address: string, port: number): void;
+}
+
+type Allowed = Verdict & { allowed: true };
+
+/** One accepted connection from its first byte to its end. Sockets call in; what may be done is decided in `judge`. */
+export class Connection {
+  readonly client: Socket<Connection>;
+  readonly who: Identification;
+  /** `performance.now()` at which the present state has lasted too long; 0: no limit. */
+  deadline = 0;
+  readonly #context: EgressContext;
+  readonly #host: ConnectionHost;
+  #state: ConnectionState = "waiting";
+  /** Bytes from the client that could not be used yet. */
+  #early: Buffer | undefined;
+  #earlyPaused = false;
+  #clientFinished = false;
+  #intent: Intent | undefined;
+  #verdict: Allowed | undefined;
+  #attempt = 0;
+  #upstream: Socket<Connection> | undefined;
+  #tunnel: Tunnel | undefined;
+  /** The one request and answer of a forwarded connection; a CONNECT tunnel has none. */
+  #exchange: Exchange | undefined;
+
+  constructor(client: Socket<Connection>, who: Identification, context: EgressContext, host: ConnectionHost) {
+    this.client = client;
+    this.who = who;
+    this.#context = context;
+    this.#host = host;
+  }
+
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  /** There is room: start reading the request. */
+  admit(): void {
+    this.#enter("head", this.#context.limits.headMs);
+    const early = this.#early;
+    this.#early = undefined;
+    if (early !== undefined) this.#readHead(early);
+  }
+
+  clientData(bytes: Buffer): void {
+    if (this.#state === "open") {
+      this.#toUpstream(bytes);
+    } else if (this.#state === "head") {
+      this.#readHead(this.#early === undefined ? bytes : Buffer.concat([this.#early, bytes]));
+    } else if (this.#state !== "refusing" && this.#state !== "closed") {
+      this.#keepEarly(bytes);
+    }
+  }
+
+  clientDrained(): void {
+    this.#tunnel?.clientDrained();
+  }
+
+  /** FIN from the client: a tunnel passes it on, a request that is not complete yet will never be. */
+  clientEnded(): void {
+    this.#clientFinished = true;
+    if (this.#state === "open") this.#tunnel?.clientFinished();
+    else if (this.#state !== "deciding" && this.#state !== "dialling") this.client.end();
+  }
+
+  clientClosed(error: Error | undefined): void {
+    if (this.#tunnel !== undefined) this.#tunnel.clientClosed(error);
+    else this.#enter("closed", 0);
+  }
+
+  upstreamOpened(socket: Socket<Connection>): void {
+    const { intent, verdict } = { intent: this.#intent, verdict: this.#verdict };
+    if (this.#state !== "dialling" || intent === undefined || verdict === undefined || !this.who.known) {
+      socket.terminate();
+      return;
+    }
+    this.#upstream = socket;
+    this.#tunnel = new Tunnel(this.client, socket, this);
+    this.#context.emit(allowedEvent(intent, actorOf(this.who.program, verdict.sha256), verdict, this.#address()));
+    this.#enter("open", 0);
+    if (intent.request === undefined) {
+      this.client.write(ESTABLISHED);
+    } else {
+      this.#exchange = new Exchange(intent.request);
+      this.#tunnel.toUpstream(this.#exchange.requestHead);
+    }
+    this.#releaseEarly();
+  }
+
+  /** `socket`: only the one in use counts; a late one of an earlier attempt does not. */
+  upstreamData(socket: Socket<Connection>, bytes: Buffer): void {
+    if (socket !== this.#upstream) return;
+    if (this.#exchange === undefined || this.#exchange.answered) {
+      this.#tunnel?.toClient(bytes);
+      return;
+    }
+    const output = this.#exchange.answer(bytes);
+    if (output !== undefined) this.#tunnel?.toClient(output);
+    if (this.#exchange.problem !== undefined) this.#answerBadGateway(this.#exchange.problem);
+  }
+
+  upstreamDrained(socket: Socket<Connection>): void {
+    if (socket === this.#upstream) this.#tunnel?.upstreamDrained();
+  }
+
+  upstreamEnded(socket: Socket<Connection>): void {
+    if (socket !== this.#upstream) return;
+    if (this.#exchange !== undefined && !this.#exchange.answered)
+      this.#answerBadGateway("the server closed the connection without an answer");
+    else this.#tunnel?.upstreamFinished();
+  }
+
+  upstreamClosed(socket: Socket<Connection>, error: Error | undefined): void {
+    if (socket !== this.#upstream) return;
+    if (error !== undefined && this.#exchange !== undefined && !this.#exchange.answered)
+      this.#answerBadGateway("the server reset the connection without an answer");
+    else this.#tunnel?.upstreamClosed(error);
+  }
+
+  upstreamFailed(problem: string): void {
+    if (this.#state !== "dialling" || this.#intent === undefined || this.#verdict === undefined) return;
+    if (this.#attempt + 1 < this.#verdict.addresses.length) {
+      this.#attempt++;
+      this.#dial();
+    } else {
+      this.#refuse(unreachable(this.#intent, this.#verdict.policy, this.#address(), problem));
+    }
+  }
+
+  tunnelEnded(): void {
+    this.#enter("closed", 0);
+  }
+
+  /** The present state has lasted too long. */
+  expire(): void {
+    const { headMs, dialMs } = this.#context.limits;
+    if (this.#state === "head") this.refuseUnread(408, "head_timeout", `no complete request head within ${headMs} ms`);
+    else if (this.#state === "dialling") this.upstreamFailed(`no answer within ${dialMs} ms`);
+    else this.client.end();
+  }
+
+  /** Ends a connection that the policy in force no longer permits; true when it did. */
+  closeIfDisallowed(): boolean {
+    const { intent, verdict, who } = { intent: this.#intent, verdict: this.#verdict, who: this.who };
+    if (!who.known || intent === undefined || verdict === undefined) return false;
+    if (this.#state !== "open" && this.#state !== "dialling") return false;
+    const now = stillPermitted(intent, who.program, this.#address(), this.#context);
+    if (now.allowed) return false;
+    this.#context.emit(closedEvent(intent, actorOf(who.program, verdict.sha256), now));
+    this.abort();
+    return true;
+  }
+
+  /** Answers a request that has no intent: unreadable, too slow, or no room for it. */
+  refuseUnread(status: number, code: string, reason: string): void {
+    this.#context.emit(unreadEvent(this.#actor(), code, reason));
+    this.#answer(unreadRefusal(status, code, reason, this.who));
+  }
+
+  /** Ends every socket at once. */
+  abort(): void {
+    if (this.#tunnel !== undefined) this.#tunnel.abort();
+    else this.client.terminate();
+    this.#enter("closed", 0);
+  }
+
+  #keepEarly(bytes: Buffer): void {
+    this.#early = this.#early === undefined ? bytes : Buffer.concat([this.#early, bytes]);
+    if (this.#early.length <= this.#context.limits.earlyBytes || this.#earlyPaused) return;
+    this.#earlyPaused = true;
+    this.client.pause();
+  }
+
+  #readHead(bytes: Buffer): void {
+    const result = readHead(bytes);
+    this.#early = result.kind === "incomplete" ? bytes : undefined;
+    if (result.kind === "incomplete") return;
+    if (result.kind === "refused") {
+      this.refuseUnread(result.status, result.code, result.reason);
+      return;
+    }
+    if (result.size < bytes.length) this.#early = bytes.subarray(result.size);
+    this.#intent = intentOf(result.head);
+    this.#enter("deciding", 0);
+    const verdict = judge(this.#intent, this.who, this.#context);
+    if (verdict instanceof Promise) verdict.then((later) => this.#decided(later));
+    else this.#decided(verdict);
+  }
+
+  #decided(verdict: Verdict): void {
+    if (this.#state !== "deciding") return;
+    if (!verdict.allowed) {
+      this.#refuse(verdict);
+      return;
+    }
+    this.#verdict = verdict;
+    this.#dial();
+  }
+
+  #dial(): void {
+    if (this.#intent === undefined) return;
+    this.#enter("dialling", this.#context.limits.dialMs);
+    this.#host.dial(this, this.#address(), this.#intent.authority.port);
+  }
+
+  /** The address in use: the one that is dialled, or was. */
+  #address(): string {
+    return this.#verdict?.addresses[this.#attempt] ?? "";
+  }
+
+  #releaseEarly(): void {
+    const early = this.#early;
+    this.#early = undefined;
+    if (this.#earlyPaused) this.client.resume();
+    if (early !== undefined) this.#toUpstream(early);
+    if (this.#clientFinished && this.#state === "open") this.#tunnel?.clientFinished();
+  }
+
+  /** A tunnel passes everything; a forwarded request only what belongs to its body. */
+  #toUpstream(bytes: Buffer): void {
+    const own = this.#exchange === undefined ? bytes : this.#exchange.body(bytes);
+    if (own === undefined) this.abort();
+    else if (own.length > 0) this.#tunnel?.toUpstream(own);
+  }
+
+  #refuse(denied: Denied): void {
+    if (this.#intent === undefined) return;
+    this.#context.emit(refusedEvent(this.#intent, this.#actor(), denied));
+    this.#answer(refusalOf(this.#intent, this.who, denied));
+  }
+
+  /** The server's fault after the request was let through: its one event has been emitted already. */
+  #answerBadGateway(problem: string): void {
+    const upstream = this.#upstream;
+    this.#upstream = undefined;
+    this.#tunnel = undefined;
+    this.#exchange = undefined;
+    upstream?.terminate();
+    if (this.#intent === undefined || this.#verdict === undefined) return;
+    const denied = unreachable(this.#intent, this.#verdict.policy, this.#address(), problem);
+    this.#answer(refusalOf(this.#intent, this.who, denied));
+  }
+
+  /** Sends the answer and our FIN, then waits for the client's, so that unread bytes of it do not reset the connection under the answer. */
+  #answer(response: Buffer): void {
+    this.#enter("refusing", this.#context.limits.lingerMs);
+    this.client.write(response);
+    if (this.#clientFinished) {
+      this.client.end();
+    } else {
+      this.client.resume();
+      this.client.shutdown();
+    }
+  }
+
+  #actor(): Actor | undefined {
+    return this.who.known ? actorOf(this.who.program) : undefined;
+  }
+
+  #enter(state: ConnectionState, lastsMs: number): void {
+    const from = this.#state;
+    if (from === "closed") return;
+    this.#state = state;
+    this.deadline = lastsMs === 0 ? 0 : performance.now() + lastsMs;
+    this.#host.stateChanged(this, from, state);
+  }
+}

@@ -1,0 +1,67 @@
+import type { Actor, NetworkEvent } from "../../../events/event.ts";
+import type { Intent } from "./intent.ts";
+import type { Denied, Verdict } from "./verdict.ts";
+
+/** The one event of a connection that was let through and dialled. */
+export function allowedEvent(intent: Intent, actor: Actor, verdict: Verdict & { allowed: true }, address: string): NetworkEvent {
+  return {
+    kind: "network",
+    time: Date.now(),
+    severity: "informational",
+    activity: "open",
+    action: "allowed",
+    actor,
+    host: intent.authority.host,
+    port: intent.authority.port,
+    protocol: "tcp",
+    address,
+    policy: verdict.policy,
+    engine: "opa",
+  };
+}
+
+/** The one event of a connection that was refused, or that the network refused after policy had allowed it. */
+export function refusedEvent(intent: Intent, actor: Actor | undefined, denied: Denied): NetworkEvent {
+  const failed = denied.failed === true;
+  return {
+    kind: "network",
+    time: Date.now(),
+    severity: failed ? "low" : "medium",
+    activity: failed ? "fail" : "open",
+    action: failed ? "allowed" : "denied",
+    host: intent.authority.host,
+    port: intent.authority.port,
+    protocol: "tcp",
+    engine: denied.engine,
+    reason: denied.reason,
+    code: denied.code,
+    ...(actor === undefined ? {} : { actor }),
+    ...(denied.stage === undefined ? {} : { stage: denied.stage }),
+    ...(denied.policy === undefined ? {} : { policy: denied.policy }),
+    ...(denied.address === undefined ? {} : { address: denied.address }),
+  };
+}
+
+/** An established connection that a new policy no longer permits. */
+export function closedEvent(intent: Intent, actor: Actor, denied: Denied): NetworkEvent {
+  const { stage: _stage, ...event } = refusedEvent(intent, actor, denied);
+  return { ...event, activity: "close" };
+}
+
+/** A request that could not be read, or that there was no room for; no destination is known. */
+export function unreadEvent(actor: Actor | undefined, code: string, reason: string): NetworkEvent {
+  return {
+    kind: "network",
+    time: Date.now(),
+    severity: "low",
+    activity: "refuse",
+    action: "denied",
+    host: "",
+    port: 0,
+    protocol: "tcp",
+    engine: "limits",
+    code,
+    reason,
+    ...(actor === undefined ? {} : { actor }),
+  };
+}

@@ -1,0 +1,18 @@
+import type { DecisionEngine } from "../../../engine/decision.ts";
+import type { EventSink } from "../../../events/event.ts";
+import type { BinaryTrust } from "./binary-trust.ts";
+import type { DestinationRules } from "./destination/permission.ts";
+import type { Resolver } from "./destination/resolver.ts";
+import type { Authority } from "./http1/authority.ts";
+import type { EgressLimits } from "./limits.ts";
+
+/** What every connection of one proxy works with. */
+export interface EgressContext {
+  readonly engine: DecisionEngine;
+  readonly emit: EventSink;
+  readonly trust: BinaryTrust;
+  readonly resolver: Resolver;
+  readonly destinations: DestinationRules;
+  readonly controlPlane: Authority | undefined;
+  readonly limits: EgressLimits;
+}

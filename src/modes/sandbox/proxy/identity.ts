@@ -1,0 +1,31 @@
+import type { Actor } from "../../../events/event.ts";
+import type { Identification, ProgramIdentity, SocketAddress } from "../box/contract.ts";
+
+/** Asks the box who opened a connection. */
+export type Identify = (peer: SocketAddress, local: SocketAddress) => Identification;
+
+const V4_MAPPED = "::ffff:";
+
+/** The peer and own address of an accepted socket, as the box records them: IPv4 without its IPv6 mapping. */
+export function plainAddress(address: string): string {
+  return address.startsWith(V4_MAPPED) && address.includes(".") ? address.slice(V4_MAPPED.length) : address;
+}
+
+/** A failure to ask is an unknown program: it never becomes a permission. */
+export function identifySafely(identify: Identify, peer: SocketAddress, local: SocketAddress): Identification {
+  try {
+    return identify(peer, local);
+  } catch (error) {
+    return {
+      known: false,
+      code: "kernel_error",
+      reason: `the program could not be identified: ${error instanceof Error ? error.message : String(error)}`,
+    };
+  }
+}
+
+/** The program as events show it. */
+export function actorOf(program: ProgramIdentity, sha256?: string): Actor {
+  const { exe: binary, pid, ancestors, commandLine } = program;
+  return sha256 === undefined ? { binary, pid, ancestors, commandLine } : { binary, pid, ancestors, commandLine, sha256 };
+}

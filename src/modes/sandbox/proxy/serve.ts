@@ -1,0 +1,203 @@
+import type { Socket, SocketHandler } from "bun";
+import type { DecisionEngine } from "../../../engine/decision.ts";
+import type { EventSink } from "../../../events/event.ts";
+import { BinaryTrust } from "./binary-trust.ts";
+import { Connection, type ConnectionHost, type ConnectionState } from "./connection.ts";
+import type { AddressClass } from "./destination/address-class.ts";
+import { AddressSet } from "./destination/address-set.ts";
+import { hostAddresses, type OwnAddresses } from "./destination/own-addresses.ts";
+import { limitedProbe, type Probe } from "./destination/probe.ts";
+import { Resolver } from "./destination/resolver.ts";
+import type { EgressContext } from "./egress-context.ts";
+import type { Authority } from "./http1/authority.ts";
+import { type Identify, identifySafely, plainAddress } from "./identity.ts";
+import { DEFAULT_LIMITS, type EgressLimits } from "./limits.ts";
+
+export interface EgressOptions {
+  /** A listening socket inside the trap; owned by the proxy from now on. */
+  readonly listenerFd: number;
+  readonly identify: Identify;
+  readonly engine: DecisionEngine;
+  readonly emit: EventSink;
+  /** Private networks that allowed names may lead to. */
+  readonly trustedCidrs: readonly string[];
+  /** Suffixes that the probe for private addresses may resolve. */
+  readonly internalDomains?: readonly string[];
+  /** Answers before the system resolver; default `/etc/hosts`. */
+  readonly hostsFile?: string;
+  /** Where the sandbox's own gateway is offered; never a matter of policy. */
+  readonly controlPlane?: Authority;
+  readonly limits?: Partial<EgressLimits>;
+  /** Default: every address of our network namespace, read again each second. */
+  readonly ownAddresses?: OwnAddresses;
+  readonly resolver?: Resolver;
+  readonly trust?: BinaryTrust;
+  /** Replaced in tests, which have nothing but loopback. */
+  readonly classify?: (address: string) => AddressClass;
+}
+
+/** The guarded way out of one sandbox. */
+export interface Egress extends Disposable {
+  /** Decides every open connection again and ends those that the policy in force no longer permits; gives their number. */
+  closeDisallowed(): number;
+  /** Finds the addresses of a denied name only when the question cannot leave the machine's owner. */
+  readonly probe: Probe;
+  /** Connections that are not closed, tunnels included. */
+  readonly connections: number;
+}
+
+/** Serves the explicit proxy on a listening socket: reads requests, decides them, dials, relays, and emits one event per decision. */
+export function serveEgress(options: EgressOptions): Egress {
+  const resolver = options.resolver ?? new Resolver({ hostsFile: options.hostsFile ?? "/etc/hosts" });
+  const trust = options.trust ?? new BinaryTrust();
+  const server = new EgressServer(options, {
+    engine: options.engine,
+    emit: options.emit,
+    trust,
+    resolver,
+    destinations: {
+      trusted: new AddressSet(options.trustedCidrs),
+      ownAddresses: options.ownAddresses ?? hostAddresses(),
+      ...(options.classify === undefined ? {} : { classify: options.classify }),
+    },
+    controlPlane: options.controlPlane,
+    limits: { ...DEFAULT_LIMITS, ...options.limits },
+  });
+  return {
+    closeDisallowed: () => server.closeDisallowed(),
+    probe: limitedProbe(resolver, options.internalDomains ?? []),
+    get connections() {
+      return server.connections;
+    },
+    [Symbol.dispose]: () => {
+      server[Symbol.dispose]();
+      trust[Symbol.dispose]();
+    },
+  };
+}
+
+const noop = () => {};
+
+class EgressServer implements Disposable, ConnectionHost {
+  readonly #context: EgressContext;
+  readonly #identify: Identify;
+  readonly #live = new Set<Connection>();
+  readonly #waiting: Connection[] = [];
+  readonly #listener: { stop(closeActiveConnections?: boolean): void };
+  readonly #sweep: ReturnType<typeof setInterval>;
+  readonly #upstreamHandlers: SocketHandler<Connection>;
+  #undecided = 0;
+  #admitted = 0;
+
+  constructor(options: EgressOptions, context: EgressContext) {
+    this.#context = context;
+    this.#identify = options.identify;
+    this.#upstreamHandlers = {
+      open: (socket) => socket.data.upstreamOpened(socket),
+      data: (socket, bytes) => socket.data.upstreamData(socket, bytes),
+      drain: (socket) => socket.data.upstreamDrained(socket),
+      end: (socket) => socket.data.upstreamEnded(socket),
+      close: (socket, error) => socket.data.upstreamClosed(socket, error),
+      error: (socket) => socket.data.abort(),
+      connectError: (socket, error) => socket.data.upstreamFailed(error.message),
+    };
+    // `fd` adopts a listening socket; it works and is not in the types.
+    const adopted = { fd: options.listenerFd } as unknown as { hostname: string; port: number };
+    this.#listener = Bun.listen<Connection>({
+      ...adopted,
+      allowHalfOpen: true,
+      socket: {
+        open: (socket) => this.#accepted(socket),
+        data: (socket, bytes) => socket.data.clientData(bytes),
+        drain: (socket) => socket.data.clientDrained(),
+        end: (socket) => socket.data.clientEnded(),
+        close: (socket, error) => socket.data.clientClosed(error),
+        error: (socket) => socket.data.abort(),
+      },
+    });
+    this.#sweep = setInterval(() => this.#expire(), context.limits.sweepMs);
+    this.#sweep.unref();
+  }
+
+  get connections(): number {
+    return this.#live.size;
+  }
+
+  closeDisallowed(): number {
+    let closed = 0;
+    for (const connection of this.#live) if (connection.closeIfDisallowed()) closed++;
+    return closed;
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#sweep);
+    this.#listener.stop(false);
+    this.#waiting.length = 0;
+    for (const connection of [...this.#live]) connection.abort();
+  }
+
+  /** The program is identified at once: its socket is established now, whatever it does next. */
+  #accepted(socket: Socket<Connection>): void {
+    const peer = { address: plainAddress(socket.remoteAddress), port: socket.remotePort };
+    const local = { address: plainAddress(socket.localAddress), port: socket.localPort };
+    const who = identifySafely(this.#identify, peer, local);
+    const connection = new Connection(socket, who, this.#context, this);
+    socket.data = connection;
+    this.#live.add(connection);
+    if (this.#hasRoom()) {
+      connection.admit();
+    } else if (this.#waiting.length < this.#context.limits.waiting) {
+      socket.pause();
+      this.#waiting.push(connection);
+    } else {
+      connection.refuseUnread(503, "too_many_connections", `${this.#live.size - 1} connections are open or waiting`);
+    }
+  }
+
+  #hasRoom(): boolean {
+    const { connections, undecided } = this.#context.limits;
+    return this.#undecided < undecided && this.#admitted < connections;
+  }
+
+  stateChanged(connection: Connection, from: ConnectionState, to: ConnectionState): void {
+    this.#undecided += undecidedWeight(to) - undecidedWeight(from);
+    this.#admitted += admittedWeight(to) - admittedWeight(from);
+    if (to === "closed") {
+      this.#live.delete(connection);
+      if (from === "waiting") this.#forget(connection);
+    }
+    if (this.#waiting.length > 0 && undecidedWeight(to) === 0) this.#admitWaiting();
+  }
+
+  #forget(connection: Connection): void {
+    const at = this.#waiting.indexOf(connection);
+    if (at >= 0) this.#waiting.splice(at, 1);
+  }
+
+  #admitWaiting(): void {
+    while (this.#waiting.length > 0 && this.#hasRoom()) {
+      const next = this.#waiting.shift();
+      if (next === undefined || next.state !== "waiting") continue;
+      next.client.resume();
+      next.admit();
+    }
+  }
+
+  dial(connection: Connection, address: string, port: number): void {
+    // `connectError` reports failures; the promise rejects as well and has nothing to add.
+    Bun.connect<Connection>({ hostname: address, port, allowHalfOpen: true, socket: this.#upstreamHandlers, data: connection }).catch(noop);
+  }
+
+  #expire(): void {
+    const now = performance.now();
+    for (const connection of this.#live) if (connection.deadline !== 0 && connection.deadline <= now) connection.expire();
+  }
+}
+
+function undecidedWeight(state: ConnectionState): 0 | 1 {
+  return state === "head" || state === "deciding" ? 1 : 0;
+}
+
+function admittedWeight(state: ConnectionState): 0 | 1 {
+  return state === "waiting" || state === "closed" ? 0 : 1;
+}

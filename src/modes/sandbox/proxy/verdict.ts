@@ -1,0 +1,199 @@
+import type { Decision, MatchedEndpoint } from "../../../engine/decision.ts";
+import type { DecisionEngineName, DenialStage } from "../../../events/event.ts";
+import type { Identification, ProgramIdentity } from "../box/contract.ts";
+import { checkDestination, type DestinationVerdict } from "./destination/permission.ts";
+import type { EgressContext } from "./egress-context.ts";
+import { hostPort, type Intent } from "./intent.ts";
+import { type ReservedAnswer, reservedAnswer } from "./reserved-names.ts";
+
+/** What was decided about one connection: where it may go, or how it is refused. */
+export type Verdict =
+  | {
+      readonly allowed: true;
+      readonly policy: string;
+      readonly endpoints: readonly MatchedEndpoint[];
+      readonly addresses: readonly string[];
+      readonly sha256: string;
+    }
+  | Denied;
+
+export interface Denied {
+  readonly allowed: false;
+  readonly status: number;
+  readonly error: string;
+  /** For the log. */
+  readonly reason: string;
+  /** For the client; the reason when absent. */
+  readonly detail?: string;
+  /** Machine code. */
+  readonly code: string;
+  readonly engine: DecisionEngineName;
+  /** Absent: not a denial that a rule could change. */
+  readonly stage?: DenialStage;
+  readonly policy?: string;
+  readonly address?: string;
+  /** The network failed, not the policy. */
+  readonly failed?: boolean;
+  readonly next: string;
+}
+
+const NEXT_POLICY =
+  "A proposal for this program and destination is made for review. Ask the person who owns the sandbox to look at: openshell sandbox draft";
+const NEXT_ADDRESS = "Private addresses need allowed_ips in the policy or --trusted-cidr. Ask the person who owns the sandbox.";
+const NEXT_IDENTITY = "Open a new connection from the program itself and send the request on it.";
+const NEXT_INTEGRITY = "The executable is not the one that was first used. Recreate the sandbox if the change is wanted.";
+const NEXT_NETWORK = "Check the name and try again.";
+
+type Allow = Extract<Decision, { allowed: true }>;
+
+/**
+ * Identity, policy, trust on first use, addresses: in this order, so that a denied name is never asked of DNS and a denied program is
+ * never hashed. Answers at once when nothing has to be waited for.
+ */
+export function judge(intent: Intent, who: Identification, context: EgressContext): Verdict | Promise<Verdict> {
+  if (!who.known) return unidentified(who);
+  const reserved = reservedAnswer(intent.authority, context.controlPlane);
+  if (reserved !== undefined) return reservedName(reserved);
+  const decision = decide(intent, who.program, context);
+  if (!decision.allowed) return policyDenial(intent, decision);
+  const trust = context.trust.check(who.program);
+  if (trust instanceof Promise) return judgeSlowly(intent, who.program, context);
+  if (!trust.trusted) return integrity(decision, trust.reason);
+  const addresses = context.resolver.known(intent.authority.host);
+  if (addresses === undefined) return judgeSlowly(intent, who.program, context);
+  return atAddresses(intent, decision, addresses, trust.sha256, context);
+}
+
+/** As `judge`, with waiting. The policy may change meanwhile, so the decision is taken again at the end, on the same program and name. */
+async function judgeSlowly(intent: Intent, program: ProgramIdentity, context: EgressContext): Promise<Verdict> {
+  const before = decide(intent, program, context);
+  if (!before.allowed) return policyDenial(intent, before);
+  const trust = await context.trust.check(program);
+  if (!trust.trusted) return integrity(before, trust.reason);
+  // Resolving is a question to the outside: policy must still allow the name at this moment.
+  const still = decide(intent, program, context);
+  if (!still.allowed) return policyDenial(intent, still);
+  let addresses: readonly string[];
+  try {
+    const { host } = intent.authority;
+    addresses = context.resolver.known(host) ?? (await context.resolver.resolve(host));
+  } catch (error) {
+    return unresolved(intent, still, error instanceof Error ? error.message : String(error));
+  }
+  const decision = decide(intent, program, context);
+  if (!decision.allowed) return policyDenial(intent, decision);
+  return atAddresses(intent, decision, addresses, trust.sha256, context);
+}
+
+/** Whether an established connection would be permitted now. */
+export function stillPermitted(intent: Intent, program: ProgramIdentity, address: string, context: EgressContext): Verdict {
+  const decision = decide(intent, program, context);
+  if (!decision.allowed) return policyDenial(intent, decision);
+  return atAddresses(intent, decision, [address], "", context);
+}
+
+function decide(intent: Intent, program: ProgramIdentity, context: EgressContext): Decision {
+  const { host, port } = intent.authority;
+  return context.engine.decide({ host, port, exe: program.exe, ancestors: program.ancestors });
+}
+
+function atAddresses(intent: Intent, decision: Allow, addresses: readonly string[], sha256: string, context: EgressContext): Verdict {
+  const { host, port } = intent.authority;
+  const verdict = checkDestination(host, port, addresses, decision.endpoints, context.destinations);
+  if (!verdict.permitted) return addressDenial(intent, decision, verdict);
+  return { allowed: true, policy: decision.policy, endpoints: decision.endpoints, addresses, sha256 };
+}
+
+function what(intent: Intent): string {
+  return `${intent.method} ${hostPort(intent.authority)}${intent.path ?? ""}`;
+}
+
+function unidentified(who: Identification & { known: false }): Denied {
+  return {
+    allowed: false,
+    status: 403,
+    error: "identity_denied",
+    reason: who.reason,
+    code: who.code,
+    engine: "identity",
+    next: NEXT_IDENTITY,
+  };
+}
+
+function reservedName(answer: ReservedAnswer): Denied {
+  const { status, error, engine, detail, next } = answer;
+  return { allowed: false, status, error, reason: detail, code: error, engine, next };
+}
+
+function policyDenial(intent: Intent, decision: Decision & { allowed: false }): Denied {
+  return {
+    allowed: false,
+    status: 403,
+    error: "policy_denied",
+    reason: decision.reason,
+    detail: `${what(intent)} not permitted by policy: ${decision.reason}`,
+    code: decision.code,
+    engine: "opa",
+    stage: intent.stage,
+    next: NEXT_POLICY,
+  };
+}
+
+function integrity(decision: Allow, reason: string): Denied {
+  return {
+    allowed: false,
+    status: 403,
+    error: "integrity_denied",
+    reason,
+    code: "binary_integrity",
+    engine: "identity",
+    policy: decision.policy,
+    next: NEXT_INTEGRITY,
+  };
+}
+
+function addressDenial(intent: Intent, decision: Allow, verdict: DestinationVerdict & { permitted: false }): Denied {
+  return {
+    allowed: false,
+    status: 403,
+    error: "ssrf_denied",
+    reason: verdict.reason,
+    detail: `${what(intent)} blocked: ${verdict.reason}`,
+    code: verdict.code,
+    engine: "ssrf",
+    stage: "ssrf",
+    policy: decision.policy,
+    address: verdict.address,
+    next: NEXT_ADDRESS,
+  };
+}
+
+function unresolved(intent: Intent, decision: Allow, problem: string): Denied {
+  return {
+    allowed: false,
+    status: 502,
+    error: "upstream_unreachable",
+    reason: `DNS resolution failed for ${hostPort(intent.authority)}: ${problem}`,
+    code: "resolution_failed",
+    engine: "ssrf",
+    policy: decision.policy,
+    failed: true,
+    next: NEXT_NETWORK,
+  };
+}
+
+/** No address of the host answered. */
+export function unreachable(intent: Intent, policy: string, address: string, problem: string): Denied {
+  return {
+    allowed: false,
+    status: 502,
+    error: "upstream_unreachable",
+    reason: `connection to ${hostPort(intent.authority)} failed: ${problem}`,
+    code: "dial_failed",
+    engine: "opa",
+    policy,
+    address,
+    failed: true,
+    next: NEXT_NETWORK,
+  };
+}
