@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { hostname, userInfo } from "node:os";
 import { join } from "node:path";
+import "reflect-metadata"; // the X.509 library asks for it before it is loaded
 import * as x509 from "@peculiar/x509";
 import { writeFileAtomically } from "../files.ts";
 

@@ -1,4 +1,5 @@
-import { createContextKey } from "@connectrpc/connect";
+import { createContextKey, type HandlerContext } from "@connectrpc/connect";
+import { OpenShellError } from "../../../error.ts";
 import type { TokenKind } from "./tokens.ts";
 
 /** Who is calling: exactly one of these, decided once per call. */
@@ -29,3 +30,10 @@ export interface NoPrincipal {
 export const nobody: NoPrincipal = { kind: "none" };
 
 export const principalKey = createContextKey<Principal>(nobody, { description: "caller" });
+
+/** The sandbox that calls a method which only sandboxes may call; the gate has let nobody else through. */
+export function sandboxPrincipal(context: HandlerContext): SandboxPrincipal {
+  const principal = context.values.get(principalKey);
+  if (principal.kind === "sandbox") return principal;
+  throw new OpenShellError("permission_denied", "this method requires a sandbox principal");
+}

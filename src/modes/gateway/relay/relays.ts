@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { OpenShellError } from "../../../error.ts";
+import { AsyncQueue } from "../../../rpc/async-queue.ts";
 import { type RelayFrame, RelayFrameSchema, type RelayOpenSchema } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import type { SandboxPrincipal } from "../auth/principal.ts";
-import { AsyncQueue } from "./queue.ts";
+
 import type { Session, SessionRegistry } from "./sessions.ts";
 
 /** A supervisor that is starting or reconnecting gets this long to be there. */
@@ -85,17 +86,20 @@ export class RelayRegistry {
     // A channel of another sandbox answers like one that does not exist.
     if (pending === undefined || pending.sandboxId !== principal.sandboxId) throw new OpenShellError("not_found", "no such channel");
     this.#pending.delete(init.value.channelId);
-    const outgoing = new AsyncQueue<RelayFrame>(FRAMES_QUEUED);
+    const outgoing = new AsyncQueue<RelayFrame>();
     const ended = Promise.withResolvers<void>();
     const end = (): void => {
-      outgoing.end();
+      outgoing.close();
       ended.resolve();
     };
     signal.addEventListener("abort", end, { once: true });
     pending.claimed({
       channelId: init.value.channelId,
       frames: until(ended.promise, incoming),
-      send: (payload) => outgoing.offer(create(RelayFrameSchema, { payload })),
+      send: async (payload) => {
+        await outgoing.below(FRAMES_QUEUED);
+        return outgoing.push(create(RelayFrameSchema, { payload }));
+      },
       close: end,
     });
     try {

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { OpenShellError } from "../../../error.ts";
+import { AsyncQueue } from "../../../rpc/async-queue.ts";
 import type { SandboxConfigSnapshot } from "../../../rpc/gen/openshell/sandbox/v1/sandbox_pb.ts";
 import {
   type ConfigUpdateResult,
@@ -11,7 +12,6 @@ import {
   type SupervisorMessage,
 } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import type { SandboxPrincipal } from "../auth/principal.ts";
-import { AsyncQueue } from "./queue.ts";
 
 /** Both sides say something at least this often. */
 export const HEARTBEAT_MS = 15_000;
@@ -47,7 +47,7 @@ interface Live extends Session {
   /** Policy version carried by each update that has no result yet. */
   readonly pending: Map<string, number>;
   lastHeard: number;
-  end(reason: string): void;
+  end(): void;
 }
 
 /** At most one live session per sandbox; a new one takes the place of the old. */
@@ -82,10 +82,10 @@ export class SessionRegistry {
       return;
     }
     const session = this.#accept(principal.sandboxId, hello.value);
-    const stop = (): void => session.end("the connection ended");
+    const stop = (): void => session.end();
     signal.addEventListener("abort", stop, { once: true });
     const heartbeat = setInterval(() => {
-      if (Date.now() - session.lastHeard > SILENCE_MS) session.end("the supervisor fell silent");
+      if (Date.now() - session.lastHeard > SILENCE_MS) session.end();
       else session.send({ case: "heartbeat", value: {} });
     }, HEARTBEAT_MS);
     void this.#read(session, incoming).finally(stop);
@@ -94,7 +94,7 @@ export class SessionRegistry {
     } finally {
       clearInterval(heartbeat);
       signal.removeEventListener("abort", stop);
-      session.end("the connection ended");
+      session.end();
     }
   }
 
@@ -131,17 +131,17 @@ export class SessionRegistry {
     for (const sandboxId of this.#live.keys()) this.pushConfig(sandboxId);
   }
 
-  end(sandboxId: string, reason: string): void {
-    this.#live.get(sandboxId)?.end(reason);
+  end(sandboxId: string): void {
+    this.#live.get(sandboxId)?.end();
   }
 
-  endAll(reason: string): void {
-    for (const session of [...this.#live.values()]) session.end(reason);
+  endAll(): void {
+    for (const session of [...this.#live.values()]) session.end();
   }
 
   #accept(sandboxId: string, hello: SupervisorHello): Live {
     const host = this.#requireHost();
-    const outbox = new AsyncQueue<GatewayMessage>(OUTBOX_LIMIT);
+    const outbox = new AsyncQueue<GatewayMessage>();
     const session: Live = {
       id: randomUUID(),
       sandboxId,
@@ -152,24 +152,19 @@ export class SessionRegistry {
       pending: new Map(),
       lastHeard: Date.now(),
       send: (payload) => {
-        try {
-          outbox.push(create(GatewayMessageSchema, { payload }));
-        } catch {
-          session.end("the supervisor does not read");
-        }
+        if (outbox.length >= OUTBOX_LIMIT) session.end();
+        else outbox.push(create(GatewayMessageSchema, { payload }));
       },
       end: () => {
-        if (outbox.ended && this.#live.get(sandboxId) !== session) return;
-        outbox.end();
-        if (this.#live.get(sandboxId) === session) {
-          this.#live.delete(sandboxId);
-          host.disconnected(session);
-        }
+        outbox.close();
+        if (this.#live.get(sandboxId) !== session) return;
+        this.#live.delete(sandboxId);
+        host.disconnected(session);
       },
     };
     const old = this.#live.get(sandboxId);
     this.#live.set(sandboxId, session);
-    old?.outbox.end(); // superseded: its stream ends, the sandbox never counts as disconnected
+    old?.outbox.close(); // superseded: its stream ends, the sandbox never counts as disconnected
     session.send({
       case: "sessionAccepted",
       value: {

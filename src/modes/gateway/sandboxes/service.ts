@@ -4,8 +4,10 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { OpenShellError } from "../../../error.ts";
 import type { WorkspaceSelector } from "../../../rpc/gen/openshell/datamodel/v1/datamodel_pb.ts";
 import {
+  ConfigurationAdmissionState,
   PlatformEventSchema,
   type SandboxConfigurationAdmission,
+  SandboxConfigurationAdmissionSchema,
   SandboxPhase,
   SandboxRestartPolicy,
   type SandboxStatus,
@@ -20,6 +22,8 @@ import { type SandboxChange, type SandboxRecord, type SandboxRepository, withSta
 import { type LifeEvent, transition } from "./lifecycle.ts";
 import { oneWorkspace } from "./workspace.ts";
 
+const { ACCEPTED, REJECTED } = ConfigurationAdmissionState;
+
 export interface SandboxDependencies {
   readonly store: Store;
   readonly repository: SandboxRepository;
@@ -31,7 +35,7 @@ export interface SandboxDependencies {
   readonly log: Log;
   readonly trustedCidrs: readonly string[];
   /** Ends the session of a sandbox that is being stopped or deleted. */
-  readonly endSession: (sandboxId: string, reason: string) => void;
+  readonly endSession: (sandboxId: string) => void;
 }
 
 /** A sandbox as the draft service wants to know it. */
@@ -81,13 +85,20 @@ export class SandboxService {
     return this.#change(id, () => change);
   }
 
-  /** What the supervisor of the running instance says about its configuration. */
-  admission(id: string, admission: SandboxConfigurationAdmission, event: LifeEvent | undefined): void {
+  /**
+   * What the supervisor of the running instance says about its configuration. A refusal after an acceptance changes nothing but the
+   * error shown: the supervisor goes on with what it had.
+   */
+  admission(id: string, admission: SandboxConfigurationAdmission): void {
     const record = this.get(id);
     if (record === undefined) return;
-    const status = withStatus(record.status, { configurationAdmission: admission });
-    if (event === undefined) this.patch(id, { status });
-    else this.apply(id, event, { status });
+    const before = record.status.configurationAdmission;
+    const kept = admission.state !== ACCEPTED && before?.state === ACCEPTED && before.instanceId === admission.instanceId;
+    const configurationAdmission = kept ? create(SandboxConfigurationAdmissionSchema, { ...before, error: admission.error }) : admission;
+    const status = withStatus(record.status, { configurationAdmission });
+    if (admission.state === ACCEPTED) this.apply(id, { kind: "admitted" }, { status });
+    else if (admission.state === REJECTED && !kept) this.apply(id, { kind: "rejected", error: admission.error }, { status });
+    else this.patch(id, { status });
   }
 
   /** Starts the supervisor of a record that the store has already; a failure becomes its phase and reason. */
@@ -122,7 +133,7 @@ export class SandboxService {
 
   async stop(record: SandboxRecord): Promise<SandboxRecord> {
     this.apply(record.id, { kind: "stopping" }, { desired: "stopped" });
-    this.#on.endSession(record.id, "the sandbox is being stopped");
+    this.#on.endSession(record.id);
     await this.#on.driver.stop(record.id);
     const stopped = this.apply(record.id, { kind: "stopped" });
     if (stopped === undefined) throw new OpenShellError("not_found", "sandbox not found");
@@ -140,7 +151,7 @@ export class SandboxService {
 
   async #delete({ id }: SandboxRecord, removed: () => void): Promise<void> {
     this.apply(id, { kind: "deleting" }, { desired: "deleted" });
-    this.#on.endSession(id, "the sandbox is being deleted");
+    this.#on.endSession(id);
     await this.#on.driver.remove(id);
     this.#on.store.transaction(() => {
       this.#on.settings.deleteSandbox(id);
@@ -178,7 +189,7 @@ export class SandboxService {
   #supervisorEnded({ sandboxId, instanceId, reason, message }: SupervisorEnd): void {
     const record = this.get(sandboxId);
     if (record === undefined || record.instanceId !== instanceId || record.desired !== "running") return;
-    this.#on.endSession(sandboxId, "the supervisor ended");
+    this.#on.endSession(sandboxId);
     if (record.spec.keep === false && record.status.exitCode !== undefined) {
       void this.delete(record).catch((error) => this.#on.log("error", `sandbox ${record.name} could not be removed`, error));
       return;

@@ -4,7 +4,7 @@ import { type Migration, migrations } from "./migrations.ts";
 
 /** The store of one gateway: a database and the one way to change several things at once. */
 export interface Store extends Disposable {
-  readonly database: Database;
+  readonly db: Database;
   /** Runs `fn` so that all of its writes happen or none; nested calls join the outer one. */
   transaction<T>(fn: () => T): T;
 }
@@ -24,7 +24,7 @@ export function openStore(file: string, steps: readonly Migration[] = migrations
   db.run("PRAGMA foreign_keys = ON");
   migrate(db, file, steps);
   return {
-    database: db,
+    db,
     transaction: (fn) => (db.inTransaction ? fn() : db.transaction(fn).immediate()),
     [Symbol.dispose]: () => db.close(),
   };

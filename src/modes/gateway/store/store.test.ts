@@ -35,10 +35,10 @@ describe("store", () => {
       const first = record("one", 1);
       {
         using store = openStore(join(dir, "db"));
-        sandboxRepository(store.database).insert(first);
+        sandboxRepository(store.db).insert(first);
       }
       using store = openStore(join(dir, "db"));
-      const sandboxes = sandboxRepository(store.database);
+      const sandboxes = sandboxRepository(store.db);
       expect(sandboxes.get(first.id)).toEqual(first);
       expect(() => sandboxes.insert(record("one", 2))).toThrow("already exists");
       expect(sandboxes.update(first.id, { desired: "stopped" }).resourceVersion).toBe(2);
@@ -49,7 +49,7 @@ describe("store", () => {
 
   test("pages follow (workspace, name) and cover everything once", () => {
     using store = openStore(":memory:");
-    const sandboxes = sandboxRepository(store.database);
+    const sandboxes = sandboxRepository(store.db);
     for (const [index, name] of ["c", "a", "b"].entries()) sandboxes.insert(record(name, index));
     const first = sandboxes.list("default", ["", ""], 2);
     expect(first.map((r) => r.name)).toEqual(["a", "b"]);
@@ -58,8 +58,8 @@ describe("store", () => {
 
   test("loading a revision supersedes the older ones; deleting the sandbox removes them", () => {
     using store = openStore(":memory:");
-    const sandboxes = sandboxRepository(store.database);
-    const revisions = policyRevisionRepository(store.database);
+    const sandboxes = sandboxRepository(store.db);
+    const revisions = policyRevisionRepository(store.db);
     const sandbox = record("one", 1);
     sandboxes.insert(sandbox);
     for (const version of [1, 2, 3]) {
@@ -78,7 +78,7 @@ describe("store", () => {
 
   test("a failed transaction leaves nothing", () => {
     using store = openStore(":memory:");
-    const settings = settingsRepository(store.database);
+    const settings = settingsRepository(store.db);
     expect(() =>
       store.transaction(() => {
         settings.put(GLOBAL_SCOPE, "k", true);
@@ -91,7 +91,7 @@ describe("store", () => {
 
   test("the settings revision counts changes, not writes", () => {
     using store = openStore(":memory:");
-    const settings = settingsRepository(store.database);
+    const settings = settingsRepository(store.db);
     expect(settings.put("s", "k", 1)).toBe(true);
     expect(settings.put("s", "k", 1)).toBe(false);
     expect(settings.put("s", "k", undefined)).toBe(true);
@@ -100,7 +100,7 @@ describe("store", () => {
 
   test("answers are remembered for a day", () => {
     using store = openStore(":memory:");
-    const requests = requestIdRepository(store.database);
+    const requests = requestIdRepository(store.db);
     requests.record("id", { method: "m", caller: "c", digest: "d", response: new Uint8Array([1]) }, 1000);
     expect(requests.find("id", 2000)?.method).toBe("m");
     expect(requests.find("id", 1000 + REPLAY_WINDOW_MS)).toBeUndefined();

@@ -1,0 +1,136 @@
+import { isAbsolute, resolve } from "node:path";
+import { defineCommand } from "../../command/define.ts";
+import { usageError } from "../../command/usage-error.ts";
+import { OpenShellError } from "../../error.ts";
+import { configDirectory, DEFAULT_GATEWAY_PORT, stateDirectory, systemGatewayDirectory } from "../../paths.ts";
+import { LOG_LEVELS, type LogLevel } from "./log.ts";
+import { DEFAULT_UID_RANGE, type UidRange } from "./options.ts";
+import { checkCidr, checkDomain } from "./sandboxes/validate-spec.ts";
+import { serveGateway } from "./serve.ts";
+
+const PATH = ["gateway", "serve"];
+
+/** `openshell gateway serve`: the control plane, in the foreground. */
+export const serveCommand = defineCommand({
+  meta: {
+    name: "serve",
+    description: "Run the gateway on this machine, in the foreground",
+    examples: [
+      "openshell gateway serve",
+      "openshell gateway serve --port 0 --state-dir /tmp/trial",
+      "openshell gateway serve --allow-mount /srv/projects --trusted-cidr 10.0.0.0/8",
+    ],
+  },
+  args: {
+    port: {
+      type: "string",
+      valueHint: "PORT",
+      integer: { min: 0, max: 65_535, default: DEFAULT_GATEWAY_PORT },
+      env: "OPENSHELL_SERVER_PORT",
+      description: "Port of the API; 0 takes any free one",
+    },
+    "bind-address": {
+      type: "string",
+      valueHint: "ADDRESS",
+      env: "OPENSHELL_BIND_ADDRESS",
+      description: "Address to listen on; else 127.0.0.1 and ::1",
+    },
+    "state-dir": { type: "string", valueHint: "DIR", description: "Where everything of the gateway and its sandboxes is kept" },
+    "disable-tls": {
+      type: "boolean",
+      default: false,
+      env: "OPENSHELL_DISABLE_TLS",
+      description: "Plaintext, on loopback only: every local user may call",
+    },
+    "uid-range": {
+      type: "string",
+      valueHint: "FIRST-LAST",
+      default: `${DEFAULT_UID_RANGE.first}-${DEFAULT_UID_RANGE.last}`,
+      description: "User ids that sandboxes run as, one each",
+    },
+    "trusted-cidr": {
+      type: "string",
+      valueHint: "CIDR",
+      multiple: true,
+      description: "Private addresses that allowed names may resolve to",
+    },
+    "internal-domain": {
+      type: "string",
+      valueHint: "SUFFIX",
+      multiple: true,
+      description: "Names that may be resolved to find private addresses",
+    },
+    "allow-mount": {
+      type: "string",
+      valueHint: "PREFIX",
+      multiple: true,
+      description: "Paths of the host that sandboxes may mount or name in policies",
+    },
+    "log-level": {
+      type: "enum",
+      options: LOG_LEVELS,
+      default: "info",
+      env: "OPENSHELL_LOG_LEVEL",
+      description: "Least important line of the log on stderr",
+    },
+  },
+  async run({ args }) {
+    if (process.getuid?.() !== 0) {
+      throw new OpenShellError("failed_precondition", "gateway serve needs root, because the sandboxes it starts do", {
+        next: "run it with sudo",
+      });
+    }
+    const state = args["state-dir"];
+    const system = state === undefined && process.env["XDG_STATE_HOME"] === undefined ? systemGatewayDirectory() : undefined;
+    const gateway = await serveGateway({
+      port: args.port,
+      ...(args["bind-address"] === undefined ? {} : { bindAddress: args["bind-address"] }),
+      stateDirectory: state === undefined ? stateDirectory() : resolve(state),
+      configDirectory: configDirectory(),
+      ...(system === undefined ? {} : { systemDirectory: system }),
+      disableTls: args["disable-tls"],
+      uidRange: parseUidRange(args["uid-range"]),
+      trustedCidrs: checked("--trusted-cidr", args["trusted-cidr"], checkCidr),
+      internalDomains: checked("--internal-domain", args["internal-domain"], checkDomain),
+      allowedMounts: checked("--allow-mount", args["allow-mount"], checkAbsolute),
+      logLevel: args["log-level"] as LogLevel,
+    });
+    const stopped = stopSignal();
+    const loopback = args["bind-address"] === undefined ? " (127.0.0.1 and ::1)" : "";
+    process.stdout.write(`openshell gateway ready on ${gateway.endpoint}${loopback}\n`);
+    await stopped;
+    await gateway.close();
+    return 0;
+  },
+});
+
+/** `FIRST-LAST`, both above 0 and below what the kernel means by "no id". */
+export function parseUidRange(text: string): UidRange {
+  const match = /^(\d{1,10})-(\d{1,10})$/.exec(text);
+  const [first, last] = [Number(match?.[1]), Number(match?.[2])];
+  if (match === null || first < 1 || last > 4_294_967_294 || first > last) {
+    throw usageError(`'--uid-range' is '${text}', expected FIRST-LAST within 1 and 4294967294, such as 2000000000-2000065535`, PATH);
+  }
+  return { first, last };
+}
+
+function checked(flag: string, values: readonly string[] | undefined, check: (field: string, value: string) => void): readonly string[] {
+  for (const value of values ?? []) {
+    try {
+      check(flag, value);
+    } catch (error) {
+      throw usageError(OpenShellError.from(error).message, PATH);
+    }
+  }
+  return values ?? [];
+}
+
+function checkAbsolute(flag: string, path: string): void {
+  if (!isAbsolute(path)) throw usageError(`'${flag}' is '${path}', expected an absolute path`, PATH);
+}
+
+function stopSignal(): Promise<void> {
+  return new Promise((done) => {
+    for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.once(name, () => done());
+  });
+}

@@ -1,0 +1,121 @@
+import { OpenShellError } from "../../../error.ts";
+import { endpointText } from "../../../policy/hash.ts";
+import { withRules } from "../../../policy/merge.ts";
+import type { Binary, Endpoint, NetworkRule, Policy, RequestRule } from "../../../policy/model.ts";
+import { ruleFromProto } from "../../../policy/proto.ts";
+import { requestRuleFromProto } from "../../../policy/proto-rules.ts";
+import type { L7RuleTarget, PolicyMergeOperation } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+
+/** The policy after the operations, in order; throws `invalid_argument` or `not_found` for one that does not apply. */
+export function mergePolicy(policy: Policy, operations: readonly PolicyMergeOperation[]): Policy {
+  return operations.reduce((current, { operation }) => {
+    switch (operation.case) {
+      case "addRule":
+        return addRule(current, operation.value.ruleName, ruleOf(operation.value.rule, operation.value.ruleName));
+      case "removeRule":
+        return replace(current, operation.value.ruleName, () => undefined);
+      case "removeEndpoint": {
+        const { ruleName, host, port } = operation.value;
+        return replace(current, ruleName, (rule) => withEndpoints(rule, removeEndpoint(rule.endpoints, host, port)));
+      }
+      case "removeBinary": {
+        const { ruleName, binaryPath } = operation.value;
+        return replace(current, ruleName, (rule) =>
+          withBinaries(
+            rule,
+            rule.binaries.filter((binary) => binary.path !== binaryPath),
+          ),
+        );
+      }
+      case "addAllowRules": {
+        const added = operation.value.rules.flatMap(({ allow }, index) =>
+          allow === undefined ? [] : [requestRuleFromProto(allow, ["rules", index], refuse)],
+        );
+        return atTarget(current, operation.value.target, (endpoint) => ({ ...endpoint, rules: union(endpoint.rules, added) }));
+      }
+      case "addDenyRules": {
+        const added = operation.value.denyRules.map((rule, index) => requestRuleFromProto(rule, ["deny_rules", index], refuse));
+        return atTarget(current, operation.value.target, (endpoint) => ({ ...endpoint, denyRules: union(endpoint.denyRules, added) }));
+      }
+      default:
+        throw new OpenShellError("invalid_argument", "merge_operations has an operation that this gateway does not know");
+    }
+  }, policy);
+}
+
+/** A new rule, or more endpoints and binaries for the one of that name. */
+function addRule(policy: Policy, name: string, added: NetworkRule): Policy {
+  const existing = own(policy.networkPolicies, name);
+  if (existing === undefined) return withRules(policy, { [name]: added });
+  const known = new Set(existing.endpoints.map(endpointText));
+  const paths = new Set(existing.binaries.map(binaryText));
+  const endpoints = [...existing.endpoints, ...added.endpoints.filter((endpoint) => !known.has(endpointText(endpoint)))];
+  const binaries = [...existing.binaries, ...added.binaries.filter((binary) => !paths.has(binaryText(binary)))];
+  return withRules(policy, { [name]: { ...existing, endpoints, binaries } });
+}
+
+function ruleOf(rule: Parameters<typeof ruleFromProto>[0] | undefined, name: string): NetworkRule {
+  if (name === "" || rule === undefined) throw new OpenShellError("invalid_argument", "add_rule needs rule_name and rule");
+  return ruleFromProto(rule, name);
+}
+
+/** Replaces a rule, or with `undefined` removes it. */
+function replace(policy: Policy, name: string, change: (rule: NetworkRule) => NetworkRule | undefined): Policy {
+  const rule = own(policy.networkPolicies, name);
+  if (rule === undefined) throw new OpenShellError("not_found", `the policy has no rule '${name}'`);
+  const { [name]: _, ...others } = policy.networkPolicies;
+  const changed = change(rule);
+  return { ...policy, networkPolicies: changed === undefined ? others : { ...others, [name]: changed } };
+}
+
+/** A rule without endpoints, or without the binaries it was for, allows nothing and goes. */
+function withEndpoints(rule: NetworkRule, endpoints: readonly Endpoint[]): NetworkRule | undefined {
+  return endpoints.length === 0 ? undefined : { ...rule, endpoints };
+}
+
+function withBinaries(rule: NetworkRule, binaries: readonly Binary[]): NetworkRule | undefined {
+  return binaries.length === 0 ? undefined : { ...rule, binaries };
+}
+
+function removeEndpoint(endpoints: readonly Endpoint[], host: string, port: number): Endpoint[] {
+  return endpoints.flatMap((endpoint) => {
+    if (endpoint.host !== host.toLowerCase()) return [endpoint];
+    const ports = port === 0 ? [] : endpoint.ports.filter((known) => known !== port);
+    return ports.length === 0 ? [] : [{ ...endpoint, ports }];
+  });
+}
+
+function atTarget(policy: Policy, target: L7RuleTarget | undefined, change: (endpoint: Endpoint) => Endpoint): Policy {
+  if (target === undefined || target.ruleName === "")
+    throw new OpenShellError("invalid_argument", "the operation needs a target with a rule_name");
+  let found = false;
+  const next = replace(policy, target.ruleName, (rule) => ({
+    ...rule,
+    endpoints: rule.endpoints.map((endpoint) => {
+      if (endpoint.host !== target.host.toLowerCase()) return endpoint;
+      if (target.ports.length > 0 && !target.ports.every((port) => endpoint.ports.includes(port))) return endpoint;
+      if (target.path !== undefined && target.path !== endpoint.path) return endpoint;
+      found = true;
+      return change(endpoint);
+    }),
+  }));
+  if (!found) throw new OpenShellError("not_found", `rule '${target.ruleName}' has no endpoint ${target.host}`);
+  return next;
+}
+
+function union(existing: readonly RequestRule[], added: readonly RequestRule[]): RequestRule[] {
+  const known = new Set(existing.map((rule) => JSON.stringify(rule)));
+  return [...existing, ...added.filter((rule) => !known.has(JSON.stringify(rule)))];
+}
+
+function binaryText({ path, selfOnly }: Binary): string {
+  return `${selfOnly} ${path}`;
+}
+
+function refuse(field: string, message: string): never {
+  throw new OpenShellError("invalid_argument", `${field}: ${message}`, { violations: [{ field, message }] });
+}
+
+function own<T>(record: Readonly<Record<string, T>>, key: string): T | undefined {
+  return Object.hasOwn(record, key) ? record[key] : undefined;
+}

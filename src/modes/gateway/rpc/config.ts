@@ -1,0 +1,146 @@
+import { create } from "@bufbuild/protobuf";
+import type { HandlerContext } from "@connectrpc/connect";
+import { OpenShellError } from "../../../error.ts";
+import type { Policy } from "../../../policy/model.ts";
+import { policyToProto } from "../../../policy/proto.ts";
+import { GetSandboxConfigResponseSchema, SandboxConfigSnapshotSchema } from "../../../rpc/gen/openshell/sandbox/v1/sandbox_pb.ts";
+import {
+  SandboxSpecSchema,
+  type UpdateConfigRequest,
+  type UpdateConfigResponse,
+  UpdateConfigResponseSchema,
+} from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import { principalKey } from "../auth/principal.ts";
+import type { GatewayContext } from "../context.ts";
+import { admitPolicy, onlyAddsPaths, requireDynamic, requireValid } from "../policies/admit.ts";
+import { mergePolicy } from "../policies/merge-operations.ts";
+import { configSnapshot } from "../policies/snapshot.ts";
+import { checkHostPaths } from "../sandboxes/host-paths.ts";
+import { checkEntries } from "../sandboxes/limits.ts";
+import type { SandboxRecord } from "../store/sandboxes.ts";
+import { noGlobal } from "./policies.ts";
+import type { Handlers } from "./service-impl.ts";
+
+/** Policy and settings: what a supervisor works from, and how people change it. */
+export function configHandlers(context: GatewayContext): Handlers {
+  const { sandboxes, policies, settings, sessions, once } = context;
+  return {
+    getSandboxConfig({ workspaceScope, name }) {
+      const snapshot = configSnapshot(sandboxes.find(workspaceScope, name).record, policies, settings);
+      // The two messages have the same fields under the same names.
+      const fields = Object.fromEntries(
+        SandboxConfigSnapshotSchema.fields.map(({ localName }) => [localName, snapshot[localName as keyof typeof snapshot]]),
+      );
+      return create(GetSandboxConfigResponseSchema, fields);
+    },
+    getGatewayConfig: () => ({ settings: settings.global(), settingsRevision: BigInt(settings.revision()) }),
+
+    updateConfig(request, call) {
+      const kinds = [request.policy !== undefined, request.settingKey !== "", request.mergeOperations.length > 0].filter(Boolean).length;
+      if (kinds !== 1) throw new OpenShellError("invalid_argument", "exactly one of policy, setting_key and merge_operations is required");
+      checkEntries("annotations", request.annotations);
+      if (request.global) return updateGlobal(context, request, call);
+      const { record } = sandboxes.find(request.workspaceScope, request.sandbox);
+      const response = once(request, call, () => updateSandbox(context, record.id, request, call));
+      sessions.pushConfig(record.id);
+      return response;
+    },
+  };
+}
+
+function updateGlobal(
+  { settings, sessions, once }: GatewayContext,
+  request: UpdateConfigRequest,
+  call: HandlerContext,
+): UpdateConfigResponse {
+  if (request.settingKey === "" || request.settingKey === "policy") throw noGlobal();
+  refuseSandbox(call);
+  const response = once(request, call, () => {
+    const changed = settings.put(undefined, request.settingKey, settingOf(request));
+    return create(UpdateConfigResponseSchema, { settingsRevision: BigInt(settings.revision()), deleted: request.deleteSetting && changed });
+  });
+  sessions.pushConfigToAll();
+  return response;
+}
+
+/** Runs inside a transaction, from the record as it is there. */
+function updateSandbox(context: GatewayContext, id: string, request: UpdateConfigRequest, call: HandlerContext): UpdateConfigResponse {
+  const { sandboxes, settings, policies } = context;
+  const record = sandboxes.get(id);
+  if (record === undefined || record.desired === "deleted") throw new OpenShellError("not_found", "sandbox not found");
+  if (request.expectedResourceVersion !== 0n && request.expectedResourceVersion !== BigInt(record.resourceVersion)) {
+    throw new OpenShellError(
+      "aborted",
+      `the sandbox is at resource version ${record.resourceVersion}, not ${request.expectedResourceVersion}`,
+    );
+  }
+  if (request.settingKey !== "") {
+    refuseSandbox(call);
+    const changed = settings.put(id, request.settingKey, settingOf(request));
+    return create(UpdateConfigResponseSchema, { settingsRevision: BigInt(settings.revision()), deleted: request.deleteSetting && changed });
+  }
+  const current = policies.current(id);
+  const next = nextPolicy(context, record, current?.policy, request, call);
+  const { version, hash } = policies.commit(id, {
+    expectedVersion: current?.version ?? 0,
+    policy: next,
+    provenance: provenance(request, call),
+  });
+  if (current === undefined) {
+    sandboxes.patch(id, { spec: create(SandboxSpecSchema, { ...record.spec, policy: policyToProto(next) }) });
+  }
+  return create(UpdateConfigResponseSchema, {
+    version,
+    policyHash: hash,
+    settingsRevision: BigInt(settings.revision()),
+    annotations: request.annotations,
+  });
+}
+
+/** The whole policy after the request, with everything checked that depends on who asks and on what is in force. */
+function nextPolicy(
+  { options }: GatewayContext,
+  record: SandboxRecord,
+  current: Policy | undefined,
+  request: UpdateConfigRequest,
+  call: HandlerContext,
+): Policy {
+  const fromSandbox = call.values.get(principalKey).kind === "sandbox";
+  if (request.policy === undefined) {
+    refuseSandbox(call);
+    if (current === undefined) throw new OpenShellError("failed_precondition", "the sandbox has no policy to change yet");
+    const merged = mergePolicy(current, request.mergeOperations);
+    requireValid(merged);
+    return merged;
+  }
+  const next = admitPolicy(request.policy);
+  if (fromSandbox) {
+    // What a sandbox says about paths never adds to its view, so the operator's prefixes do not apply (decisions 8 and 20).
+    if (current === undefined || onlyAddsPaths(current, next)) return next;
+    throw new OpenShellError(
+      "permission_denied",
+      "a sandbox may set its first policy and add filesystem paths; everything else is for people",
+    );
+  }
+  checkHostPaths(options.allowedMounts, [], next);
+  if (current !== undefined) requireDynamic(current, next);
+  else if (record.spec.policy !== undefined) throw new OpenShellError("internal", "a sandbox with a policy has no revision");
+  return next;
+}
+
+function refuseSandbox(call: HandlerContext): void {
+  if (call.values.get(principalKey).kind === "sandbox")
+    throw new OpenShellError("permission_denied", "a sandbox may set its own policy, nothing else");
+}
+
+function settingOf(request: UpdateConfigRequest): NonNullable<UpdateConfigRequest["settingValue"]> | "delete" {
+  if (request.deleteSetting) return "delete";
+  if (request.settingValue === undefined) throw new OpenShellError("invalid_argument", "setting_value is required");
+  return request.settingValue;
+}
+
+function provenance(request: UpdateConfigRequest, call: HandlerContext): Record<string, string> {
+  const principal = call.values.get(principalKey);
+  const source = principal.kind === "sandbox" ? "sandbox" : "update_config";
+  return { ...request.annotations, source, actor: principal.kind === "user" ? principal.subject : source };
+}

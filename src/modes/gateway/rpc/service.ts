@@ -1,0 +1,64 @@
+import type { DescMethod, DescService } from "@bufbuild/protobuf";
+import type { ConnectRouter, HandlerContext, Interceptor } from "@connectrpc/connect";
+import { OpenShellError } from "../../../error.ts";
+import { Inference } from "../../../rpc/gen/openshell/inference/v1/inference_pb.ts";
+import { OpenShell } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import { MAX_EXEC_REQUEST_BYTES, MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES } from "../../../rpc/limits.ts";
+import type { GatewayContext } from "../context.ts";
+import { draftHandlers } from "../drafts/handlers.ts";
+import { configHandlers } from "./config.ts";
+import { execHandlers } from "./exec.ts";
+import { gatewayHandlers } from "./gateway.ts";
+import { logHandlers } from "./logs.ts";
+import { policyHandlers } from "./policies.ts";
+import { sandboxHandlers } from "./sandboxes.ts";
+import type { Handlers } from "./service-impl.ts";
+import { supervisorHandlers } from "./supervisor.ts";
+import { watchHandlers } from "./watch.ts";
+import { workspaceHandlers } from "./workspaces.ts";
+
+/** Every group of handlers; a method in none of them answers that it is not available. */
+const groups: readonly ((context: GatewayContext) => Handlers)[] = [
+  gatewayHandlers,
+  workspaceHandlers,
+  sandboxHandlers,
+  execHandlers,
+  watchHandlers,
+  configHandlers,
+  policyHandlers,
+  logHandlers,
+  supervisorHandlers,
+  draftHandlers,
+];
+
+const LARGE_REQUESTS: ReadonlySet<string> = new Set(["ExecSandbox", "ExecSandboxInteractive"]);
+
+export interface RouteOptions {
+  readonly gate: (context: HandlerContext) => Promise<void>;
+  readonly interceptor: Interceptor;
+}
+
+/** Registers every method of the API, each with its own request limit. */
+export function routes(context: GatewayContext, { gate, interceptor }: RouteOptions): (router: ConnectRouter) => void {
+  const handlers: Record<string, unknown> = Object.assign({}, ...groups.map((group) => group(context)));
+  return (router) => {
+    const register = (service: DescService, implementation: Record<string, unknown>): void => {
+      for (const method of service.methods) {
+        router.rpc(method, (implementation[method.localName] ?? unavailable(method)) as never, {
+          readMaxBytes: LARGE_REQUESTS.has(method.name) ? MAX_EXEC_REQUEST_BYTES : MAX_REQUEST_BYTES,
+          writeMaxBytes: MAX_RESPONSE_BYTES,
+          requestGate: gate,
+          interceptors: [interceptor],
+        });
+      }
+    };
+    register(OpenShell, handlers);
+    register(Inference, {});
+  };
+}
+
+function unavailable(method: DescMethod): () => never {
+  return () => {
+    throw new OpenShellError("unimplemented", `${method.name} is not available in this version of OpenShell`);
+  };
+}

@@ -1,0 +1,189 @@
+import { randomUUID } from "node:crypto";
+import { chmodSync, existsSync, mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { OpenShellError } from "../../error.ts";
+import { guard, requestGate } from "./auth/interceptor.ts";
+import { openPki, SERVER_NAMES } from "./auth/pki.ts";
+import { openTokenIssuer } from "./auth/tokens.ts";
+import { Bus } from "./bus.ts";
+import type { GatewayContext } from "./context.ts";
+import { localDriver } from "./drivers/local/driver.ts";
+import { checkSubordinate, readSubordinate } from "./drivers/local/uids.ts";
+import { writeFileAtomically } from "./files.ts";
+import { pages } from "./http/health.ts";
+import { listen } from "./http/server.ts";
+import { openLog } from "./log.ts";
+import { logService } from "./logs/service.ts";
+import type { GatewayOptions } from "./options.ts";
+import { configApplied } from "./policies/acknowledge.ts";
+import { policyService } from "./policies/service.ts";
+import { configSnapshot } from "./policies/snapshot.ts";
+import { registerForMachine, registerForUser } from "./registration.ts";
+import { RelayRegistry } from "./relay/relays.ts";
+import { SessionRegistry } from "./relay/sessions.ts";
+import { resolveName } from "./resolver.ts";
+import { replay } from "./rpc/replay.ts";
+import { routes } from "./rpc/service.ts";
+import { SandboxService } from "./sandboxes/service.ts";
+import { settingsService } from "./settings/service.ts";
+import { lockState } from "./state-lock.ts";
+import { openStore } from "./store/database.ts";
+import { openLogStore } from "./store/logs.ts";
+import { policyRevisionRepository } from "./store/policy-revisions.ts";
+import { requestIdRepository } from "./store/request-ids.ts";
+import { sandboxRepository } from "./store/sandboxes.ts";
+import { settingsRepository } from "./store/settings.ts";
+
+export interface Gateway {
+  /** `https://127.0.0.1:17670` */
+  readonly endpoint: string;
+  readonly context: GatewayContext;
+  /** Stops listening and closes the store; supervisors go on enforcing. */
+  close(): Promise<void>;
+}
+
+/** Parts that a test puts in the place of the real ones. */
+export interface GatewayParts {
+  readonly supervisorCommand?: readonly string[];
+  readonly resolver?: GatewayContext["resolver"];
+}
+
+/** Starts a gateway: state, identity, services, listeners, and then the sandboxes that ran before. */
+export async function serveGateway(options: GatewayOptions, parts: GatewayParts = {}): Promise<Gateway> {
+  checkSubordinate(options.uidRange, readSubordinate());
+  const log = openLog(options.logLevel);
+  const clock = { now: () => Date.now() };
+  const state = openState(options.stateDirectory);
+  const cleanup = new AsyncDisposableStack();
+  try {
+    cleanup.use(lockState(state.gateway));
+    const pki = options.disableTls ? undefined : await openPki(state.tls, clock.now(), bindNames(options.bindAddress));
+    const store = cleanup.use(openStore(join(state.gateway, "openshell.db")));
+    const logStore = cleanup.use(openLogStore(join(state.gateway, "logs.db")));
+    const tokens = await openTokenIssuer(state.tls, gatewayId(state.gateway), clock.now);
+
+    const repository = sandboxRepository(store.db);
+    const policies = policyService(policyRevisionRepository(store.db), clock);
+    const settings = settingsService(settingsRepository(store.db));
+    const bus = new Bus();
+    const logs = logService(logStore, bus, clock);
+    const sessions = new SessionRegistry();
+    const relays = new RelayRegistry(sessions);
+    let port = options.port;
+    const endpoint = (): string => `${options.disableTls ? "http" : "https"}://${dialHost(options.bindAddress)}:${port}`;
+    const driver = localDriver({
+      root: state.sandboxes,
+      endpoint,
+      caCertificate: pki?.caCertificate ?? "",
+      issueToken: async (sandboxId) => (await tokens.issue(sandboxId, "supervisor")).token,
+      trustedCidrs: options.trustedCidrs,
+      internalDomains: options.internalDomains,
+      log,
+      ...(parts.supervisorCommand === undefined ? {} : { command: parts.supervisorCommand }),
+    });
+    cleanup.defer(() => driver.close());
+    const sandboxes = new SandboxService({
+      store,
+      repository,
+      driver,
+      bus,
+      logs,
+      settings,
+      clock,
+      log,
+      trustedCidrs: options.trustedCidrs,
+      endSession: (sandboxId) => sessions.end(sandboxId),
+    });
+    const { once, later } = replay(store, requestIdRepository(store.db), clock);
+    const context: GatewayContext = {
+      ...{ options, clock, log, store, repository, sandboxes, policies, settings, logs, bus, sessions, relays, tokens, driver, once },
+      replay: later,
+      resolver: parts.resolver ?? resolveName,
+      // The port is known once the gateway listens, and nothing asks before.
+      ownEndpoint: {
+        hosts: [...SERVER_NAMES, "127.0.0.1", "::1", ...bindNames(options.bindAddress)],
+        get port() {
+          return port;
+        },
+      },
+    };
+    sessions.attach({
+      instanceOf: (id) => {
+        const record = sandboxes.get(id);
+        return record?.desired === "running" ? record.instanceId : undefined;
+      },
+      snapshot: (id) => {
+        const record = sandboxes.get(id);
+        if (record === undefined) throw new OpenShellError("not_found", "sandbox not found");
+        return configSnapshot(record, policies, settings);
+      },
+      connected: (session) => {
+        sandboxes.patchStatus(session.sandboxId, { enforcement: session.hello.enforcement });
+        sandboxes.apply(session.sandboxId, { kind: "connected" });
+        relays.replay(session);
+      },
+      disconnected: ({ sandboxId }) => void sandboxes.apply(sandboxId, { kind: "disconnected" }),
+      configResult: (session, result, version) => configApplied(context, session, result, version),
+      relayMessage: ({ sandboxId }, payload) => {
+        if (payload.case === "relayOpenResult" && payload.value.success) return;
+        const { channelId } = payload.value;
+        relays.refused(sandboxId, channelId, payload.case === "relayOpenResult" ? payload.value.error : payload.value.reason);
+      },
+    });
+
+    const report = (reason: unknown): void => log("error", "internal error", reason);
+    const authenticator = { verify: tokens.verify, findSandbox: (id: string) => repository.get(id) };
+    const server = await listen({
+      port: options.port,
+      bindAddress: options.bindAddress,
+      pki,
+      routes: routes(context, { gate: requestGate(authenticator, report), interceptor: guard(report) }),
+      pages: pages(store),
+    });
+    cleanup.defer(() => server.close());
+    cleanup.defer(() => sessions.endAll());
+    port = server.port;
+    registerForUser(options.configDirectory, endpoint(), pki);
+    if (options.systemDirectory !== undefined) registerForMachine(options.systemDirectory, endpoint(), pki);
+    await sandboxes.recover();
+    return { endpoint: endpoint(), context, close: () => cleanup.disposeAsync() };
+  } catch (error) {
+    await cleanup.disposeAsync();
+    throw error;
+  }
+}
+
+/** The directories of the state, made for their owner alone. */
+function openState(directory: string): { gateway: string; tls: string; sandboxes: string } {
+  const paths = { gateway: join(directory, "gateway"), tls: join(directory, "tls"), sandboxes: join(directory, "sandboxes") };
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    for (const path of Object.values(paths)) mkdirSync(path, { recursive: true, mode: 0o700 });
+    chmodSync(directory, 0o700);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new OpenShellError("failed_precondition", `the state directory ${directory} cannot be used (${code ?? "unknown error"})`, {
+      next: "give --state-dir a directory of your own",
+      cause: error,
+    });
+  }
+  return paths;
+}
+
+/** Names this gateway in its tokens, so that those of another are refused. */
+function gatewayId(directory: string): string {
+  const file = join(directory, "gateway-id");
+  if (!existsSync(file)) writeFileAtomically(file, `${randomUUID()}\n`, 0o600);
+  return readFileSync(file, "utf8").trim();
+}
+
+/** An address that is bound explicitly must be in the certificate too. */
+function bindNames(address: string | undefined): string[] {
+  return address === undefined || address === "0.0.0.0" || address === "::" ? [] : [address];
+}
+
+/** Where clients and supervisors of this machine reach the gateway. */
+function dialHost(address: string | undefined): string {
+  if (address === undefined || address === "0.0.0.0" || address === "::") return "127.0.0.1";
+  return address.includes(":") ? `[${address}]` : address;
+}
