@@ -8,6 +8,7 @@ import { MIN_ID_PREFIX } from "./limits.ts";
 import { SubmissionRate } from "./rate.ts";
 import { type ChunkChange, DraftRepository } from "./repository.ts";
 import { mayFollow } from "./state.ts";
+import { asciiSentence } from "./text.ts";
 
 /** What every operation on drafts works with. */
 export interface Drafts {
@@ -59,7 +60,7 @@ export function recordStep(drafts: Drafts, chunk: Chunk, oldStatus: string, step
     versionBefore: step.versions?.before ?? version,
     versionAfter: step.versions?.after ?? version,
     reason: step.reason ?? "",
-    description: step.description,
+    description: asciiSentence(step.description),
   });
 }
 
@@ -72,7 +73,7 @@ export function announce(drafts: Drafts, sandboxId: string, summary: string, new
       draftVersion: BigInt(draftVersion),
       newChunks,
       totalPending: drafts.repository.pending(sandboxId).length,
-      summary,
+      summary: asciiSentence(summary),
     }),
   });
 }

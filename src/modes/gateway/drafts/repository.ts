@@ -313,6 +313,14 @@ export class DraftRepository {
     this.db.query("INSERT OR IGNORE INTO draft_state (sandbox_id) VALUES (?)").run(sandboxId);
   }
 
+  /** Sandboxes that have something to settle. */
+  sandboxesWithPending(): string[] {
+    return this.db
+      .query<{ sandbox_id: string }, []>("SELECT DISTINCT sandbox_id FROM draft_chunks WHERE status = 'pending'")
+      .all()
+      .map((row) => row.sandbox_id);
+  }
+
   /** Forgets everything about a sandbox that is gone. */
   forget(sandboxId: string): void {
     for (const table of ["draft_chunk_keys", "draft_chunks", "draft_denials", "draft_backoff", "draft_history", "draft_state"]) {

@@ -33,7 +33,12 @@ export function settle(drafts: Drafts, sandboxId: string): number {
   });
 }
 
-/** Settles and tells watchers when something changed; what the gateway calls when nobody asks. */
+/** Settles every sandbox; for a timer of the gateway, so that watchers hear of expiry when nobody asks. */
+export function settleAll(drafts: Drafts): void {
+  for (const sandboxId of drafts.repository.sandboxesWithPending()) settleAndAnnounce(drafts, sandboxId);
+}
+
+/** Settles and tells watchers when something changed. */
 export function settleAndAnnounce(drafts: Drafts, sandboxId: string): void {
   const changed = settle(drafts, sandboxId);
   if (changed > 0) announce(drafts, sandboxId, `${changed} proposals expired or are covered by the policy`);

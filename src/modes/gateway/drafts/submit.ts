@@ -18,7 +18,7 @@ import { difference, sentenceFor } from "./reach.ts";
 import type { Refusal } from "./refusal.ts";
 import { advisorMode } from "./settings.ts";
 import { settle } from "./settle.ts";
-import { safeText } from "./text.ts";
+import { asciiSentence, safeText } from "./text.ts";
 
 interface Result {
   readonly chunkIndex: number;
@@ -182,7 +182,7 @@ function store(
     difference(current, { ...current, networkPolicies: { ...current.networkPolicies, [`${chunk.id}`]: chunk.rule } }),
   );
   recordStep(drafts, chunk, "", { eventType: "proposed", actor: `sandbox:${sandbox.name}`, description: sentence }, chunk.createdTime);
-  return { chunk, folded: false, sentence };
+  return { chunk, folded: false, sentence: asciiSentence(sentence) };
 }
 
 function summaryOf(fresh: readonly Result[]): string {

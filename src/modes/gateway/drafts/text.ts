@@ -30,6 +30,11 @@ export function safeText(text: string, limit: number = MAX_TEXT_LENGTH): SafeTex
   };
 }
 
+/** A sentence of ours for places that show ASCII only: the dash becomes a colon. */
+export function asciiSentence(sentence: string): string {
+  return sentence.replaceAll(" — ", ": ");
+}
+
 function escapeCharacter(character: string): string {
   if (!UNPRINTABLE.test(character)) return character;
   const code = character.codePointAt(0) ?? 0;
