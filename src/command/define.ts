@@ -132,5 +132,6 @@ export function defineCommand<const A extends ArgsDef = ArgsDef>(definition: Com
 
 /** A subcommand whose module is imported only when it runs; name and description are here, so that help needs no import. */
 export function lazyCommand(meta: CommandMeta & { readonly description: string }, load: () => Promise<Command>): Subcommand {
-  return Object.assign(load, { meta });
+  // A function of its own: the loader may be shared, its meta must not.
+  return Object.assign(() => load(), { meta });
 }

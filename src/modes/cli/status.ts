@@ -41,7 +41,7 @@ export default defineCommand({
     } catch (reason) {
       // Nothing is wrong when nobody has started a gateway yet: say how.
       const error = OpenShellError.from(reason);
-      if (error.code !== "failed_precondition" && error.code !== "not_found") throw error;
+      if (error.code !== "failed_precondition") throw error;
       const data = { gateway: null, status: "none", client_version: VERSION, message: error.message, next: error.next ?? START_GATEWAY };
       const table = () => `${printableSentence(error.message)}\nNext: ${error.next ?? START_GATEWAY}\n`;
       await print(args.output, { data, names: [], table }, terminal);

@@ -5,6 +5,7 @@ import { EXIT_OK } from "../../../command/report.ts";
 import { integerValue, pairsValue } from "../../../command/values.ts";
 import { OpenShellError } from "../../../error.ts";
 import { type Sandbox, SandboxPhase } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import { checkSandboxName } from "../../../sandbox-name.ts";
 import { CALL_TIMEOUT_MS, type Gateway, withGateway } from "../connection/gateway.ts";
 import { rememberSandbox } from "../last-sandbox.ts";
 import { readPolicyProto } from "../policy/file.ts";
@@ -89,6 +90,7 @@ export default defineCommand({
     },
   },
   async run({ args, terminal, globals }) {
+    if (args.name !== undefined) checkSandboxName(args.name);
     const labels = pairsValue("--label", args.label, PATH);
     const environment = pairsValue("--env", args.env, PATH);
     const idleSeconds = provisionTimeout(terminal.env);

@@ -42,13 +42,12 @@ export default defineCommand({
     all: { type: "boolean", description: "Every sandbox of the workspace" },
     yes: { type: "boolean", alias: "y", description: "Do not ask" },
   },
-  run: ({ args, terminal, globals }) =>
-    withGateway({ globals, terminal }, async (gateway) => {
-      if (args.all === args.names.length > 0) {
-        throw new OpenShellError("invalid_argument", args.all ? "--all and names exclude each other" : "argument NAME is missing", {
-          next: "openshell sandbox delete NAME..., or --all",
-        });
-      }
+  run: ({ args, terminal, globals }) => {
+    if (args.all && args.names.length > 0) throw new OpenShellError("invalid_argument", "--all and names exclude each other");
+    if (!args.all && args.names.length === 0) {
+      throw new OpenShellError("invalid_argument", "argument NAME is missing", { next: "openshell sandbox delete NAME..., or --all" });
+    }
+    return withGateway({ globals, terminal }, async (gateway) => {
       const names = args.all ? (await listSandboxes(gateway)).map(({ metadata }) => metadata?.name ?? "") : args.names;
       if (args.all && names.length > 0 && !args.yes && terminal.stdinIsTerminal) {
         if (!(await confirm(`Delete ${names.length} sandboxes (${printable(names.join(", "))})?`, terminal))) return EXIT_ERROR;
@@ -65,5 +64,6 @@ export default defineCommand({
         }
       }
       return code;
-    }),
+    });
+  },
 });
