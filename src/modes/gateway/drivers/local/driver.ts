@@ -150,7 +150,10 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
         removeDirectory(sandboxDirectory(options.root, id));
       }
     },
-    close: () => clearInterval(timer),
+    close() {
+      clearInterval(timer);
+      watched.clear();
+    },
   };
 }
 
