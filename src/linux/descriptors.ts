@@ -88,3 +88,9 @@ export function closeOnExecFrom(first: number): void {
   const CLOSE_RANGE_CLOEXEC = 4;
   check(syscall("close_range", first, 0xffffffff, CLOSE_RANGE_CLOEXEC), "close_range");
 }
+
+/** Makes reads and writes return EAGAIN instead of waiting. */
+export function setNonBlocking(fd: number): void {
+  const FIONBIO = 0x5421;
+  check(syscall("ioctl", fd, FIONBIO, new Int32Array([1])), "ioctl", "non-blocking");
+}

@@ -30,7 +30,7 @@ export interface LandlockRule {
 export function landlockAbi(): number {
   const LANDLOCK_CREATE_RULESET_VERSION = 1;
   const version = syscall("landlock_create_ruleset", null, 0, LANDLOCK_CREATE_RULESET_VERSION);
-  return version < 0 ? 0 : version;
+  return Math.max(version, 0);
 }
 
 /** All file rights that this version handles. */

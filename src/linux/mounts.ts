@@ -30,6 +30,12 @@ export function setTreeAttributes(fd: number, attributes: number): void {
   check(syscall("mount_setattr", fd, cString(""), AT_EMPTY_PATH | AT_RECURSIVE, set, set.byteLength), "mount_setattr");
 }
 
+/** Sets attributes on one attached mount, behind a descriptor of its root. */
+export function setMountAttributes(fd: number, attributes: number): void {
+  const set = new BigUint64Array([BigInt(attributes), 0n, 0n, 0n]);
+  check(syscall("mount_setattr", fd, cString(""), AT_EMPTY_PATH, set, set.byteLength), "mount_setattr");
+}
+
 /** A new file system (tmpfs, proc, devpts), detached. Options without a value are flags. */
 export function newFileSystem(type: string, options: Readonly<Record<string, string | true>>, attributes: number): number {
   const context = check(syscall("fsopen", cString(type), FSOPEN_CLOEXEC), "fsopen", type);

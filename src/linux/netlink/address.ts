@@ -21,3 +21,10 @@ export function toText(bytes: Uint8Array): string {
   const address = ipaddr.fromByteArray([...bytes]);
   return address.kind() === "ipv6" ? (address as ipaddr.IPv6).toRFC5952String() : address.toString();
 }
+
+/** One spelling per address: IPv4-mapped IPv6 as IPv4, IPv6 by RFC 5952. */
+export function canonicalAddress(text: string): string {
+  const { bytes } = toBinary(text);
+  const mapped = bytes.length === 16 && bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 0xff && bytes[11] === 0xff;
+  return toText(mapped ? bytes.subarray(12) : bytes);
+}

@@ -1,6 +1,6 @@
 import { OpenShellError } from "../../error.ts";
 import { KernelError } from "../kernel-error.ts";
-import { AF_INET6, toBinary, toText } from "./address.ts";
+import { AF_INET6, canonicalAddress, toBinary, toText } from "./address.ts";
 import { NLMSG_ERROR } from "./message.ts";
 import { ask } from "./socket.ts";
 
@@ -62,23 +62,13 @@ function encodeRequest(source: Endpoint, destination: Endpoint): Buffer {
 
 function decodeAnswer(answer: Buffer): SocketFacts {
   const length = answer[0] === AF_INET6 ? 16 : 4;
+  // An IPv4 connection of an IPv6 socket shows both ends as ::ffff:a.b.c.d.
   return {
     state: answer[1] ?? 0,
     cookie: answer.readBigUInt64LE(44),
     inode: answer.readUInt32LE(68),
     uid: answer.readUInt32LE(64),
-    source: { address: unmapped(toText(answer.subarray(8, 8 + length))), port: answer.readUInt16BE(4) },
-    destination: { address: unmapped(toText(answer.subarray(24, 24 + length))), port: answer.readUInt16BE(6) },
+    source: { address: canonicalAddress(toText(answer.subarray(8, 8 + length))), port: answer.readUInt16BE(4) },
+    destination: { address: canonicalAddress(toText(answer.subarray(24, 24 + length))), port: answer.readUInt16BE(6) },
   };
-}
-
-/** An IPv4 connection of an IPv6 socket shows both ends as ::ffff:a.b.c.d. */
-export function unmapped(address: string): string {
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
-  if (mapped?.[1] !== undefined) return mapped[1];
-  const hex = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/i.exec(address);
-  if (hex?.[1] === undefined || hex[2] === undefined) return address;
-  const high = Number.parseInt(hex[1], 16);
-  const low = Number.parseInt(hex[2], 16);
-  return `${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`;
 }

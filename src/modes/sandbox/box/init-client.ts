@@ -1,0 +1,214 @@
+import { OpenShellError } from "../../../error.ts";
+import { close, closeAll, socketPair } from "../../../linux/descriptors.ts";
+import { withNewPidNamespace } from "../../../linux/namespaces.ts";
+import { pidfdGetfd, pidfdOpen, pidOfPidfd } from "../../../linux/pidfd.ts";
+import { resizeTerminal } from "../../../linux/terminal.ts";
+import { ownEnvironment, selfCommand } from "../../../reexec.ts";
+import type { Child, LaunchSpec } from "./contract.ts";
+import type { FromInit, LaunchDescriptors, ToInit } from "./init-protocol.ts";
+import { type LineChannel, openLineChannel } from "./line-channel.ts";
+import type { ViewOptions } from "./view-build.ts";
+import { fromWireError } from "./wire-error.ts";
+
+/** Exit code of a program whose box has ended under it: as if killed, 128 + SIGKILL. */
+const KILLED = 137;
+
+/** What init needs to know about every program of this box. */
+export type Confinement = Pick<Extract<ToInit, { type: "launch" }>, "uid" | "gid" | "landlock">;
+
+interface PendingLaunch {
+  readonly spec: LaunchSpec;
+  readonly started: PromiseWithResolvers<Child>;
+  readonly exited: PromiseWithResolvers<number>;
+  taken?: TakenLaunch;
+}
+
+interface TakenLaunch {
+  readonly pid: number;
+  readonly stdio?: NonNullable<Child["stdio"]>;
+}
+
+/** The supervisor's side of init. */
+export class InitClient {
+  /** Settles when init has died, and with it every process of the box. */
+  readonly ended: Promise<void>;
+  /** Host pid. */
+  readonly pid: number;
+  readonly #process: Bun.Subprocess;
+  readonly #pidfd: number;
+  readonly #control: LineChannel;
+  readonly #onListener: (listener: number) => void;
+  readonly #launches = new Map<number, PendingLaunch>();
+  readonly #viewReady = Promise.withResolvers<void>();
+  readonly #networkReady = Promise.withResolvers<void>();
+  #lastId = 0;
+
+  /** Starts init in a new pid namespace. `onListener` gets each program's descriptor of reported connections, which it then owns. */
+  static async start(onListener: (listener: number) => void): Promise<InitClient> {
+    const [own, theirs] = socketPair();
+    const self = pidfdOpen(process.pid);
+    try {
+      const init = withNewPidNamespace(() =>
+        Bun.spawn([...selfCommand(), "sandbox-init"], {
+          cwd: "/",
+          env: ownEnvironment(),
+          stdio: ["inherit", "inherit", "inherit", theirs, self],
+        }),
+      );
+      return new InitClient(init, await openLineChannel(own), onListener);
+    } finally {
+      closeAll([theirs, self]);
+    }
+  }
+
+  private constructor(init: Bun.Subprocess, control: LineChannel, onListener: (listener: number) => void) {
+    this.#process = init;
+    this.pid = init.pid;
+    this.#pidfd = pidfdOpen(init.pid);
+    this.#control = control;
+    this.#onListener = onListener;
+    this.ended = init.exited.then(() => this.#onEnd());
+    // Whoever waits for readiness gets the failure; nobody waiting is no reason to crash.
+    this.#viewReady.promise.catch(() => {});
+    this.#networkReady.promise.catch(() => {});
+    control.listen(
+      (message) => this.#receive(message as FromInit),
+      () => this.#process.kill("SIGKILL"),
+    );
+  }
+
+  /** Builds the root view. */
+  buildView(view: ViewOptions): Promise<void> {
+    this.#send({ type: "view", view });
+    return this.#viewReady.promise;
+  }
+
+  /** Gives init the box's network namespace, by descriptor number of this process. */
+  giveNetwork(boxNamespace: number): Promise<void> {
+    this.#send({ type: "network", boxNamespace });
+    return this.#networkReady.promise;
+  }
+
+  /** Starts one program; settles when it runs or could not be started. */
+  launch(spec: LaunchSpec, confinement: Confinement): Promise<Child> {
+    this.#lastId += 1;
+    const pending: PendingLaunch = { spec, started: Promise.withResolvers(), exited: Promise.withResolvers() };
+    this.#launches.set(this.#lastId, pending);
+    this.#send({ type: "launch", id: this.#lastId, launch: spec, ...confinement });
+    return pending.started.promise;
+  }
+
+  /** Kills init, hence everything in the box, and waits for that. */
+  async stop(): Promise<void> {
+    this.#process.kill("SIGKILL");
+    await this.ended;
+  }
+
+  #receive(message: FromInit): void {
+    switch (message.type) {
+      case "view-ready":
+        this.#viewReady.resolve();
+        return;
+      case "network-ready":
+        this.#networkReady.resolve();
+        return;
+      case "setup-failed":
+        this.#viewReady.reject(fromWireError(message.error));
+        this.#networkReady.reject(fromWireError(message.error));
+        return;
+      case "prepared":
+        this.#prepared(message.id, message.descriptors);
+        return;
+      case "running":
+        this.#running(message.id);
+        return;
+      case "launch-failed":
+        this.#failed(message.id, fromWireError(message.error));
+        return;
+      case "exited":
+        this.#launches.get(message.id)?.exited.resolve(message.code);
+        this.#launches.delete(message.id);
+    }
+  }
+
+  #prepared(id: number, descriptors: LaunchDescriptors): void {
+    const pending = this.#launches.get(id);
+    if (pending === undefined) return;
+    try {
+      pending.taken = this.#take(descriptors);
+      this.#send({ type: "taken", id });
+    } catch (reason) {
+      // The program must not run when its connections would have no identity.
+      this.#send({ type: "signal", id, signal: 9 });
+      this.#failed(id, OpenShellError.from(reason));
+    }
+  }
+
+  #take(descriptors: LaunchDescriptors): TakenLaunch {
+    const taken: number[] = [];
+    const take = (fd: number) => {
+      const own = pidfdGetfd(this.#pidfd, fd);
+      taken.push(own);
+      return own;
+    };
+    try {
+      const pidfd = take(descriptors.pidfd);
+      const pid = pidOfPidfd(pidfd);
+      const stdio = descriptors.stdio && this.#takeStreams(descriptors.stdio, take);
+      const listener = take(descriptors.listener);
+      close(pidfd);
+      this.#onListener(listener);
+      return { pid, ...(stdio === undefined ? {} : { stdio }) };
+    } catch (reason) {
+      closeAll(taken);
+      throw reason;
+    }
+  }
+
+  #takeStreams(stdio: NonNullable<LaunchDescriptors["stdio"]>, take: (fd: number) => number): NonNullable<Child["stdio"]> {
+    const stdin = take(stdio.stdin);
+    // A terminal is one descriptor for all three.
+    if (stdio.stdout === stdio.stdin) return { stdin, stdout: stdin, stderr: stdin };
+    return { stdin, stdout: take(stdio.stdout), stderr: take(stdio.stderr) };
+  }
+
+  #running(id: number): void {
+    const pending = this.#launches.get(id);
+    if (pending?.taken === undefined) return;
+    const { pid, stdio } = pending.taken;
+    const terminal = typeof pending.spec.stdio === "object" ? stdio?.stdin : undefined;
+    pending.started.resolve({
+      pid,
+      ...(stdio === undefined ? {} : { stdio }),
+      exited: pending.exited.promise,
+      signal: (signal) => this.#send({ type: "signal", id, signal }),
+      resize: (columns, rows) => {
+        if (terminal !== undefined && this.#launches.has(id)) resizeTerminal(terminal, columns, rows);
+      },
+    });
+  }
+
+  #failed(id: number, error: OpenShellError): void {
+    const pending = this.#launches.get(id);
+    if (pending === undefined) return;
+    this.#launches.delete(id);
+    if (pending.taken?.stdio) closeAll(new Set(Object.values(pending.taken.stdio)));
+    pending.started.reject(error);
+  }
+
+  #onEnd(): void {
+    this.#control.close();
+    close(this.#pidfd);
+    const error = new OpenShellError("aborted", "the sandbox has ended", { next: "start it again" });
+    this.#viewReady.reject(error);
+    this.#networkReady.reject(error);
+    for (const [id, pending] of [...this.#launches]) {
+      pending.exited.resolve(KILLED);
+      this.#failed(id, error);
+    }
+  }
+
+  #send(message: ToInit): void {
+    this.#control.send(message);
+  }
+}

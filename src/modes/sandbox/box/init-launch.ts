@@ -1,0 +1,174 @@
+import { constants } from "node:os";
+import { OpenShellError } from "../../../error.ts";
+import { changeOwner, close, closeAll, pipe, socketPair } from "../../../linux/descriptors.ts";
+import { pidfdGetfd, pidfdOpen } from "../../../linux/pidfd.ts";
+import { kill } from "../../../linux/process-state.ts";
+import { openTerminal } from "../../../linux/terminal.ts";
+import { ownEnvironment, selfCommand } from "../../../reexec.ts";
+import type { FromInit, LaunchDescriptors, ToInit } from "./init-protocol.ts";
+import { type LineChannel, openLineChannel } from "./line-channel.ts";
+import { hintFromHost } from "./program-path.ts";
+import type { ShimAnswer, ShimOrder } from "./shim-protocol.ts";
+import { fromWireError, toWireError } from "./wire-error.ts";
+
+type LaunchRequest = Extract<ToInit, { type: "launch" }>;
+
+/** What every launch needs from init. */
+export interface LaunchSurroundings {
+  /** Mount namespace of the view, network namespace of the box, root of the view's devpts. */
+  readonly view: number;
+  readonly network: number;
+  readonly devpts: number;
+  /** Pids that the runtime collects. */
+  readonly owned: Set<number>;
+  readonly report: (message: FromInit) => void;
+}
+
+/** The two ends of a program's standard streams. */
+interface Streams {
+  readonly child: readonly [number, number, number];
+  /** Ends for the supervisor; absent when the program uses the supervisor's own streams. */
+  readonly parent?: LaunchDescriptors["stdio"];
+  /** Descriptors to close once the child has its copies. */
+  readonly temporary: readonly number[];
+}
+
+/** One program from request to exit. */
+export class Launched {
+  readonly #request: LaunchRequest;
+  readonly #surroundings: LaunchSurroundings;
+  readonly #handed = new Set<number>();
+  #status: LineChannel | undefined;
+  #pid = 0;
+  #settled = false;
+  #exitCode: number | undefined;
+  #failed = false;
+  /** The shim was told to go on; from then on the end of its status means that the program runs. */
+  #released = false;
+
+  constructor(request: LaunchRequest, surroundings: LaunchSurroundings) {
+    this.#request = request;
+    this.#surroundings = surroundings;
+  }
+
+  async start(): Promise<void> {
+    try {
+      const [own, theirs] = socketPair();
+      const streams = this.#openStreams();
+      const { view, network, owned } = this.#surroundings;
+      const shim = Bun.spawn([...selfCommand(), "landlock-shim"], {
+        cwd: "/",
+        env: ownEnvironment(),
+        stdio: [...streams.child, theirs, view, network],
+        onExit: (child) => this.#onExit(child.exitCode, child.signalCode),
+      });
+      this.#pid = shim.pid;
+      owned.add(shim.pid);
+      closeAll([theirs, ...streams.temporary]);
+      const status = await openLineChannel(own);
+      this.#status = status;
+      status.listen(
+        (message) => this.#onAnswer(message as ShimAnswer, streams),
+        () => this.#onStatusEnd(),
+      );
+      status.send(this.#order());
+    } catch (reason) {
+      this.#fail(OpenShellError.from(reason));
+    }
+  }
+
+  /** The supervisor has its copies: let go of ours, and let the shim go on. */
+  taken(): void {
+    this.#release();
+    this.#released = true;
+    this.#status?.send("go");
+  }
+
+  /** To the program's process group; the program is a session leader, hence the group has its pid. */
+  signal(signal: number): void {
+    if (this.#pid > 0 && this.#exitCode === undefined) kill(-this.#pid, signal) || kill(this.#pid, signal);
+  }
+
+  #order(): ShimOrder {
+    const { launch, uid, gid, landlock } = this.#request;
+    const { argv, environment, workdir } = launch;
+    const terminal = typeof launch.stdio === "object";
+    return { argv, environment, workdir, uid, gid, terminal, ...(landlock === undefined ? {} : { landlock }) };
+  }
+
+  #openStreams(): Streams {
+    const { uid, gid, launch } = this.#request;
+    if (launch.stdio === "inherit") return { child: [0, 1, 2], temporary: [] };
+    if (launch.stdio === "pipe") {
+      const [input, output, error] = [pipe(), pipe(), pipe()];
+      const child: [number, number, number] = [input.read, output.write, error.write];
+      const parent = { stdin: input.write, stdout: output.read, stderr: error.read };
+      for (const fd of Object.values(parent)) this.#handed.add(fd);
+      // A program may open its own /dev/stdout again, by name: as its own user.
+      for (const fd of child) changeOwner(fd, uid, gid);
+      return { child, parent, temporary: child };
+    }
+    const { controller, terminal } = openTerminal(this.#surroundings.devpts, uid, gid, launch.stdio.columns, launch.stdio.rows);
+    this.#handed.add(controller);
+    return {
+      child: [terminal, terminal, terminal],
+      parent: { stdin: controller, stdout: controller, stderr: controller },
+      temporary: [terminal],
+    };
+  }
+
+  #onAnswer(answer: ShimAnswer, streams: Streams): void {
+    if ("error" in answer) {
+      const error = fromWireError(answer.error);
+      this.#fail(hintFromHost(error, this.#request.launch.argv[0] ?? "", this.#request.launch.environment));
+      return;
+    }
+    try {
+      const pidfd = pidfdOpen(this.#pid);
+      this.#handed.add(pidfd);
+      const listener = pidfdGetfd(pidfd, answer.listener);
+      this.#handed.add(listener);
+      const descriptors = { pidfd, listener, ...(streams.parent === undefined ? {} : { stdio: streams.parent }) };
+      this.#surroundings.report({ type: "prepared", id: this.#request.id, descriptors });
+    } catch (reason) {
+      kill(this.#pid, constants.signals.SIGKILL);
+      this.#fail(OpenShellError.from(reason));
+    }
+  }
+
+  /** The status socket closes by itself when the program replaces the shim. */
+  #onStatusEnd(): void {
+    if (this.#settled) return;
+    if (!this.#released) {
+      this.#fail(new OpenShellError("internal", "the launcher ended before the program could start"));
+      return;
+    }
+    this.#settled = true;
+    this.#surroundings.report({ type: "running", id: this.#request.id });
+    this.#reportExit();
+  }
+
+  #onExit(exitCode: number | null, signal: NodeJS.Signals | null): void {
+    this.#surroundings.owned.delete(this.#pid);
+    this.#exitCode = signal === null ? (exitCode ?? 1) : 128 + constants.signals[signal];
+    this.#reportExit();
+  }
+
+  #reportExit(): void {
+    if (this.#exitCode === undefined || !this.#settled || this.#failed) return;
+    this.#surroundings.report({ type: "exited", id: this.#request.id, code: this.#exitCode });
+  }
+
+  #fail(error: OpenShellError): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    this.#failed = true;
+    this.#release();
+    this.#surroundings.report({ type: "launch-failed", id: this.#request.id, error: toWireError(error) });
+  }
+
+  #release(): void {
+    for (const fd of this.#handed) close(fd);
+    this.#handed.clear();
+  }
+}

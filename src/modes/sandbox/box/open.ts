@@ -1,0 +1,72 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { OpenShellError } from "../../../error.ts";
+import { LANDLOCK_MINIMUM_ABI, landlockAbi } from "../../../linux/landlock.ts";
+import { ConnectRecorder } from "./connect-recorder.ts";
+import type { Box, BoxSpec } from "./contract.ts";
+import { describeEnforcement } from "./enforcement.ts";
+import { InitClient } from "./init-client.ts";
+import { openTrap } from "./trap.ts";
+import { planView, type ViewPlan } from "./view-plan.ts";
+
+/**
+ * Opens a box: network namespaces, pid namespace with our init, root view, connection records. Programs start with `launch`. Disposing it
+ * ends every process of it and leaves nothing behind. Throws an OpenShellError with the remedy when the kernel or the policy does not
+ * permit the protection asked for.
+ */
+export async function openBox(spec: BoxSpec): Promise<Box> {
+  if (process.getuid?.() !== 0)
+    throw new OpenShellError("permission_denied", "a sandbox can only be started by root", { next: "use sudo" });
+  const plan = planView(spec);
+  const abi = requireProtection(spec, plan);
+  const mountPoint = join(spec.runDirectory, "root");
+  mkdirSync(mountPoint, { recursive: true, mode: 0o700 });
+
+  await using resources = new AsyncDisposableStack();
+  const recorder = resources.use(new ConnectRecorder());
+  const [starting, opening] = await Promise.allSettled([InitClient.start((listener) => recorder.add(listener)), openTrap()]);
+  if (starting.status === "fulfilled") resources.defer(() => starting.value.stop());
+  if (opening.status === "fulfilled") resources.use(opening.value);
+  if (starting.status === "rejected") throw OpenShellError.from(starting.reason);
+  if (opening.status === "rejected") throw OpenShellError.from(opening.reason);
+  const init = starting.value;
+  const trap = opening.value;
+
+  recorder.start(init.pid);
+  const view = { plan, mountPoint, uid: spec.uid, gid: spec.gid, hostName: spec.sandboxName };
+  await Promise.all([init.buildView(view), init.giveNetwork(trap.boxNamespace)]);
+
+  const landlock = abi === undefined ? {} : { landlock: { abi, rules: plan.landlock } };
+  const confinement = { uid: spec.uid, gid: spec.gid, ...landlock };
+  const owned = resources.move();
+  return {
+    listeners: trap.listeners,
+    identify: (peer, local) => recorder.identify(trap.diagnostics, peer, local),
+    launch: (launch) => init.launch(launch, confinement),
+    enforcement: describeEnforcement(spec, plan, abi),
+    ended: init.ended,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** The Landlock version to use; undefined when there is none and the policy accepts that. */
+function requireProtection(spec: BoxSpec, plan: ViewPlan): number | undefined {
+  const strict = spec.landlock === "hard_requirement";
+  if (strict && plan.missing.length > 0) {
+    throw new OpenShellError("failed_precondition", `policy paths do not exist on this host: ${plan.missing.join(", ")}`, {
+      next: "create them, take them out of filesystem_policy, or set landlock.compatibility to best_effort",
+    });
+  }
+  const abi = landlockAbi();
+  if (abi >= LANDLOCK_MINIMUM_ABI) return abi;
+  if (strict) {
+    throw new OpenShellError(
+      "failed_precondition",
+      `the kernel has no Landlock of version ${LANDLOCK_MINIMUM_ABI} or newer (found ${abi})`,
+      {
+        next: "use a kernel of 5.19 or newer with lsm=landlock, or set landlock.compatibility to best_effort",
+      },
+    );
+  }
+  return undefined;
+}

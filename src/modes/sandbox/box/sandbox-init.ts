@@ -1,0 +1,125 @@
+import { OpenShellError } from "../../../error.ts";
+import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../../../linux/descriptors.ts";
+import { attach, makeMountsPrivate, newFileSystem } from "../../../linux/mounts.ts";
+import { enterNamespace, openOwnNamespace, setHostName, unshare, unshareFileSystemState } from "../../../linux/namespaces.ts";
+import { pidfdGetfd } from "../../../linux/pidfd.ts";
+import { newSession } from "../../../linux/process-state.ts";
+import { Launched } from "./init-launch.ts";
+import { type FromInit, INIT_CONTROL_FD, INIT_SUPERVISOR_FD, type ToInit } from "./init-protocol.ts";
+import { startReaper } from "./init-reaper.ts";
+import { openLineChannel } from "./line-channel.ts";
+import { buildView, type ViewOptions } from "./view-build.ts";
+import { toWireError } from "./wire-error.ts";
+
+/**
+ * Pid 1 of the box's pid namespace: builds the view, starts programs on request, collects orphans. Root, outside the agent's Landlock,
+ * never reachable from the view. It ends when the supervisor's end of the control socket closes, and the kernel ends everything with it.
+ */
+export async function main(): Promise<number> {
+  newSession();
+  const control = await openLineChannel(INIT_CONTROL_FD);
+  const init = new Init((message) => control.send(message));
+  const finished = Promise.withResolvers<number>();
+  control.listen(
+    (message) => init.receive(message as ToInit),
+    () => finished.resolve(0),
+  );
+  return finished.promise;
+}
+
+class Init {
+  readonly #report: (message: FromInit) => void;
+  readonly #launches = new Map<number, Launched>();
+  readonly #owned = new Set<number>();
+  #view: { readonly namespace: number; readonly devpts: number } | undefined;
+  #network: number | undefined;
+
+  constructor(report: (message: FromInit) => void) {
+    this.#report = report;
+  }
+
+  receive(message: ToInit): void {
+    switch (message.type) {
+      case "view":
+        this.#setUp(() => {
+          this.#view = makeView(message.view);
+          startReaper(this.#owned);
+          this.#report({ type: "view-ready" });
+        });
+        return;
+      case "network":
+        this.#setUp(() => {
+          this.#network = pidfdGetfd(INIT_SUPERVISOR_FD, message.boxNamespace);
+          // It could take any descriptor of the supervisor; nothing else needs it.
+          close(INIT_SUPERVISOR_FD);
+          this.#report({ type: "network-ready" });
+        });
+        return;
+      case "launch":
+        this.#launch(message);
+        return;
+      case "taken":
+        this.#launches.get(message.id)?.taken();
+        return;
+      case "signal":
+        this.#launches.get(message.id)?.signal(message.signal);
+    }
+  }
+
+  #setUp(step: () => void): void {
+    try {
+      step();
+    } catch (reason) {
+      this.#report({ type: "setup-failed", error: toWireError(reason) });
+    }
+  }
+
+  #launch(request: Extract<ToInit, { type: "launch" }>): void {
+    if (this.#view === undefined || this.#network === undefined) {
+      const error = toWireError(new OpenShellError("failed_precondition", "the sandbox is not ready yet"));
+      this.#report({ type: "launch-failed", id: request.id, error });
+      return;
+    }
+    const launched = new Launched(request, {
+      view: this.#view.namespace,
+      devpts: this.#view.devpts,
+      network: this.#network,
+      owned: this.#owned,
+      report: (message) => {
+        if (message.type === "exited" || message.type === "launch-failed") this.#launches.delete(request.id);
+        this.#report(message);
+      },
+    });
+    this.#launches.set(request.id, launched);
+    void launched.start();
+  }
+}
+
+/**
+ * Two mount namespaces: an outer one with the host's root, where our own binary stays reachable for starting the shim, and the view. We
+ * come back to the outer one.
+ */
+function makeView(options: ViewOptions): { namespace: number; devpts: number } {
+  unshare("mnt", "ipc", "uts");
+  makeMountsPrivate();
+  setHostName(options.hostName);
+  mountOwnProc();
+  const outer = openOwnNamespace("mnt");
+  unshare("mnt");
+  const namespace = openOwnNamespace("mnt");
+  const { devpts } = buildView(options);
+  // A thread that the runtime started meanwhile shares our file system state, and setns refuses that.
+  unshareFileSystemState();
+  enterNamespace(outer, "mnt");
+  close(outer);
+  return { namespace, devpts };
+}
+
+/** So that /proc/self and the children's list are those of the box's pid namespace. */
+function mountOwnProc(): void {
+  const place = openAt(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY);
+  const proc = newFileSystem("proc", {}, 0);
+  attach(proc, place, "/proc");
+  close(proc);
+  close(place);
+}

@@ -1,0 +1,221 @@
+import { existsSync } from "node:fs";
+import { OpenShellError } from "../../../error.ts";
+import {
+  AT_FDCWD,
+  changeMode,
+  changeOwner,
+  close,
+  O_DIRECTORY,
+  O_PATH,
+  O_RDONLY,
+  openAt,
+  openResolved,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_SYMLINKS,
+  writeAll,
+} from "../../../linux/descriptors.ts";
+import { createFileAt, ensureDirectoryAt, linkAt } from "../../../linux/directory.ts";
+import {
+  attach,
+  cloneTree,
+  MOUNT_ATTR_NODEV,
+  MOUNT_ATTR_NOEXEC,
+  MOUNT_ATTR_NOSUID,
+  MOUNT_ATTR_RDONLY,
+  newFileSystem,
+  pivotInto,
+  setMountAttributes,
+  setTreeAttributes,
+} from "../../../linux/mounts.ts";
+import { synthesisedConfiguration } from "./view-accounts.ts";
+import { deviceLinks, deviceNodes, hostConfiguration, maskedProcFiles } from "./view-layout.ts";
+import type { ViewPlan, ViewStep } from "./view-plan.ts";
+import { inspect } from "./view-probe.ts";
+
+/** What the view is built from besides its plan. */
+export interface ViewOptions {
+  readonly plan: ViewPlan;
+  /** An existing directory of the host on which the new root is stacked until it becomes the root. */
+  readonly mountPoint: string;
+  readonly uid: number;
+  readonly gid: number;
+  readonly hostName: string;
+}
+
+const NOSUID_NODEV = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+/** Memory that files in /tmp may take: builds of large packages need a gigabyte or two, a machine must survive several boxes. */
+const TEMPORARY_FILES_LIMIT = "25%";
+const SHARED_MEMORY_LIMIT = "10%";
+/** Skeleton of the root: directories and small files only. */
+const ROOT_LIMIT = "16m";
+
+/**
+ * Builds the root view in the current mount namespace (which must be private, and in the box's pid namespace) and makes it the root.
+ * Returns a descriptor of its devpts instance. What is not put in does not exist for anyone in here.
+ */
+export function buildView(options: ViewOptions): { devpts: number } {
+  const mountPoint = openAt(AT_FDCWD, options.mountPoint, O_PATH | O_DIRECTORY);
+  attachAndClose(newFileSystem("tmpfs", { size: ROOT_LIMIT, mode: "0755" }, NOSUID_NODEV), mountPoint, "root");
+  close(mountPoint);
+  const root = openAt(AT_FDCWD, options.mountPoint, O_PATH | O_DIRECTORY);
+  try {
+    const view = new View(root, options);
+    view.skeleton();
+    for (const step of options.plan.steps) view.add(step);
+    view.proc();
+    const devpts = view.devices();
+    setMountAttributes(root, MOUNT_ATTR_RDONLY);
+    pivotInto(root);
+    return { devpts };
+  } finally {
+    close(root);
+  }
+}
+
+class View {
+  readonly #root: number;
+  readonly #options: ViewOptions;
+
+  constructor(root: number, options: ViewOptions) {
+    this.#root = root;
+    this.#options = options;
+  }
+
+  /** What every box has: an /etc of its own. */
+  skeleton(): void {
+    this.#configuration();
+  }
+
+  add(step: ViewStep): void {
+    switch (step.kind) {
+      case "scratch": {
+        const mode = step.target === "/tmp" ? "1777" : "0755";
+        this.#mount(newFileSystem("tmpfs", { size: TEMPORARY_FILES_LIMIT, mode }, NOSUID_NODEV), step.target);
+        return;
+      }
+      case "symlink":
+        linkAt(this.#root, step.target, step.to);
+        return;
+      case "directory": {
+        const fd = ensureDirectoryAt(this.#root, step.target);
+        if (step.agentOwned) this.#giveToAgent(step.target);
+        close(fd);
+        return;
+      }
+      case "bind":
+        this.#bind(step);
+    }
+  }
+
+  /** A /proc of the box's processes, without our init and without host-wide switches. */
+  proc(): void {
+    this.#mount(newFileSystem("proc", {}, NOSUID_NODEV | MOUNT_ATTR_NOEXEC), "/proc");
+    this.#mount(newFileSystem("tmpfs", { size: "0", mode: "0555" }, NOSUID_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY), "/proc/1");
+    for (const name of maskedProcFiles) {
+      if (existsSync(`/proc/${name}`)) this.#bindNode("/dev/null", `/proc/${name}`);
+    }
+  }
+
+  devices(): number {
+    this.#mount(newFileSystem("tmpfs", { size: ROOT_LIMIT, mode: "0755" }, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC), "/dev");
+    for (const name of deviceNodes) {
+      close(createFileAt(this.#root, `/dev/${name}`));
+      this.#bindNode(`/dev/${name}`, `/dev/${name}`);
+    }
+    for (const [name, to] of Object.entries(deviceLinks)) linkAt(this.#root, `/dev/${name}`, to);
+    this.#mount(newFileSystem("tmpfs", { size: SHARED_MEMORY_LIMIT, mode: "1777" }, NOSUID_NODEV | MOUNT_ATTR_NOEXEC), "/dev/shm");
+    this.#mount(newFileSystem("devpts", { mode: "0600", ptmxmode: "0666" }, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC), "/dev/pts");
+    return this.#open("/dev/pts", O_RDONLY | O_DIRECTORY);
+  }
+
+  #configuration(): void {
+    close(ensureDirectoryAt(this.#root, "/etc"));
+    const shell = existsSync("/bin/bash") ? "/bin/bash" : "/bin/sh";
+    const { uid, gid, hostName } = this.#options;
+    const written = synthesisedConfiguration({ uid, gid, hostName, shell });
+    for (const [name, content] of Object.entries(written)) {
+      const fd = createFileAt(this.#root, `/etc/${name}`);
+      writeAll(fd, Buffer.from(content));
+      changeMode(fd, 0o644);
+      close(fd);
+    }
+    linkAt(this.#root, "/etc/mtab", "/proc/self/mounts");
+    for (const name of hostConfiguration) {
+      const source = `/etc/${name}`;
+      const host = inspect(source);
+      if (host.link !== undefined) linkAt(this.#root, source, host.link);
+      else if (host.real === source && (host.kind === "directory" || host.kind === "file")) {
+        this.#bind({
+          kind: "bind",
+          source,
+          target: source,
+          readWrite: false,
+          device: false,
+          plainSource: true,
+          directory: host.kind === "directory",
+        });
+      }
+    }
+  }
+
+  #bind(step: Extract<ViewStep, { kind: "bind" }>): void {
+    const source = this.#openSource(step);
+    try {
+      const tree = cloneTree(source, step.source);
+      setTreeAttributes(tree, NOSUID_NODEV | (step.readWrite ? 0 : MOUNT_ATTR_RDONLY));
+      const target = step.directory ? ensureDirectoryAt(this.#root, step.target) : createFileAt(this.#root, step.target);
+      attachAndClose(tree, target, step.target);
+      close(target);
+    } finally {
+      close(source);
+    }
+  }
+
+  #openSource(step: Extract<ViewStep, { kind: "bind" }>): number {
+    if (!step.plainSource) return openAt(AT_FDCWD, step.source, O_PATH);
+    try {
+      return openResolved(AT_FDCWD, step.source, O_PATH, RESOLVE_NO_SYMLINKS);
+    } catch (cause) {
+      throw new OpenShellError("failed_precondition", `${step.source} cannot be opened without following a symbolic link`, {
+        cause,
+        next: "name the real path",
+      });
+    }
+  }
+
+  /** A single node of the host, with its mount made private to the view but still usable as a device. */
+  #bindNode(source: string, target: string): void {
+    const fd = openAt(AT_FDCWD, source, O_PATH);
+    const tree = cloneTree(fd, source);
+    close(fd);
+    setTreeAttributes(tree, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+    const place = this.#open(target, O_PATH);
+    attachAndClose(tree, place, target);
+    close(place);
+  }
+
+  #mount(mount: number, target: string): void {
+    const place = ensureDirectoryAt(this.#root, target);
+    attachAndClose(mount, place, target);
+    close(place);
+  }
+
+  #giveToAgent(path: string): void {
+    const fd = this.#open(path, O_RDONLY | O_DIRECTORY);
+    changeOwner(fd, this.#options.uid, this.#options.gid);
+    close(fd);
+  }
+
+  /** Inside the view; a link in a writable directory leads nowhere. */
+  #open(path: string, flags: number): number {
+    return openResolved(this.#root, path, flags, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+  }
+}
+
+function attachAndClose(mount: number, target: number, detail: string): void {
+  try {
+    attach(mount, target, detail);
+  } finally {
+    close(mount);
+  }
+}
