@@ -4,28 +4,10 @@ import type { Policy } from "../../../policy/model.ts";
 import type { SandboxMount } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { invalid } from "./limits.ts";
 
-/**
- * What a sandbox sees of a host without anyone's permission: programs and libraries, and paths that always mean the view's own
- * (decision 8). `/app` is in the restrictive default and is created empty.
- */
-const DEFAULT_VIEW = [
-  "/usr",
-  "/opt",
-  "/bin",
-  "/sbin",
-  "/lib",
-  "/lib32",
-  "/lib64",
-  "/libx32",
-  "/etc",
-  "/tmp",
-  "/dev",
-  "/proc",
-  "/var/log",
-  "/run",
-  "/sandbox",
-  "/app",
-];
+/** Programs and libraries of the host, which every sandbox sees without anyone's permission (decision 8). */
+const HOST_PROGRAMS = ["/usr", "/opt", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
+/** Paths that in a policy always mean the view's own, whatever the host has there. `/app` is in the restrictive default, made empty. */
+const OWN_OF_VIEW = ["/etc", "/tmp", "/dev", "/proc", "/var/log", "/run", "/sandbox", "/app"];
 
 /** Refuses a mount, or a policy path beyond the default view, that the operator has not allowed with `--allow-mount`. */
 export function checkHostPaths(allowed: readonly string[], mounts: readonly SandboxMount[], policy: Policy | undefined): void {
@@ -41,11 +23,15 @@ export function checkHostPaths(allowed: readonly string[], mounts: readonly Sand
 }
 
 function requireVisible(field: string, path: string, prefixes: readonly string[]): void {
-  if (!DEFAULT_VIEW.some((base) => isUnder(posix.normalize(path), base))) requireAllowed(field, path, prefixes);
+  const lexical = posix.normalize(path);
+  if (isUnderAny(lexical, OWN_OF_VIEW)) return;
+  // A link among the host's programs must not lead out of them.
+  if (isUnderAny(lexical, HOST_PROGRAMS) && isUnderAny(canonical(path), [...HOST_PROGRAMS, ...OWN_OF_VIEW])) return;
+  requireAllowed(field, path, prefixes);
 }
 
 function requireAllowed(field: string, path: string, prefixes: readonly string[]): void {
-  if (prefixes.some((prefix) => isUnder(canonical(path), prefix))) return;
+  if (isUnderAny(canonical(path), prefixes)) return;
   throw invalid(
     field,
     `${path} of the host is not open to sandboxes; the operator can allow it with 'openshell gateway serve --allow-mount ${path}'`,
@@ -61,6 +47,6 @@ function canonical(path: string): string {
   }
 }
 
-function isUnder(path: string, base: string): boolean {
-  return path === base || base === "/" || path.startsWith(`${base}/`);
+function isUnderAny(path: string, bases: readonly string[]): boolean {
+  return bases.some((base) => path === base || base === "/" || path.startsWith(`${base}/`));
 }
