@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
+import { Dice } from "../policy/dice.test-support.ts";
 import { hostCovers, hostsMeet, pathCovers, pathsMeet } from "../policy/patterns.ts";
 import { PolicyEngine } from "./policy-engine.ts";
-import { Dice, randomPolicy, randomQuery, referenceDecision } from "./reference.test-support.ts";
+import { randomPolicy, randomQuery, referenceDecision } from "./reference.test-support.ts";
 
 /** `LONG_TESTS=1` runs 10⁵ policies. */
 const POLICIES = process.env["LONG_TESTS"] ? 100_000 : 200;

@@ -1,4 +1,5 @@
 import { emptyEndpoint } from "../policy/defaults.ts";
+import type { Dice } from "../policy/dice.test-support.ts";
 import type { Policy } from "../policy/model.ts";
 import type { ConnectionQuery } from "./decision.ts";
 
@@ -44,26 +45,6 @@ function pattern(text: string, separator: string): RegExp {
       .join(`[^${separator}]*`);
   });
   return new RegExp(`^${segments.join(separator)}$`);
-}
-
-/** A small, repeatable random source (xorshift32), so that a failure can be run again. */
-export class Dice {
-  constructor(private state: number) {}
-
-  below(limit: number): number {
-    this.state ^= this.state << 13;
-    this.state ^= this.state >>> 17;
-    this.state ^= this.state << 5;
-    return (this.state >>> 0) % limit;
-  }
-
-  pick<T>(items: readonly T[]): T {
-    return items[this.below(items.length)] as T;
-  }
-
-  some<T>(limit: number, make: () => T): T[] {
-    return Array.from({ length: this.below(limit + 1) }, make);
-  }
 }
 
 /** Few words, so that random rules and questions meet often. */

@@ -6,6 +6,8 @@ import { hostsMeet, pathsMeet } from "./patterns.ts";
 import { isInspected } from "./validate-rules.ts";
 
 interface Place {
+  /** Position in the file. */
+  readonly order: number;
   readonly field: string;
   readonly endpoint: Endpoint;
   readonly binaries: readonly Binary[];
@@ -27,41 +29,65 @@ const REQUEST = [
  * binaries can match the same; that a binary also matches descendants does not count.
  */
 export function* ambiguities(policy: Policy): Generator<Violation> {
-  const byPort = new Map<number, Place[]>();
-  for (const [key, { endpoints, binaries }] of Object.entries(policy.networkPolicies)) {
-    for (const [i, endpoint] of endpoints.entries()) {
-      const field = fieldPath(["network_policies", key, "endpoints", i]);
-      const settings = settingsOf(endpoint);
-      const text = (names: readonly string[]) => stable(names.map((name) => settings[name]));
-      const place = { field, endpoint, binaries, connection: text(CONNECTION), request: text(REQUEST) };
-      for (const port of endpoint.ports) {
-        const places = byPort.get(port);
-        if (places === undefined) byPort.set(port, [place]);
-        else places.push(place);
-      }
-    }
-  }
   const reported = new Set<string>();
-  for (const places of byPort.values()) {
-    for (const [i, a] of places.entries()) {
-      for (const b of places.slice(i + 1)) {
-        const names = conflict(a, b);
-        if (names.length === 0 || reported.has(`${a.field} ${b.field}`)) continue;
-        reported.add(`${a.field} ${b.field}`);
-        yield { field: b.field, message: `matches the same connections as ${a.field} but differs in ${names.join(", ")}` };
-      }
+  for (const places of byPort(policy).values()) {
+    for (const [a, b] of candidates(places)) {
+      const names = conflict(a, b);
+      const pair = `${a.field} ${b.field}`;
+      if (names.length === 0 || reported.has(pair)) continue;
+      reported.add(pair);
+      yield { field: b.field, message: `matches the same connections as ${a.field} but differs in ${names.join(", ")}` };
     }
   }
 }
 
+function byPort(policy: Policy): Map<number, Place[]> {
+  const ports = new Map<number, Place[]>();
+  let order = 0;
+  for (const [key, { endpoints, binaries }] of Object.entries(policy.networkPolicies)) {
+    for (const [i, endpoint] of endpoints.entries()) {
+      const settings = settingsOf(endpoint);
+      const text = (names: readonly string[]) => stable(names.map((name) => settings[name]));
+      const field = fieldPath(["network_policies", key, "endpoints", i]);
+      const place = { order: order++, field, endpoint, binaries, connection: text(CONNECTION), request: text(REQUEST) };
+      for (const port of endpoint.ports) append(ports, port, place);
+    }
+  }
+  return ports;
+}
+
+/** Pairs whose hosts could meet, in the order of the file: a policy may have thousands of exact hosts, and two of them meet only when they are equal. */
+function* candidates(places: readonly Place[]): Generator<[Place, Place]> {
+  const exact = new Map<string, Place[]>();
+  const patterns: Place[] = [];
+  for (const b of places) {
+    const { host } = b.endpoint;
+    const open = host === "" || host.includes("*");
+    const earlier = open ? places : [...(exact.get(host) ?? []), ...patterns];
+    for (const a of earlier) if (a.order < b.order) yield [a, b];
+    if (open) patterns.push(b);
+    else append(exact, host, b);
+  }
+}
+
+function append<K, V>(map: Map<K, V[]>, key: K, value: V): void {
+  const values = map.get(key);
+  if (values === undefined) map.set(key, [value]);
+  else values.push(value);
+}
+
 function conflict(a: Place, b: Place): string[] {
-  const pathsTie =
-    a.endpoint.path === b.endpoint.path ||
-    (specificity(a.endpoint.path) === specificity(b.endpoint.path) && selectorsMeet(a.endpoint.path, b.endpoint.path));
-  if (a.connection === b.connection && (a.request === b.request || !pathsTie)) return [];
+  if (a.connection === b.connection && a.request === b.request) return [];
+  const tie = pathsTie(a.endpoint.path, b.endpoint.path);
+  if (a.connection === b.connection && !tie) return [];
   if (!hostsMeet(a.endpoint.host, b.endpoint.host) || !binariesMeet(a.binaries, b.binaries)) return [];
   const [left, right] = [settingsOf(a.endpoint), settingsOf(b.endpoint)];
-  return [...CONNECTION, ...(pathsTie ? REQUEST : [])].filter((name) => stable(left[name]) !== stable(right[name]));
+  return [...CONNECTION, ...(tie ? REQUEST : [])].filter((name) => stable(left[name]) !== stable(right[name]));
+}
+
+/** Two path selectors of which neither is more specific where both match. */
+function pathsTie(a: string, b: string): boolean {
+  return a === b || (specificity(a) === specificity(b) && selectorsMeet(a, b));
 }
 
 function binariesMeet(a: readonly Binary[], b: readonly Binary[]): boolean {

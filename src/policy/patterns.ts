@@ -7,6 +7,9 @@
 export function hostsMeet(a: string, b: string): boolean {
   if (a === b || a === "" || b === "") return true;
   if (!a.includes("*") && !b.includes("*")) return false;
+  // Most pairs differ in what follows their last star; looking there first keeps large policies cheap.
+  const [tailA, tailB] = [a.slice(a.lastIndexOf("*") + 1), b.slice(b.lastIndexOf("*") + 1)];
+  if (!tailA.endsWith(tailB) && !tailB.endsWith(tailA)) return false;
   return meet(a.split("."), b.split("."));
 }
 

@@ -19,19 +19,29 @@ export interface ValidationOptions {
  * command line call this same function: what one accepts, all accept.
  */
 export function validatePolicy(policy: Policy, options: ValidationOptions = {}): Violation[] {
-  const violations: Violation[] = [];
-  if (policy.version !== POLICY_VERSION)
-    violations.push({ field: "version", message: `is ${policy.version}, only ${POLICY_VERSION} is known` });
-  if (policy.filesystem) violations.push(...validateFilesystem(policy.filesystem));
+  const violations = atMost(MAX_VIOLATIONS, validateParts(policy, options));
+  // Patterns must be sound before it makes sense to ask whether they meet.
+  return violations.length > 0 ? violations : atMost(MAX_VIOLATIONS, ambiguities(policy));
+}
+
+function* validateParts(policy: Policy, options: ValidationOptions): Generator<Violation> {
+  if (policy.version !== POLICY_VERSION) yield { field: "version", message: `is ${policy.version}, only ${POLICY_VERSION} is known` };
+  if (policy.filesystem) yield* validateFilesystem(policy.filesystem);
   const landlock = policy.landlock?.compatibility ?? "hard_requirement";
   if (landlock !== "best_effort" && landlock !== "hard_requirement") {
-    violations.push({ field: "landlock.compatibility", message: 'expected "best_effort" or "hard_requirement"' });
+    yield { field: "landlock.compatibility", message: 'expected "best_effort" or "hard_requirement"' };
   }
-  if (policy.process) violations.push(...validateProcess(policy.process));
-  for (const [key, rule] of Object.entries(policy.networkPolicies)) violations.push(...validateRule(key, rule, options));
-  // Patterns must be sound before it makes sense to ask whether they meet.
-  if (violations.length === 0) violations.push(...ambiguities(policy));
-  return violations.slice(0, MAX_VIOLATIONS);
+  if (policy.process) yield* validateProcess(policy.process);
+  for (const [key, rule] of Object.entries(policy.networkPolicies)) yield* validateRule(key, rule, options);
+}
+
+/** A policy of the accepted size can have far more conflicts than anyone reads; they are not even looked for. */
+function atMost<T>(limit: number, items: Iterable<T>): T[] {
+  const taken: T[] = [];
+  for (const item of items) {
+    if (taken.push(item) === limit) break;
+  }
+  return taken;
 }
 
 /** @throws OpenShellError `invalid_argument` with all violations when the policy has any. */
