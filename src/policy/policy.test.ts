@@ -266,3 +266,10 @@ test("only the gateway marks endpoints", () => {
   expect(validatePolicy(marked)).toEqual([]);
   expect(validatePolicy(marked, { authored: true })).toHaveLength(1);
 });
+
+test("the policies of the reference page are valid", async () => {
+  const page = await Bun.file(new URL("../../docs/policy.md", import.meta.url)).text();
+  const examples = [...page.matchAll(/```yaml\n([^`]*)```/g)].map(([, text]) => parse(text ?? ""));
+  expect(examples).toHaveLength(2);
+  expect(examples[1]).toEqual(restrictiveDefault());
+});
