@@ -15,9 +15,12 @@ export interface RecorderOrder {
   readonly initPid: number;
 }
 
-/** Where the compiled binary keeps the Worker, and where it is during development. */
+/**
+ * Where the compiled binary keeps the Worker, and where it is during development. Absolute: a relative name must never mean a file of the
+ * working directory.
+ */
 const workerModule = isCompiled
-  ? "./modes/sandbox/box/connect-notify.worker.ts"
+  ? "/$bunfs/root/modes/sandbox/box/connect-notify.worker.js"
   : new URL("./connect-notify.worker.ts", import.meta.url).href;
 
 /** Knows which program opened which connection of the box. */

@@ -148,9 +148,10 @@ export class Launched {
     this.#reportExit();
   }
 
-  #onExit(exitCode: number | null, signal: NodeJS.Signals | null): void {
+  #onExit(exitCode: number | null, signal: NodeJS.Signals | number | null): void {
     this.#surroundings.owned.delete(this.#pid);
-    this.#exitCode = signal === null ? (exitCode ?? 1) : 128 + constants.signals[signal];
+    const number = typeof signal === "string" ? constants.signals[signal] : signal;
+    this.#exitCode = number === null ? (exitCode ?? 1) : 128 + number;
     this.#reportExit();
   }
 
