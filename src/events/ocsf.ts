@@ -10,6 +10,7 @@ import type {
   SecurityEvent,
   Severity,
 } from "./event.ts";
+import { sanitiseCommandLine } from "./sanitise.ts";
 
 /** The schema that the records follow: https://schema.ocsf.io/1.8.0 */
 export const OCSF_VERSION = "1.8.0";
@@ -153,7 +154,7 @@ function actorDetails(actor: Actor | undefined): object {
       process: {
         pid: actor.pid,
         file: { path: actor.binary, name: actor.binary.slice(actor.binary.lastIndexOf("/") + 1), type_id: 1, ...hashes },
-        ...(actor.commandLine === undefined ? {} : { cmd_line: actor.commandLine }),
+        ...(actor.commandLine === undefined ? {} : { cmd_line: sanitiseCommandLine(actor.commandLine) }),
         ancestry: actor.ancestors.map((path) => ({ file: { path } })),
       },
     },
@@ -180,7 +181,11 @@ function verdict(event: NetworkEvent | HttpEvent): object {
 
 function processDetails(event: ProcessEvent): object {
   return {
-    process: { name: event.name, pid: event.pid, ...(event.commandLine === undefined ? {} : { cmd_line: event.commandLine }) },
+    process: {
+      name: event.name,
+      pid: event.pid,
+      ...(event.commandLine === undefined ? {} : { cmd_line: sanitiseCommandLine(event.commandLine) }),
+    },
     ...(event.exitCode === undefined ? {} : { exit_code: event.exitCode }),
   };
 }
