@@ -22,7 +22,9 @@ export function reportError(reason: unknown, terminal: Terminal): number {
   const error = OpenShellError.from(reason);
   const style = terminal.errorStyle;
   const lines = [`${style.bold(style.red("Error:"))} ${printableLines(error.message)}`];
-  for (const { field, message, line, column } of error.violations) {
+  // A single violation often is the message: told once.
+  const told = error.violations.filter(({ message, line }) => line !== undefined || message !== error.message);
+  for (const { field, message, line, column } of told) {
     const at = line === undefined ? "" : ` (line ${line}${column === undefined ? "" : `, column ${column}`})`;
     lines.push(`  ${style.bold(printable(field))}${at}: ${printableSentence(message)}`);
   }

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { printable } from "../../command/printable.ts";
 import type { Terminal } from "../../command/terminal.ts";
@@ -32,6 +32,11 @@ function lastSandbox(gateway: Gateway, terminal: Terminal): string | undefined {
   const [first = "", second = ""] = text.trim().split("\n");
   if (second === "") return first || undefined;
   return first === gateway.workspace ? second : undefined;
+}
+
+/** A deleted sandbox is not the last one used any more. */
+export function forgetSandbox(name: string, gateway: Gateway, terminal: Terminal): void {
+  if (lastSandbox(gateway, terminal) === name) rmSync(lastSandboxFile(gateway, terminal), { force: true });
 }
 
 /** The name that was given, else the last one used, said on standard error. */

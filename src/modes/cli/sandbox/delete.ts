@@ -6,6 +6,7 @@ import { fromConnectError } from "../../../rpc/errors.ts";
 import { DeletionOutcome } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { confirm } from "../ask.ts";
 import { CALL_TIMEOUT_MS, type Gateway, withGateway } from "../connection/gateway.ts";
+import { forgetSandbox } from "../last-sandbox.ts";
 import { listSandboxes } from "./list.ts";
 
 /** How often we look whether an accepted deletion is done. */
@@ -56,6 +57,7 @@ export default defineCommand({
       for (const name of names) {
         try {
           const existed = await deleteOne(name, gateway);
+          forgetSandbox(name, gateway, terminal);
           terminal.out(`${terminal.style.green("✓")} ${existed ? "Deleted sandbox" : "There was no sandbox"} '${printable(name)}'\n`);
         } catch (reason) {
           const error = fromConnectError(reason);

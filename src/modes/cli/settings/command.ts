@@ -25,7 +25,11 @@ interface Row {
 async function readSettings(sandbox: string | undefined, { client, scope }: Gateway): Promise<Row[]> {
   if (sandbox === undefined) {
     const { settings } = await client.getGatewayConfig({}, options);
-    return Object.entries(settings).map(([name, value]) => ({ key: name, value: settingData(value), scope: "global" }));
+    return Object.entries(settings).map(([name, value]) => ({
+      key: name,
+      value: settingData(value),
+      scope: value.value.case === undefined ? "default" : "global",
+    }));
   }
   const { settings } = await client.getSandboxConfig({ workspaceScope: scope, name: sandbox }, options);
   return Object.entries(settings).map(([name, setting]) => ({
