@@ -36,7 +36,15 @@ export function watchPolicyFile(
   };
 }
 
+/** Paths that, named in a policy, mean the box's own and not the host's. */
+const OWN_PLACES = ["/etc", "/tmp", "/dev", "/proc", "/var/log", "/run"];
+
 /** A policy file that the box can write is never reloaded from there: the agent would write its own policy. */
-export function isInsideWritablePath(path: string, writable: readonly string[]): boolean {
-  return writable.some((prefix) => path === prefix || path.startsWith(prefix.endsWith("/") ? prefix : `${prefix}/`));
+export function isInsideWritablePath(path: string, policyPaths: readonly string[], mounted: readonly string[]): boolean {
+  const hostPaths = policyPaths.filter((writable) => !OWN_PLACES.some((own) => isBelow(writable, own)));
+  return [...hostPaths, ...mounted].some((writable) => isBelow(path, writable));
+}
+
+function isBelow(path: string, directory: string): boolean {
+  return path === directory || path.startsWith(directory.endsWith("/") ? directory : `${directory}/`);
 }

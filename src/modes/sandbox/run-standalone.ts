@@ -52,7 +52,7 @@ export async function runStandalone(options: StandaloneOptions): Promise<number>
     emit: log.write,
   });
   for (const { feature, requested, enforced, detail } of sandbox.box.enforcement) {
-    if (requested !== enforced) say(`${feature}: requested ${requested}, enforced ${enforced} (${detail})`);
+    if (enforced !== "yes") say(`${feature}: requested ${requested}, enforced ${enforced} (${detail})`);
   }
   using _watch = reloading(options, policy, sandbox, say);
   const interactive = isInteractive();
@@ -90,11 +90,8 @@ function scratchDirectory({ uid, gid }: { uid: number; gid: number }): Disposabl
 /** Follows the file that a person named, unless the program inside could write it. */
 function reloading(options: StandaloneOptions, policy: Policy, sandbox: Sandbox, say: (message: string) => void): Disposable | undefined {
   if (options.policyFile === undefined) return undefined;
-  const writable = [
-    ...(policy.filesystem?.readWrite ?? []),
-    ...options.mounts.filter((mount) => mount.readWrite).map((mount) => mount.source),
-  ];
-  if (isInsideWritablePath(options.policyFile, writable)) {
+  const mounted = options.mounts.filter((mount) => mount.readWrite).map((mount) => mount.source);
+  if (isInsideWritablePath(options.policyFile, policy.filesystem?.readWrite ?? [], mounted)) {
     say(`${options.policyFile} is inside a path that the program may write: it is not watched for changes`);
     return undefined;
   }

@@ -36,7 +36,7 @@ export async function runUnderGateway(spec: SupervisorSpec): Promise<number> {
 async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "instanceId">> {
   const stop = stopSignal();
   const { client, token } = connectGateway(spec.gateway);
-  token.keepFresh(client);
+  token.keepFresh(async () => (await client.refreshSandboxToken({})).token);
   const { configuration, notes } = await firstConfiguration(client, spec);
 
   const log = new EventLog(

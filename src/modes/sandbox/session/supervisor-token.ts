@@ -1,5 +1,4 @@
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
-import type { GatewayClient } from "./gateway-client.ts";
 
 /** Half of the hour that a token lives. Milliseconds. */
 const RENEW_AFTER = 30 * 60 * 1000;
@@ -26,25 +25,25 @@ export class SupervisorToken {
     this.#value = readFileSync(this.#file, "utf8").trim();
   }
 
-  /** Renews the token in time, until `stop`. */
-  keepFresh(client: GatewayClient): void {
-    this.#timer = setTimeout(() => void this.#renew(client), RENEW_AFTER);
+  /** Renews the token in time, until `stop`; `refresh` asks the gateway for the next one. */
+  keepFresh(refresh: () => Promise<string>): void {
+    this.#timer = setTimeout(() => void this.#renew(refresh), RENEW_AFTER);
   }
 
   stop(): void {
     clearTimeout(this.#timer);
   }
 
-  async #renew(client: GatewayClient): Promise<void> {
+  async #renew(refresh: () => Promise<string>): Promise<void> {
     let delay = RENEW_AFTER;
     try {
-      const { token } = await client.refreshSandboxToken({});
+      const token = await refresh();
       this.#value = token;
       writeFileSync(`${this.#file}.new`, token, { mode: 0o600 });
       renameSync(`${this.#file}.new`, this.#file);
     } catch {
       delay = RETRY_AFTER;
     }
-    this.#timer = setTimeout(() => void this.#renew(client), delay);
+    this.#timer = setTimeout(() => void this.#renew(refresh), delay);
   }
 }
