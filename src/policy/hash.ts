@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { Endpoint, Policy } from "./model.ts";
 import { authoredEndpoint, toAuthored } from "./to-authored.ts";
 
-/** The same text for the same policy, whatever the order of keys in its source; absent and default values are the same. */
+/** The same text for the same policy, whatever the order of keys in its source; absent and empty fields are the same. */
 export function canonicalJson(policy: Policy): string {
   // `advisor_proposed` and `provider_credentialed` are not authorable, but they change what a policy means.
   const derived = Object.entries(policy.networkPolicies).flatMap(([key, { endpoints }]) =>

@@ -57,7 +57,7 @@ describe("adding a proposal", () => {
       expect(coveredBy(after, added)).toBe(true);
       expect(policyHash(removeAddedRule(after, key, added))).toBe(policyHash(before));
     }
-  });
+  }, 1_800_000);
 });
 
 describe("removing what was added", () => {
