@@ -11,8 +11,8 @@ export const BINARY = join(import.meta.dir, "../../dist/openshell");
 export interface DraftChunk {
   readonly id: string;
   readonly status: string;
-  readonly ruleName: string;
-  readonly proposedRule: {
+  readonly rule_name: string;
+  readonly proposed_rule: {
     readonly endpoints: readonly { host: string; port?: number; ports?: readonly number[] }[];
     readonly binaries: readonly { path: string }[];
   };
@@ -111,7 +111,7 @@ export class Installation implements AsyncDisposable {
       async () => {
         last = await this.drafts(sandbox);
         return last.find(
-          ({ status, proposedRule }) => status === "pending" && proposedRule.endpoints.some((endpoint) => endpoint.host === host),
+          ({ status, proposed_rule }) => status === "pending" && proposed_rule.endpoints.some((endpoint) => endpoint.host === host),
         );
       },
       async () => `chunks: ${JSON.stringify(last)}\n${await this.diagnosis()}`,

@@ -130,7 +130,7 @@ describe.skipIf(missing !== undefined)("the loop", () => {
   test("denied → proposed → approved → allowed for that program alone → undone → denied", async () => {
     await refused(allowed.fetch("http://cdn.example.net/file"));
     const chunk = await shell.waitForDraft("loop", "cdn.example.net");
-    expect(chunk.proposedRule.binaries.map(({ path }) => path)).toEqual([allowed.path]);
+    expect(chunk.proposed_rule.binaries.map(({ path }) => path)).toEqual([allowed.path]);
 
     await shell.must("sandbox", "draft", "approve", "loop", chunk.id, "--wait", "--yes");
     const approved = await attempt(allowed.fetch("http://cdn.example.net/file"));
@@ -174,7 +174,7 @@ describe.skipIf(missing !== undefined)("the loop", () => {
       ["Upper", 2, "name"],
       ["a_b", 2, "name"],
       ["x".repeat(64), 2, "63"],
-      ["approve", 2, "reserved"],
+      ["approve", 2, "word of the command line"],
       ["loop", 1, "exists"],
     ] as const) {
       const answer = await shell.cli(["sandbox", "create", "--name", name]);
