@@ -1,9 +1,9 @@
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { hostname, userInfo } from "node:os";
 import { join } from "node:path";
-import "reflect-metadata"; // the X.509 library asks for it before it is loaded
-import * as x509 from "@peculiar/x509";
+import type { Extension, JsonGeneralName, X509Certificate } from "@peculiar/x509";
 import { writeFileAtomically } from "../files.ts";
+import x509 from "./x509-library.ts";
 
 /** The gateway's own certificates, PEM. */
 export interface Pki {
@@ -51,7 +51,7 @@ export async function openPki(directory: string, now: number = Date.now(), extra
   if (!existsSync(path("ca")) || !existsSync(path("caKey"))) await createAuthority(path("ca"), path("caKey"), now);
   const authority = await readAuthority(path("ca"), path("caKey"));
   if (!isCurrent(path("server"), path("serverKey"), authority, now, extraNames)) {
-    const names: x509.JsonGeneralName[] = [
+    const names: JsonGeneralName[] = [
       ...[...SERVER_NAMES, ...extraNames.filter((name) => !isAddress(name))].map((value) => ({ type: "dns" as const, value })),
       ...[...SERVER_ADDRESSES, ...extraNames.filter(isAddress)].map((value) => ({ type: "ip" as const, value })),
     ];
@@ -79,7 +79,7 @@ export async function openPki(directory: string, now: number = Date.now(), extra
 }
 
 interface Authority {
-  readonly certificate: x509.X509Certificate;
+  readonly certificate: X509Certificate;
   readonly key: CryptoKey;
 }
 
@@ -113,7 +113,7 @@ async function createLeaf(
   authority: Authority,
   subject: string,
   now: number,
-  extensions: x509.Extension[],
+  extensions: Extension[],
   certificateFile: string,
   keyFile: string,
 ): Promise<void> {
@@ -147,7 +147,7 @@ function isCurrent(file: string, keyFile: string, authority: Authority, now: num
   return names.every((name) => declared.includes(name));
 }
 
-function usage(kind: "serverAuth" | "clientAuth"): x509.Extension {
+function usage(kind: "serverAuth" | "clientAuth"): Extension {
   return new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage[kind]]);
 }
 
