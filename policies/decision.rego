@@ -124,20 +124,25 @@ matched contains glob.ref if {
 	some place in here
 	some glob in data.index.nodes[place[0]][place[1]][port].globs
 	not glob.self_only
-	some segments in family_segments
-	path_matches(glob.parts, segments)
+	some path in family
+	glob_matches(glob, path)
 }
 
 matched contains glob.ref if {
 	some place in here
 	some glob in data.index.nodes[place[0]][place[1]][port].globs
 	glob.self_only
-	path_matches(glob.parts, exe_segments)
+	glob_matches(glob, input.exe)
 }
 
-exe_segments := split(input.exe, "/")
+# The literal text at both ends rules most paths out before any is looked at by segments.
+glob_matches(glob, path) if {
+	startswith(path, glob.prefix)
+	endswith(path, glob.suffix)
+	path_matches(glob.parts, segments_of[path])
+}
 
-family_segments contains split(path, "/") if some path in family
+segments_of[path] := split(path, "/") if some path in family
 
 path_matches(parts, segments) if {
 	not parts.deep

@@ -82,7 +82,14 @@ nodes[place.kind][place.key][place.port].globs[id] := glob if {
 	some position, binary in data.policies[place.rule].binaries
 	contains(binary.path, "*")
 	id := concat("/", [place.id, format_int(position, 10)])
-	glob := {"ref": place.ref, "self_only": binary.self_only, "parts": path_parts(binary.path)}
+	literals := split(binary.path, "*")
+	glob := {
+		"ref": place.ref,
+		"self_only": binary.self_only,
+		"prefix": literals[0],
+		"suffix": literals[count(literals) - 1],
+		"parts": path_parts(binary.path),
+	}
 }
 
 # A path glob around its `**`, if it has one: the segments before and after.

@@ -103,6 +103,7 @@ describe("malformed questions are refused", () => {
     ["a missing path", { exe: undefined }],
     ["missing ancestors", { ancestors: undefined }],
     ["too many ancestors", { ancestors: Array(65).fill("/bin/sh") }],
+    ["a chain of programs that is too long", { ancestors: Array(5).fill(`/${"a".repeat(4000)}`) }],
     ["a path that is too long", { exe: `/${"a".repeat(4096)}` }],
   ];
   test.each(wrong)("%s", (_, change) => {

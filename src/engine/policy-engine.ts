@@ -17,6 +17,11 @@ export const MAX_ANCESTORS = 64;
 /** Bytes of one path (PATH_MAX, include/uapi/linux/limits.h) and of one host name (RFC 1035, without the root dot). */
 const MAX_PATH = 4096;
 const MAX_HOST = 253;
+/**
+ * UTF-16 units of a program with its ancestors. Real chains stay below 2,000; at 256 KiB one decision among hundreds of patterns takes 0.1 s, which an
+ * agent could ask for again and again.
+ */
+const MAX_CHAIN = 16_384;
 
 /** Decides connections by the rego rules in wasm, with one atomic snapshot per policy generation. */
 export class PolicyEngine implements DecisionEngine {
@@ -100,7 +105,8 @@ function wellFormed({ host, port, exe, ancestors }: ConnectionQuery): boolean {
     isText(exe, MAX_PATH) &&
     Array.isArray(ancestors) &&
     ancestors.length <= MAX_ANCESTORS &&
-    ancestors.every((path) => isText(path, MAX_PATH))
+    ancestors.every((path) => isText(path, MAX_PATH)) &&
+    ancestors.reduce((total, path) => total + path.length, exe.length) <= MAX_CHAIN
   );
 }
 
