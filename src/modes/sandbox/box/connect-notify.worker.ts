@@ -27,7 +27,7 @@ self.onmessage = (event: MessageEvent<RecorderOrder>) => {
         if (added === undefined) {
           for (const listener of listeners) close(listener);
           close(wake);
-          return;
+          process.exit(0);
         }
         for (const listener of added) listeners.add(listener);
       } else if (readable) {

@@ -24,17 +24,19 @@ const workerModule = isCompiled
   : new URL("./connect-notify.worker.ts", import.meta.url).href;
 
 /** Knows which program opened which connection of the box. */
-export class ConnectRecorder implements Disposable {
+export class ConnectRecorder implements AsyncDisposable {
   readonly #table = allocateTable();
   readonly #reader = new IdentityReader(this.#table);
   readonly #wake = pipe();
   readonly #worker: Worker;
   readonly #failed = Promise.withResolvers<never>();
+  readonly #closed = Promise.withResolvers<void>();
   #started = false;
 
   constructor() {
     this.#worker = new Worker(workerModule);
     this.#worker.unref();
+    this.#worker.addEventListener("close", () => this.#closed.resolve());
     this.#failed.promise.catch(() => {});
     this.#worker.onerror = (event) => {
       this.#failed.reject(new OpenShellError("internal", `the recorder of connections has failed: ${event.message}`));
@@ -74,10 +76,14 @@ export class ConnectRecorder implements Disposable {
     }
   }
 
-  /** Ends the Worker, which closes the listeners and its end of the pipe. */
-  [Symbol.dispose](): void {
+  /** Ends the Worker, which closes the listeners and its end of the pipe, and waits for that. */
+  async [Symbol.asyncDispose](): Promise<void> {
     close(this.#wake.write);
-    if (this.#started) return;
+    if (this.#started) {
+      this.#worker.ref();
+      await this.#closed.promise;
+      return;
+    }
     this.#worker.terminate();
     close(this.#wake.read);
   }
