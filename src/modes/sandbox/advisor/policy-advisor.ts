@@ -1,0 +1,204 @@
+import { OpenShellError } from "../../../error.ts";
+import type { EventSink, SecurityEvent } from "../../../events/event.ts";
+import type { Policy } from "../../../policy/model.ts";
+import type { DenialSummary, PolicyChunk } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import { classifyAddress } from "../proxy/destination/address-class.ts";
+import { AddressSet } from "../proxy/destination/address-set.ts";
+import { limitedProbe, type Probe } from "../proxy/destination/probe.ts";
+import { Resolver } from "../proxy/destination/resolver.ts";
+import { Aggregator, type Emission, type Entry } from "./aggregator.ts";
+import { denialOf } from "./denial.ts";
+import { MAX_QUEUED_EVENTS } from "./limits.ts";
+import { proposeEndpoint } from "./mechanistic.ts";
+import { whyNotProposed } from "./not-proposed.ts";
+import { Schedule } from "./schedule.ts";
+import { summaryOf } from "./summary.ts";
+
+/** One report to the gateway. */
+export interface Submission {
+  readonly summaries: DenialSummary[];
+  readonly chunks: PolicyChunk[];
+  /** Keys and events that there was no room for. */
+  readonly overflow: number;
+}
+
+/** What became of the chunks, in their order. */
+export interface SubmissionAnswer {
+  readonly results: readonly { readonly chunkIndex: number; readonly code: string; readonly reason: string }[];
+}
+
+export interface PolicyAdvisorOptions {
+  /** Rejects when the gateway did not take the report; it is kept then. */
+  readonly submit: (submission: Submission) => Promise<SubmissionAnswer>;
+  readonly currentPolicy: () => Policy;
+  readonly trustedCidrs: readonly string[];
+  readonly internalDomains: readonly string[];
+  /** Names that the probe may resolve; default `/etc/hosts`. */
+  readonly hostsFile?: string;
+  /** Paths of this program inside the box; never in a rule. */
+  readonly ownExecutables?: readonly string[];
+  readonly probe?: Probe;
+  /** Told what is not proposed and what had no room. */
+  readonly emit?: EventSink;
+  readonly now?: () => number;
+}
+
+/** The gateway has room for ten open proposals; what it refused for that is offered again. */
+const OFFER_AGAIN = "cap_reached";
+
+/**
+ * Turns the denials of one sandbox into reports and proposals for its gateway. Fed from the event stream through a bounded queue, so that
+ * the data path never waits; it can only propose, never allow.
+ */
+export class PolicyAdvisor {
+  readonly #options: PolicyAdvisorOptions;
+  readonly #now: () => number;
+  readonly #probe: Probe;
+  readonly #trusted: AddressSet;
+  readonly #aggregator = new Aggregator();
+  readonly #schedule = new Schedule();
+  #queue: SecurityEvent[] = [];
+  #draining = false;
+  #running = false;
+  #enabled = true;
+  #submitting = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: PolicyAdvisorOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+    this.#trusted = new AddressSet(options.trustedCidrs);
+    this.#probe = options.probe ?? limitedProbe(new Resolver({ hostsFile: options.hostsFile ?? "/etc/hosts" }), options.internalDomains);
+  }
+
+  /** Off: events are not looked at. */
+  set enabled(enabled: boolean) {
+    this.#enabled = enabled;
+  }
+
+  get enabled(): boolean {
+    return this.#enabled;
+  }
+
+  /** Takes any event; cheap, never throws, never waits. */
+  observe(event: SecurityEvent): void {
+    if (!this.#enabled || (event.kind !== "network" && event.kind !== "http") || event.stage === undefined) return;
+    if (this.#queue.length >= MAX_QUEUED_EVENTS) {
+      this.#aggregator.lose(1);
+      return;
+    }
+    this.#queue.push(event);
+    if (this.#draining) return;
+    this.#draining = true;
+    setImmediate(() => this.#drain());
+  }
+
+  start(): void {
+    this.#running = true;
+    this.#plan();
+  }
+
+  stop(): void {
+    this.#running = false;
+    clearTimeout(this.#timer);
+  }
+
+  /** The gateway is reachable again: report what is kept soon. */
+  nudge(): void {
+    this.#schedule.nudge(this.#now());
+    this.#plan();
+  }
+
+  #drain(): void {
+    this.#draining = false;
+    const events = this.#queue;
+    this.#queue = [];
+    const now = this.#now();
+    for (const event of events) {
+      const denial = denialOf(event);
+      if (denial === undefined) continue;
+      if (this.#aggregator.observe(denial) === "new") this.#schedule.newKey(now);
+      else this.#schedule.knownKey(now);
+    }
+    this.#plan();
+  }
+
+  /** One timer, for the next tick; none when nothing waits. */
+  #plan(): void {
+    clearTimeout(this.#timer);
+    const next = this.#schedule.next();
+    if (!this.#running || this.#submitting || next === undefined) return;
+    this.#timer = setTimeout(() => this.#tick(), Math.max(0, next - this.#now()));
+    this.#timer.unref();
+  }
+
+  async #tick(): Promise<void> {
+    const now = this.#now();
+    const batch = this.#aggregator.due(now);
+    const overflow = this.#aggregator.overflow;
+    if (batch.length > 0 || overflow > 0) {
+      if (this.#schedule.takeSubmission(now) !== true) {
+        this.#plan();
+        return;
+      }
+      this.#submitting = true;
+      await this.#submit(batch, overflow, now);
+      this.#submitting = false;
+    }
+    this.#schedule.ticked(now, this.#aggregator.unreported);
+    this.#plan();
+  }
+
+  async #submit(batch: readonly Emission[], overflow: number, at: number): Promise<void> {
+    try {
+      const submission: Submission = { summaries: [], chunks: [], overflow };
+      const proposed: Entry[] = [];
+      for (const emission of batch) await this.#analyse(emission, submission, proposed);
+      const answer = await this.#options.submit(submission);
+      this.#aggregator.delivered(batch, overflow, at);
+      for (const result of answer.results) {
+        const entry = proposed[result.chunkIndex];
+        if (entry !== undefined && result.code === OFFER_AGAIN) this.#aggregator.offerAgain(entry);
+      }
+      if (overflow > 0) this.#say(`${overflow} denials had no room among those that are kept for proposals`);
+    } catch (reason) {
+      this.#say(`${batch.length} denials are kept, the gateway did not take them: ${OpenShellError.from(reason).message}`);
+    }
+  }
+
+  /** Adds the summary of one key, and its proposal when there may be one. */
+  async #analyse(emission: Emission, submission: Submission, proposed: Entry[]): Promise<void> {
+    const { entry } = emission;
+    const refusal = whyNotProposed(entry, this.#options.ownExecutables ?? []);
+    const addresses = refusal === undefined ? await this.#probe(entry.host) : undefined;
+    submission.summaries.push(summaryOf(emission, addresses ?? [...entry.addresses]));
+    const why = refusal ?? this.#whyNotNow(entry, addresses);
+    if (why !== undefined) {
+      if (entry.reportedAt === undefined) this.#say(`no rule is proposed for ${entry.binary} to ${entry.host}:${entry.port}: ${why}`);
+      return;
+    }
+    submission.chunks.push(proposeEndpoint(emission, addresses, this.#trusted));
+    proposed.push(entry);
+  }
+
+  #whyNotNow(entry: Entry, addresses: readonly string[] | undefined): string | undefined {
+    if (addresses?.some((address) => classifyAddress(address) === "blocked")) return "it has an address that is always blocked";
+    if (entry.stage === "ssrf" && (addresses === undefined || addresses.every((address) => classifyAddress(address) === "public")))
+      return "the name led to a private address that only the operator can vouch for (allowed_ips or --trusted-cidr)";
+    if (covers(this.#options.currentPolicy(), entry) && entry.stage !== "ssrf") return "the policy has allowed it since";
+    return undefined;
+  }
+
+  #say(message: string): void {
+    this.#options.emit?.({ kind: "config", activity: "proposed", time: this.#now(), severity: "informational", message });
+  }
+}
+
+/** Whether a rule names exactly this program and destination; patterns are for the engine to judge, and the gateway looks again. */
+function covers(policy: Policy, entry: Entry): boolean {
+  return Object.values(policy.networkPolicies).some(
+    (rule) =>
+      rule.binaries.some((binary) => binary.path === entry.binary) &&
+      rule.endpoints.some((endpoint) => endpoint.host === entry.host && endpoint.ports.includes(entry.port)),
+  );
+}
