@@ -59,7 +59,8 @@ export function processTerminal(): Terminal {
     outBytes: (bytes) => write(stdout, bytes),
     errBytes: (bytes) => write(stderr, bytes),
     stdin: {
-      [Symbol.asyncIterator]: () => stdin[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>,
+      // Not destroyed by who stops reading: a second question needs it again.
+      [Symbol.asyncIterator]: () => stdin.iterator({ destroyOnReturn: false }) as AsyncIterator<Uint8Array>,
       raw: (on) => void (stdin.isTTY && stdin.setRawMode(on)),
       stop: () => stdin.pause(),
     },

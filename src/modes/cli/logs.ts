@@ -13,9 +13,14 @@ import { optionalName } from "./sandbox/arguments.ts";
 /** What the gateway keeps per sandbox in memory. */
 const MAX_LINES = 2000;
 
+/** Milliseconds since the epoch. */
+function timeOf({ eventTime }: SandboxLogLine): number {
+  return eventTime === undefined ? 0 : timestampDate(eventTime).getTime();
+}
+
 /** `[secs.millis] [source ] [LEVEL] [target] message k=v`, as the published client prints it; always one line. */
 export function formatLogLine(line: SandboxLogLine): string {
-  const ms = line.eventTime === undefined ? 0 : timestampDate(line.eventTime).getTime();
+  const ms = timeOf(line);
   const time = `${Math.floor(ms / 1000)}.${String(ms % 1000).padStart(3, "0")}`;
   const fields = Object.entries(line.fields)
     .sort(([a], [b]) => (a < b ? -1 : 1))
@@ -24,6 +29,10 @@ export function formatLogLine(line: SandboxLogLine): string {
   return printable(
     `[${time}] [${(line.source || "gateway").padEnd(7)}] [${line.level.padEnd(5)}] [${line.target}] ${line.message}${fields}`,
   );
+}
+
+function byTime(a: SandboxLogLine, b: SandboxLogLine): number {
+  return timeOf(a) - timeOf(b);
 }
 
 function writer(output: string, terminal: Terminal): (line: SandboxLogLine) => void {
@@ -72,7 +81,8 @@ export default defineCommand({
       }
       const request = { ...common, lines: args.lines, sources, minLevel: args.level ?? "" };
       const { logs } = await gateway.client.getSandboxLogs(request, { timeoutMs: CALL_TIMEOUT_MS });
-      for (const line of logs) write(line);
+      // Lines of the gateway and of the sandbox arrive apart.
+      for (const line of [...logs].sort(byTime)) write(line);
       return undefined;
     });
   },

@@ -66,6 +66,11 @@ export function sandboxTable(sandboxes: readonly Sandbox[], style: Style): strin
   );
 }
 
+/** A protection in full: `yes`, or exactly what was asked for. */
+function isEnforced(requested: string, enforced: string): boolean {
+  return enforced === "yes" || enforced === requested;
+}
+
 /** One sandbox in full, with what is requested and what is enforced. */
 export function sandboxDetails(sandbox: Sandbox, style: Style): string {
   const { metadata, spec, status } = sandbox;
@@ -98,7 +103,7 @@ export function sandboxDetails(sandbox: Sandbox, style: Style): string {
       enforcement.map((e) => [
         e.feature,
         e.requested,
-        e.enforced === e.requested ? e.enforced : { text: e.enforced, color: style.red },
+        isEnforced(e.requested, e.enforced) ? e.enforced : { text: e.enforced, color: style.red },
         e.detail,
       ]),
       style,
