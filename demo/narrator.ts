@@ -15,7 +15,7 @@ export function command(text: string): void {
 }
 
 /** Output longer than this is cut: the demo shows the loop, not the whole of a listing. */
-const MAX_LINES = 24;
+const MAX_LINES = 32;
 
 export function output(text: string): void {
   const lines = text.trimEnd().split("\n");

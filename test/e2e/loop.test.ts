@@ -40,7 +40,7 @@ describe.skipIf(missing !== undefined)("the loop", () => {
 
   /** Runs a program in the sandbox and tells what arrived in the internet meanwhile. */
   async function attempt(argv: string[]): Promise<{ exitCode: number; output: string; packets: number; questions: string[] }> {
-    const before = await net.seen();
+    const before = await net.seenWhenQuiet();
     const { exitCode, stdout, stderr } = await shell.exec("loop", ...argv);
     const after = await net.seen();
     return {
@@ -84,12 +84,22 @@ describe.skipIf(missing !== undefined)("the loop", () => {
     await refused(other.fetch("http://api.example.com/"));
   });
 
+  test("the other program is refused for what it is: named by the policy, it passes and the first does not", async () => {
+    const swapped = shell.policy("swapped", POLICY.replace(allowed.path, other.path));
+    await shell.must("policy", "set", "loop", "--policy", swapped, "--wait");
+    expect(await attempt(other.fetch("http://api.example.com/"))).toMatchObject({ exitCode: 0 });
+    await refused(allowed.fetch("http://api.example.com/"));
+    await shell.must("policy", "set", "loop", "--policy", shell.policy("loop", POLICY), "--wait");
+  });
+
   test("a direct connection that ignores the proxy goes nowhere, IPv4 and IPv6", async () => {
     for (const program of [allowed, other]) {
       await refused(program.dial("93.184.216.34", 80));
       await refused(program.dial("2606:2800::1", 80));
       await refused(program.dial("10.1.2.3", 80));
       await refused(program.dial("198.51.100.53", 53));
+      if (program.path.startsWith("/sandbox/")) continue;
+      expect(await net.runOnHost(program.dial("93.184.216.34", 80))).toMatchObject({ exitCode: 0 }); // it does arrive from outside the box
     }
   });
 
@@ -110,14 +120,15 @@ describe.skipIf(missing !== undefined)("the loop", () => {
   });
 
   test("UDP goes nowhere", async () => {
-    const before = (await net.seen()).packets.udp;
-    await shell.exec(
-      "loop",
-      "/usr/bin/perl",
-      "-e",
-      'use IO::Socket::IP; my $s = IO::Socket::IP->new(PeerHost => "8.8.8.8", PeerPort => 53, Proto => "udp"); print $s "x" if $s',
-    );
-    expect((await net.seen()).packets.udp).toBe(before);
+    const code =
+      'use IO::Socket::IP; my $s = IO::Socket::IP->new(PeerHost => "8.8.8.8", PeerPort => 53, Proto => "udp"); print $s "x" if $s';
+    const send = ["/usr/bin/perl", "-e", code];
+    const udp = async () => (await net.seen()).packets.udp;
+    const before = await udp();
+    await shell.exec("loop", ...send);
+    expect(await udp()).toBe(before);
+    await net.runOnHost(send); // the same from outside the box does arrive
+    expect(await udp()).toBeGreaterThan(before);
   });
 
   test("exec carries input, output and the exit code", async () => {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { TestCa } from "./certificates.ts";
 import { serveChannel } from "./channel.ts";
 import { serveDns, type Zone } from "./dns/server.ts";
-import { countPackets, Remembered, type Seen } from "./seen.ts";
+import { countOpenConnections, countPackets, Remembered, type Seen } from "./seen.ts";
 import { serveEcho } from "./servers/echo.ts";
 import { type Ledger, serveHttp, serveHttps } from "./servers/web.ts";
 import { DNS_ADDRESS, ECHO_PORTS, HTTP_PORTS, HTTPS_PORTS } from "./topology.ts";
@@ -25,6 +25,7 @@ async function main(): Promise<void> {
       requests: ledger.requests.items,
       questions: dns.questions,
       packets: countPackets(),
+      open: countOpenConnections(),
     }),
   });
   console.log("ready");

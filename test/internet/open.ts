@@ -5,6 +5,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { eventually } from "../eventually.ts";
 import { Channel, type ChannelEvent } from "./channel.ts";
 import type { Zone } from "./dns/server.ts";
 import type { HostProcess, StartRequest } from "./host.ts";
@@ -97,6 +98,9 @@ export class HostProgram {
 
 const SIGNALS: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2, SIGABRT: 6, SIGKILL: 9, SIGSEGV: 11, SIGPIPE: 13, SIGTERM: 15 };
 
+/** Programs of the tests close their connections at once. */
+const QUIET_WITHIN_MS = 5000;
+
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 export interface TestInternet extends AsyncDisposable {
@@ -115,6 +119,8 @@ export interface TestInternet extends AsyncDisposable {
   mounts(): Promise<readonly string[]>;
   addZones(zones: Zone): Promise<void>;
   seen(): Promise<Seen>;
+  /** The same, once every connection is over: what is seen after it is new. */
+  seenWhenQuiet(): Promise<Seen>;
 }
 
 /** What the machine lacks for a test internet; undefined when nothing. Tests that are skipped say this. */
@@ -190,6 +196,11 @@ export async function openTestInternet(options: TestInternetOptions = {}): Promi
     mounts: () => host.call("mounts"),
     addZones: (zones) => internet.call("zones", zones),
     seen: () => internet.call("seen"),
+    seenWhenQuiet: () =>
+      eventually("the end of every connection", QUIET_WITHIN_MS, async () => {
+        const seen = await internet.call<Seen>("seen");
+        return seen.open === 0 ? seen : undefined;
+      }),
     async [Symbol.asyncDispose]() {
       host.close();
       internet.close();

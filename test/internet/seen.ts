@@ -26,6 +26,8 @@ export interface Seen {
   readonly requests: readonly SeenRequest[];
   readonly questions: readonly DnsQuestion[];
   readonly packets: SeenPackets;
+  /** Connections that are not over yet, the closing handshake included: they may still add packets. */
+  readonly open: number;
 }
 
 /** Connections and requests remembered one by one; a load test goes far beyond and is only interested in rates. */
@@ -59,4 +61,18 @@ export function countPackets(): SeenPackets {
     tcp: total(counters("/proc/self/net/snmp", "Tcp:"), "InSegs"), // IPv4 and IPv6 together
     udp: total(udp, "InDatagrams", "NoPorts") + total(udp6, "Udp6InDatagrams", "Udp6NoPorts"),
   };
+}
+
+/** TCP connections of this network namespace that may still exchange packets (/proc/net/tcp, column `st`). */
+export function countOpenConnections(): number {
+  const LISTEN = "0A";
+  const TIME_WAIT = "06";
+  const states = ["tcp", "tcp6"].flatMap((file) =>
+    readFileSync(`/proc/self/net/${file}`, "utf8")
+      .trim()
+      .split("\n")
+      .slice(1)
+      .map((line) => line.trim().split(/\s+/)[3]),
+  );
+  return states.filter((state) => state !== LISTEN && state !== TIME_WAIT).length;
 }
