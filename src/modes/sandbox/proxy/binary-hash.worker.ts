@@ -20,13 +20,13 @@ export type HashAnswer = { readonly id: number; readonly sha256: string } | { re
  * through a shared mapping, has no hash).
  */
 export function hashImage(pid: number, recorded: FileIdentity): { sha256: string } | { problem: string } {
+  if (recorded.size > MAX_BINARY_BYTES)
+    return { problem: `the executable has ${recorded.size} bytes, at most ${MAX_BINARY_BYTES} are hashed` };
   let fd: number | undefined;
   try {
     fd = openSync(`/proc/${pid}/exe`, "r");
     if (!sameFile(fileIdentityOf(fstatSync(fd, { bigint: true })), recorded))
       return { problem: "the program has changed since it connected" };
-    if (recorded.size > MAX_BINARY_BYTES)
-      return { problem: `the executable has ${recorded.size} bytes, at most ${MAX_BINARY_BYTES} are hashed` };
     const sha256 = hashDescriptor(fd);
     if (!sameFile(fileIdentityOf(fstatSync(fd, { bigint: true })), recorded))
       return { problem: "the executable changed while it was hashed" };
