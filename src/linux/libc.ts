@@ -106,5 +106,6 @@ export const EBUSY = 16;
 export const EEXIST = 17;
 export const EINVAL = 22;
 export const ENOTTY = 25;
+export const EROFS = 30;
 export const ENOSYS = 38;
 export const ELOOP = 40;

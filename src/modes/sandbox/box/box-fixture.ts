@@ -52,7 +52,11 @@ export function testSpec(overrides: Partial<BoxSpec> = {}): BoxSpec {
 
 export async function openTestBox(overrides: Partial<BoxSpec> = {}): Promise<TestBox> {
   const spec = testSpec(overrides);
-  const box = await openBox(spec);
+  const remove = () => rmSync(join(spec.runDirectory, ".."), { recursive: true, force: true });
+  const box = await openBox(spec).catch((reason) => {
+    remove();
+    throw reason;
+  });
   const run = async (argv: readonly string[], environment: Record<string, string> = {}) =>
     collect(await box.launch(launchOf(argv, environment)));
   return {
@@ -62,7 +66,7 @@ export async function openTestBox(overrides: Partial<BoxSpec> = {}): Promise<Tes
     sh: (script) => run(["/bin/sh", "-c", script]),
     async [Symbol.asyncDispose]() {
       await box[Symbol.asyncDispose]();
-      rmSync(join(spec.runDirectory, ".."), { recursive: true, force: true });
+      remove();
     },
   };
 }

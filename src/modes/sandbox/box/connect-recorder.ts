@@ -1,9 +1,10 @@
+import { statSync } from "node:fs";
 import { OpenShellError } from "../../../error.ts";
 import { close, pipe, writeAll } from "../../../linux/descriptors.ts";
 import { canonicalAddress } from "../../../linux/netlink/address.ts";
 import { findTcpSocket, type SocketFacts, TCP_CLOSE_WAIT, TCP_ESTABLISHED } from "../../../linux/netlink/sock-diag.ts";
 import { isCompiled } from "../../../reexec.ts";
-import type { Identification, SocketAddress } from "./contract.ts";
+import type { Identification, ProgramIdentity, SocketAddress } from "./contract.ts";
 import { allocateTable, IdentityReader } from "./identity-table.ts";
 
 /** The one message to the Worker. */
@@ -93,6 +94,8 @@ export class ConnectRecorder implements AsyncDisposable {
     if (record === undefined) return { known: false, code: "no_record", reason: "no program was seen to open this connection" };
     switch (record.kind) {
       case "program":
+        if (isOurselves(record.program))
+          return { known: false, code: "kernel_error", reason: "the openshell executable never acts as the agent" };
         return { known: true, program: record.program };
       case "ambiguous":
         return { known: false, code: "ambiguous", reason: "more than one program called connect on this socket" };
@@ -100,6 +103,14 @@ export class ConnectRecorder implements AsyncDisposable {
         return { known: false, code: "kernel_error", reason: record.reason };
     }
   }
+}
+
+/** The file of this program; during development that is the Bun of the machine, which an agent may use. */
+const ownFile = isCompiled ? statSync("/proc/self/exe", { bigint: true }) : undefined;
+
+/** No rule may mean our own executable: it can be steered by its environment. */
+function isOurselves({ file }: ProgramIdentity): boolean {
+  return ownFile !== undefined && file.device === String(ownFile.dev) && file.inode === String(ownFile.ino);
 }
 
 /** The kernel answers with a listener on the same port when the connection is gone; that is another program's socket. */

@@ -42,6 +42,7 @@ export class InitClient {
   readonly #viewReady = Promise.withResolvers<void>();
   readonly #networkReady = Promise.withResolvers<void>();
   #lastId = 0;
+  #over = false;
 
   /** Starts init in a new pid namespace. `onListener` gets each program's descriptor of reported connections, which it then owns. */
   static async start(onListener: (listener: number) => void): Promise<InitClient> {
@@ -91,6 +92,7 @@ export class InitClient {
 
   /** Starts one program; settles when it runs or could not be started. */
   launch(spec: LaunchSpec, confinement: Confinement): Promise<Child> {
+    if (this.#over) return Promise.reject(hasEnded());
     this.#lastId += 1;
     const pending: PendingLaunch = { spec, started: Promise.withResolvers(), exited: Promise.withResolvers() };
     this.#launches.set(this.#lastId, pending);
@@ -199,7 +201,8 @@ export class InitClient {
   #onEnd(): void {
     this.#control.close();
     close(this.#pidfd);
-    const error = new OpenShellError("aborted", "the sandbox has ended", { next: "start it again" });
+    this.#over = true;
+    const error = hasEnded();
     this.#viewReady.reject(error);
     this.#networkReady.reject(error);
     for (const [id, pending] of [...this.#launches]) {
@@ -211,4 +214,8 @@ export class InitClient {
   #send(message: ToInit): void {
     this.#control.send(message);
   }
+}
+
+function hasEnded(): OpenShellError {
+  return new OpenShellError("aborted", "the sandbox has ended", { next: "start it again" });
 }

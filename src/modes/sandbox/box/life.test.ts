@@ -5,8 +5,7 @@ import { join } from "node:path";
 import { close } from "../../../linux/descriptors.ts";
 import { pidfdOpen } from "../../../linux/pidfd.ts";
 import { waitForAny } from "../../../linux/poll.ts";
-import { AGENT_UID, defaultFilesystem, launchOf, openTestBox, testSpec } from "./box-fixture.ts";
-import { openBox } from "./open.ts";
+import { AGENT_UID, defaultFilesystem, launchOf, openTestBox } from "./box-fixture.ts";
 
 const processesOfAgent = () =>
   readdirSync("/proc")
@@ -69,8 +68,8 @@ test("a read_write path that is a symbolic link is refused", async () => {
   symlinkSync("/etc", join("/var/tmp", `openshell-link-${process.pid}`));
   const link = `/var/tmp/openshell-link-${process.pid}`;
   try {
-    const spec = testSpec({ filesystem: { ...defaultFilesystem, readWrite: [...defaultFilesystem.readWrite, link] } });
-    expect(openBox(spec)).rejects.toThrow("symbolic link");
+    const filesystem = { ...defaultFilesystem, readWrite: [...defaultFilesystem.readWrite, link] };
+    await expect(openTestBox({ filesystem })).rejects.toThrow("symbolic link");
   } finally {
     rmSync(link);
     rmSync(directory, { recursive: true });
@@ -81,7 +80,7 @@ test("a missing policy path is left out with best_effort and refused with hard_r
   const filesystem = { ...defaultFilesystem, readOnly: [...defaultFilesystem.readOnly, "/no/such/path"] };
   await using agent = await openTestBox({ filesystem });
   expect(agent.box.enforcement.find((one) => one.feature === "policy-paths")?.detail).toContain("/no/such/path");
-  expect(openBox(testSpec({ filesystem, landlock: "hard_requirement" }))).rejects.toThrow("/no/such/path");
+  await expect(openTestBox({ filesystem, landlock: "hard_requirement" })).rejects.toThrow("/no/such/path");
   await using strict = await openTestBox({ landlock: "hard_requirement" });
   expect((await strict.sh("echo ok")).stdout).toBe("ok\n");
 });
@@ -122,4 +121,16 @@ test("two boxes do not see each other", async () => {
   expect(stdout).toBe("0\nother-box\n");
   child.signal(9);
   await child.exited;
+});
+
+test("a mount below a read-only directory of the host that has no place for it says so", async () => {
+  await expect(openTestBox({ mounts: [{ source: "/usr/bin/env", target: "/usr/openshell-no-place", readWrite: false }] })).rejects.toThrow(
+    "shown read-only",
+  );
+});
+
+test("nothing starts in a box that has ended", async () => {
+  const agent = await openTestBox();
+  await agent[Symbol.asyncDispose]();
+  await expect(agent.sh("true")).rejects.toThrow("has ended");
 });

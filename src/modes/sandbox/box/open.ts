@@ -33,6 +33,8 @@ export async function openBox(spec: BoxSpec): Promise<Box> {
   const trap = opening.value;
 
   recorder.start(init.pid);
+  // Without the recorder every connect(2) would wait for ever: the box ends instead.
+  recorder.failed.catch(() => init.stop());
   const view = { plan, mountPoint, uid: spec.uid, gid: spec.gid, hostName: spec.sandboxName };
   await Promise.all([init.buildView(view), init.giveNetwork(trap.boxNamespace)]);
 

@@ -15,6 +15,8 @@ import {
   writeAll,
 } from "../../../linux/descriptors.ts";
 import { createFileAt, ensureDirectoryAt, linkAt } from "../../../linux/directory.ts";
+import { KernelError } from "../../../linux/kernel-error.ts";
+import { EROFS } from "../../../linux/libc.ts";
 import {
   attach,
   cloneTree,
@@ -46,6 +48,8 @@ const NOSUID_NODEV = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
 /** Memory that files in /tmp may take: builds of large packages need a gigabyte or two, a machine must survive several boxes. */
 const TEMPORARY_FILES_LIMIT = "25%";
 const SHARED_MEMORY_LIMIT = "10%";
+/** /run and /var/log hold what single programs leave there: sockets, pid files, short logs. */
+const LOG_LIMIT = "64m";
 /** Skeleton of the root: directories and small files only. */
 const ROOT_LIMIT = "16m";
 
@@ -89,8 +93,8 @@ class View {
   add(step: ViewStep): void {
     switch (step.kind) {
       case "scratch": {
-        const mode = step.target === "/tmp" ? "1777" : "0755";
-        this.#mount(newFileSystem("tmpfs", { size: TEMPORARY_FILES_LIMIT, mode }, NOSUID_NODEV), step.target);
+        const options = step.target === "/tmp" ? { size: TEMPORARY_FILES_LIMIT, mode: "1777" } : { size: LOG_LIMIT, mode: "0755" };
+        this.#mount(newFileSystem("tmpfs", options, NOSUID_NODEV), step.target);
         return;
       }
       case "symlink":
@@ -163,11 +167,28 @@ class View {
     try {
       const tree = cloneTree(source, step.source);
       setTreeAttributes(tree, NOSUID_NODEV | (step.readWrite ? 0 : MOUNT_ATTR_RDONLY));
-      const target = step.directory ? ensureDirectoryAt(this.#root, step.target) : createFileAt(this.#root, step.target);
+      const target = this.#place(step);
       attachAndClose(tree, target, step.target);
       close(target);
     } finally {
       close(source);
+    }
+  }
+
+  /** Where to mount: made in the view's own skeleton, but never in a directory of the host that is shown read-only. */
+  #place(step: Extract<ViewStep, { kind: "bind" }>): number {
+    try {
+      return step.directory ? ensureDirectoryAt(this.#root, step.target) : createFileAt(this.#root, step.target);
+    } catch (cause) {
+      if (!(cause instanceof KernelError) || cause.errno !== EROFS) throw cause;
+      throw new OpenShellError(
+        "failed_precondition",
+        `${step.target} cannot be mounted: its directory is the host's, shown read-only, and has no such entry`,
+        {
+          cause,
+          next: "choose a target outside it, or create the entry on the host",
+        },
+      );
     }
   }
 

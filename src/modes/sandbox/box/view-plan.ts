@@ -150,11 +150,14 @@ class Planner {
     this.#put({ kind: "bind", source: host.real, target, readWrite, device: false, plainSource, directory: host.kind === "directory" });
   }
 
-  /** Parents first, and no read-only bind of what a read-only bind above already shows. */
+  /** Parents first, and no bind of what the bind right above it already shows in the same way. */
   #ordered(): ViewStep[] {
     const steps = [...this.#steps.values()].sort((one, other) => depth(one.target) - depth(other.target));
-    const shown = steps.filter((step) => step.kind === "bind" && !step.readWrite && step.source === step.target);
-    return steps.filter((step) => !(shown.includes(step) && shown.some((above) => isBelow(step.target, above.target))));
+    const shows = (step: ViewStep) => step.kind === "bind" && !step.readWrite && step.source === step.target;
+    return steps.filter((step, index) => {
+      const above = steps.slice(0, index).findLast((other) => other.kind !== "symlink" && isBelow(step.target, other.target));
+      return !(shows(step) && above !== undefined && shows(above));
+    });
   }
 
   #covered(target: string, readWrite: boolean): boolean {
