@@ -7,6 +7,7 @@ import { Exchange } from "./exchange.ts";
 import { readHead } from "./http1/head.ts";
 import { actorOf } from "./identity.ts";
 import { type Intent, intentOf } from "./intent.ts";
+import { UPSTREAM_KEEP_ALIVE_MS } from "./limits.ts";
 import { refusalOf, unreadRefusal } from "./refusal.ts";
 import { Tunnel } from "./relay.ts";
 import { type Denied, judge, stillPermitted, unreachable, type Verdict } from "./verdict.ts";
@@ -101,6 +102,7 @@ export class Connection {
       return;
     }
     this.#upstream = socket;
+    socket.setKeepAlive(true, UPSTREAM_KEEP_ALIVE_MS);
     this.#tunnel = new Tunnel(this.client, socket, this);
     this.#context.emit(allowedEvent(intent, actorOf(this.who.program, verdict.sha256), verdict, this.#address()));
     this.#enter("open", 0);

@@ -18,6 +18,9 @@ export interface EgressLimits {
   readonly earlyBytes: number;
 }
 
+/** Idle time after which the kernel asks whether an upstream still exists, so that dead tunnels free their place. Milliseconds. */
+export const UPSTREAM_KEEP_ALIVE_MS = 60_000;
+
 export const DEFAULT_LIMITS: EgressLimits = {
   connections: 2048,
   undecided: 256,

@@ -271,6 +271,39 @@ describe("CONNECT", () => {
   });
 });
 
+describe("fail closed", () => {
+  test("an endpoint with enforced request rules is not opened uninspected; audit is", async () => {
+    const { port, engine, events } = proxy();
+    const target = server();
+    engine.allowed = { "a.example": { protocol: "rest", enforcement: "enforce" } };
+    expect(bodyOf(await talk(port, connect("a.example", target.port)))).toMatchObject({ error: "inspection_unavailable", policy: "rule" });
+    expect(events.at(-1)).toMatchObject({ action: "denied", engine: "l7" });
+    expect(target.received).toEqual([]);
+    engine.allowed = { "a.example": { protocol: "rest", enforcement: "audit" } };
+    expect(await talk(port, connect("a.example", target.port), { finish: true })).toContain(" 200 ");
+  });
+
+  test("a fault while deciding is a refusal, at once or later, and ends open tunnels", async () => {
+    const { port, egress, engine } = proxy();
+    const target = server((socket, text) => void socket.write(text));
+    const lost = talk(port, connect("a.example", target.port), {
+      onText() {
+        engine.decide = () => {
+          throw new Error("broken");
+        };
+        setImmediate(() => egress.closeDisallowed());
+      },
+    });
+    expect(await lost).toContain(" 200 ");
+    expect(bodyOf(await talk(port, connect("a.example", target.port)))).toMatchObject({
+      error: "undecided",
+      detail: expect.stringContaining("broken"),
+    });
+    const later = proxy({ trust: new BinaryTrust(() => Promise.reject(new Error("no thread"))) });
+    expect(bodyOf(await talk(later.port, connect("a.example", target.port)))).toMatchObject({ error: "undecided" });
+  });
+});
+
 describe("bytes", () => {
   test("64 MiB each way with half-close, through a reader that stops and starts", async () => {
     const size = 64 * 1024 * 1024;

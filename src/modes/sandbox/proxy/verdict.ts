@@ -1,4 +1,5 @@
 import type { Decision, MatchedEndpoint } from "../../../engine/decision.ts";
+import { OpenShellError } from "../../../error.ts";
 import type { DecisionEngineName, DenialStage } from "../../../events/event.ts";
 import type { Identification, ProgramIdentity } from "../box/contract.ts";
 import { checkDestination, type DestinationVerdict } from "./destination/permission.ts";
@@ -42,6 +43,7 @@ const NEXT_POLICY =
 const NEXT_ADDRESS = "Private addresses need allowed_ips in the policy or --trusted-cidr. Ask the person who owns the sandbox.";
 const NEXT_IDENTITY = "Open a new connection from the program itself and send the request on it.";
 const NEXT_INTEGRITY = "The executable is not the one that was first used. Recreate the sandbox if the change is wanted.";
+const NEXT_INSPECTION = "Ask the person who owns the sandbox for an endpoint without request rules, or with enforcement: audit.";
 const NEXT_NETWORK = "Check the name and try again.";
 
 type Allow = Extract<Decision, { allowed: true }>;
@@ -52,15 +54,24 @@ type Allow = Extract<Decision, { allowed: true }>;
  */
 export function judge(intent: Intent, who: Identification, context: EgressContext): Verdict | Promise<Verdict> {
   if (!who.known) return unidentified(who);
+  try {
+    const verdict = judgeProgram(intent, who.program, context);
+    return verdict instanceof Promise ? verdict.catch(undecided) : verdict;
+  } catch (error) {
+    return undecided(error);
+  }
+}
+
+function judgeProgram(intent: Intent, program: ProgramIdentity, context: EgressContext): Verdict | Promise<Verdict> {
   const reserved = reservedAnswer(intent.authority, context.controlPlane);
   if (reserved !== undefined) return reservedName(reserved);
-  const decision = decide(intent, who.program, context);
+  const decision = decide(intent, program, context);
   if (!decision.allowed) return policyDenial(intent, decision);
-  const trust = context.trust.check(who.program);
-  if (trust instanceof Promise) return judgeSlowly(intent, who.program, context);
+  const trust = context.trust.check(program);
+  if (trust instanceof Promise) return judgeSlowly(intent, program, context);
   if (!trust.trusted) return integrity(decision, trust.reason);
   const addresses = context.resolver.known(intent.authority.host);
-  if (addresses === undefined) return judgeSlowly(intent, who.program, context);
+  if (addresses === undefined) return judgeSlowly(intent, program, context);
   return atAddresses(intent, decision, addresses, trust.sha256, context);
 }
 
@@ -87,9 +98,13 @@ async function judgeSlowly(intent: Intent, program: ProgramIdentity, context: Eg
 
 /** Whether an established connection would be permitted now. */
 export function stillPermitted(intent: Intent, program: ProgramIdentity, address: string, context: EgressContext): Verdict {
-  const decision = decide(intent, program, context);
-  if (!decision.allowed) return policyDenial(intent, decision);
-  return atAddresses(intent, decision, [address], "", context);
+  try {
+    const decision = decide(intent, program, context);
+    if (!decision.allowed) return policyDenial(intent, decision);
+    return atAddresses(intent, decision, [address], "", context);
+  } catch (error) {
+    return undecided(error);
+  }
 }
 
 function decide(intent: Intent, program: ProgramIdentity, context: EgressContext): Decision {
@@ -98,10 +113,16 @@ function decide(intent: Intent, program: ProgramIdentity, context: EgressContext
 }
 
 function atAddresses(intent: Intent, decision: Allow, addresses: readonly string[], sha256: string, context: EgressContext): Verdict {
+  if (decision.endpoints.some(needsInspection)) return uninspectable(intent, decision);
   const { host, port } = intent.authority;
   const verdict = checkDestination(host, port, addresses, decision.endpoints, context.destinations);
   if (!verdict.permitted) return addressDenial(intent, decision, verdict);
   return { allowed: true, policy: decision.policy, endpoints: decision.endpoints, addresses, sha256 };
+}
+
+/** Whether requests would have to be refused inside the connection; under `audit` they never are. */
+function needsInspection({ endpoint }: MatchedEndpoint): boolean {
+  return endpoint.enforcement === "enforce" && endpoint.protocol !== "" && endpoint.protocol !== "tcp";
 }
 
 function what(intent: Intent): string {
@@ -117,6 +138,26 @@ function unidentified(who: Identification & { known: false }): Denied {
     code: who.code,
     engine: "identity",
     next: NEXT_IDENTITY,
+  };
+}
+
+/** A fault of ours is a refusal. */
+function undecided(error: unknown): Denied {
+  const reason = `the connection could not be decided: ${OpenShellError.from(error).message}`;
+  return { allowed: false, status: 503, error: "undecided", reason, code: "internal", engine: "opa", next: NEXT_NETWORK };
+}
+
+/** Request rules that nobody enforces must not become a permission. */
+function uninspectable(intent: Intent, decision: Allow): Denied {
+  return {
+    allowed: false,
+    status: 503,
+    error: "inspection_unavailable",
+    reason: `policy '${decision.policy}' enforces request rules for ${hostPort(intent.authority)}, and requests are not inspected yet`,
+    code: "inspection_unavailable",
+    engine: "l7",
+    policy: decision.policy,
+    next: NEXT_INSPECTION,
   };
 }
 

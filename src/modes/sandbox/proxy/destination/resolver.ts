@@ -88,8 +88,21 @@ async function withTimeout(answer: Promise<readonly string[]>, host: string): Pr
     return await Promise.race([answer, expiry]);
   } catch (error) {
     if (error instanceof OpenShellError) throw error;
-    throw new OpenShellError("unavailable", OpenShellError.from(error).message, { cause: error });
+    throw new OpenShellError("unavailable", problemOf(error), { cause: error });
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Error codes of getaddrinfo(3) as Node names them. */
+const PROBLEMS: Readonly<Record<string, string>> = {
+  ENOTFOUND: "no such name, or it has no address",
+  EAI_AGAIN: "the name server does not answer",
+  ETIMEOUT: "the name server does not answer",
+  ECONNREFUSED: "the name server refuses questions",
+};
+
+function problemOf(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? String(error.code).replace(/^DNS_/, "") : "";
+  return PROBLEMS[code] ?? OpenShellError.from(error).message;
 }
