@@ -78,6 +78,7 @@ const NAMES: Readonly<Record<string, string>> = {
   boolean: "true or false",
   Object: "a mapping",
   Array: "a list",
+  unknown: "a mapping",
   ">=0": "a number of at least 0",
   ">=1": "a number of at least 1",
   "<=4294967295": "a number of at most 4294967295",
