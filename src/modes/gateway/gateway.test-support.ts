@@ -37,8 +37,8 @@ export interface TestGateway extends AsyncDisposable {
 
 export type Credential = { readonly certificate?: boolean; readonly bearer?: string };
 
-/** Stands where the supervisor would: does nothing, ends on SIGTERM. */
-export const IDLE_SUPERVISOR = ["/bin/sh", "-c", "exec sleep 1000", "supervisor"];
+/** Stands where the supervisor would: does nothing, ends on SIGTERM, and keeps its arguments for all to see. */
+export const IDLE_SUPERVISOR = ["/bin/sh", "-c", "while :; do sleep 1; done", "supervisor"];
 
 export async function testGateway(
   options: Partial<GatewayOptions> = {},

@@ -1,12 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, rmSync, statSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
-import { Code, ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import { restrictiveDefault } from "../../policy/defaults.ts";
 import { policyToProto } from "../../policy/proto.ts";
 import { ProcessPolicySchema, SandboxPolicySchema } from "../../rpc/gen/openshell/sandbox/v1/sandbox_pb.ts";
-import { DeletionOutcome, PolicyStatus, SandboxPhase } from "../../rpc/gen/openshell/v1/openshell_pb.ts";
+import { DeletionOutcome, OpenShell, PolicyStatus, SandboxPhase } from "../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { createSandbox, FakeSupervisor, type TestGateway, testGateway, until, workspaceScope } from "./gateway.test-support.ts";
 
 let gw: TestGateway;
@@ -372,6 +373,42 @@ describe("the process", () => {
     expect(await (await get("/readyz")).json()).toMatchObject({ status: "healthy" });
     expect((await get("/else")).status).toBe(404);
     expect(testGateway({}, gw.directory)).rejects.toThrow(`pid ${process.pid}`);
+  });
+
+  test("one port speaks gRPC, gRPC-Web and Connect, over HTTP/2 and HTTP/1.1", async () => {
+    const nodeOptions = { ca: await Bun.file(join(gw.directory, "state/tls/ca.crt")).text(), rejectUnauthorized: true };
+    const baseUrl = gw.gateway.endpoint;
+    for (const httpVersion of ["1.1", "2"] as const) {
+      for (const transport of [createGrpcWebTransport, createConnectTransport]) {
+        const client = createClient(OpenShell, transport({ baseUrl, httpVersion, nodeOptions }));
+        expect((await client.health({})).version).not.toBe("");
+        expect(await codeOf(client.listSandboxes({ workspaceScope }))).toBe(Code.Unauthenticated);
+      }
+    }
+  });
+
+  test("--disable-tls: plaintext on loopback, where a wrong bearer still opens nothing", async () => {
+    await using plain = await testGateway({ disableTls: true });
+    expect((await plain.as({}).getCurrentUser({})).subject).toBe("local");
+    expect((await fetch(`${plain.gateway.endpoint}/healthz`)).status).toBe(200);
+    const { id, name } = await createSandbox(plain);
+    const { token } = await plain.gateway.context.tokens.issue(id, "agent");
+    expect(await codeOf(plain.as({ bearer: token }).deleteSandbox({ workspaceScope, name }))).toBe(Code.PermissionDenied);
+    expect(await codeOf(plain.as({ bearer: "x" }).listSandboxes({ workspaceScope }))).toBe(Code.Unauthenticated);
+    expect(testGateway({ disableTls: true, bindAddress: "0.0.0.0" })).rejects.toThrow("loopback");
+  });
+
+  test("a supervisor and files that no record owns are removed at start", async () => {
+    const first = await testGateway();
+    const { id } = await createSandbox(first);
+    const { pid } = JSON.parse(await Bun.file(join(first.directory, "state/sandboxes", id, "supervisor.json")).text());
+    first.gateway.context.repository.delete(id); // as if a kill had come between the process and its record
+    await first.gateway.close();
+    const second = await testGateway({}, first.directory);
+    expect(existsSync(join(first.directory, "state/sandboxes", id))).toBe(false);
+    await until(() => !existsSync(`/proc/${pid}`) || readFileSync(`/proc/${pid}/stat`, "latin1").includes(") Z "));
+    await second[Symbol.asyncDispose]();
+    rmSync(first.directory, { recursive: true });
   });
 
   test("a restart finds running supervisors again, with a fresh token", async () => {

@@ -56,7 +56,7 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
   const state = openState(options.stateDirectory);
   const cleanup = new AsyncDisposableStack();
   try {
-    cleanup.use(lockState(state.gateway));
+    cleanup.use(lockState(options.stateDirectory));
     const pki = options.disableTls ? undefined : await openPki(state.tls, clock.now(), bindNames(options.bindAddress));
     const store = cleanup.use(openStore(join(state.gateway, "openshell.db")));
     const logStore = cleanup.use(openLogStore(join(state.gateway, "logs.db")));

@@ -5,7 +5,7 @@ import { tryLock } from "../../linux/file-lock.ts";
 
 /** Makes this process the one gateway of a state directory (decision 7); the kernel ends the claim with the process. */
 export function lockState(directory: string): Disposable {
-  const file = join(directory, "gateway.lock");
+  const file = join(directory, "gateway/gateway.lock");
   const fd = openSync(file, "a+", 0o600);
   if (!tryLock(fd)) {
     const pid = readFileSync(file, "utf8").trim();

@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { hostname, userInfo } from "node:os";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Extension, JsonGeneralName, X509Certificate } from "@peculiar/x509";
 import { writeFileAtomically } from "../files.ts";
@@ -65,7 +65,7 @@ export async function openPki(directory: string, now: number = Date.now(), extra
     );
   }
   if (!isCurrent(path("client"), path("clientKey"), authority, now)) {
-    const subject = new x509.Name([{ CN: [`${userInfo().username}@${hostname()}`] }, { OU: [OPERATOR_UNIT] }]).toString();
+    const subject = new x509.Name([{ CN: [`${accountName()}@${hostname()}`] }, { OU: [OPERATOR_UNIT] }]).toString();
     await createLeaf(authority, subject, now, [usage("clientAuth")], path("client"), path("clientKey"));
   }
   const read = (name: keyof typeof FILES): string => readFileSync(path(name), "utf8");
@@ -153,6 +153,17 @@ function usage(kind: "serverAuth" | "clientAuth"): Extension {
 
 async function privatePem(key: CryptoKey): Promise<string> {
   return x509.PemConverter.encode(await crypto.subtle.exportKey("pkcs8", key), "PRIVATE KEY");
+}
+
+/** This process's account by /etc/passwd; the environment may say anything. */
+function accountName(): string {
+  const uid = String(process.getuid?.());
+  const entry = existsSync("/etc/passwd")
+    ? readFileSync("/etc/passwd", "utf8")
+        .split("\n")
+        .find((line) => line.split(":")[2] === uid)
+    : undefined;
+  return entry?.split(":")[0] || `uid-${uid}`;
 }
 
 /** 16 random bytes, positive as DER wants it. */

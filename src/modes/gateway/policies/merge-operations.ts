@@ -1,4 +1,5 @@
 import { OpenShellError } from "../../../error.ts";
+import { removeBinary, removeEndpoint, removeRule } from "../../../policy/edit.ts";
 import { endpointText } from "../../../policy/hash.ts";
 import { withRules } from "../../../policy/merge.ts";
 import type { Binary, Endpoint, NetworkRule, Policy, RequestRule } from "../../../policy/model.ts";
@@ -13,20 +14,11 @@ export function mergePolicy(policy: Policy, operations: readonly PolicyMergeOper
       case "addRule":
         return addRule(current, operation.value.ruleName, ruleOf(operation.value.rule, operation.value.ruleName));
       case "removeRule":
-        return replace(current, operation.value.ruleName, () => undefined);
-      case "removeEndpoint": {
-        const { ruleName, host, port } = operation.value;
-        return replace(current, ruleName, (rule) => withEndpoints(rule, removeEndpoint(rule.endpoints, host, port)));
-      }
-      case "removeBinary": {
-        const { ruleName, binaryPath } = operation.value;
-        return replace(current, ruleName, (rule) =>
-          withBinaries(
-            rule,
-            rule.binaries.filter((binary) => binary.path !== binaryPath),
-          ),
-        );
-      }
+        return removeRule(current, operation.value.ruleName);
+      case "removeEndpoint":
+        return removeEndpoint(current, operation.value.ruleName, operation.value.host, operation.value.port);
+      case "removeBinary":
+        return removeBinary(current, operation.value.ruleName, operation.value.binaryPath);
       case "addAllowRules": {
         const added = operation.value.rules.flatMap(({ allow }, index) =>
           allow === undefined ? [] : [requestRuleFromProto(allow, ["rules", index], refuse)],
@@ -59,48 +51,25 @@ function ruleOf(rule: Parameters<typeof ruleFromProto>[0] | undefined, name: str
   return ruleFromProto(rule, name);
 }
 
-/** Replaces a rule, or with `undefined` removes it. */
-function replace(policy: Policy, name: string, change: (rule: NetworkRule) => NetworkRule | undefined): Policy {
-  const rule = own(policy.networkPolicies, name);
-  if (rule === undefined) throw new OpenShellError("not_found", `the policy has no rule '${name}'`);
-  const { [name]: _, ...others } = policy.networkPolicies;
-  const changed = change(rule);
-  return { ...policy, networkPolicies: changed === undefined ? others : { ...others, [name]: changed } };
-}
-
-/** A rule without endpoints, or without the binaries it was for, allows nothing and goes. */
-function withEndpoints(rule: NetworkRule, endpoints: readonly Endpoint[]): NetworkRule | undefined {
-  return endpoints.length === 0 ? undefined : { ...rule, endpoints };
-}
-
-function withBinaries(rule: NetworkRule, binaries: readonly Binary[]): NetworkRule | undefined {
-  return binaries.length === 0 ? undefined : { ...rule, binaries };
-}
-
-function removeEndpoint(endpoints: readonly Endpoint[], host: string, port: number): Endpoint[] {
-  return endpoints.flatMap((endpoint) => {
-    if (endpoint.host !== host.toLowerCase()) return [endpoint];
-    const ports = port === 0 ? [] : endpoint.ports.filter((known) => known !== port);
-    return ports.length === 0 ? [] : [{ ...endpoint, ports }];
-  });
-}
-
 function atTarget(policy: Policy, target: L7RuleTarget | undefined, change: (endpoint: Endpoint) => Endpoint): Policy {
   if (target === undefined || target.ruleName === "")
     throw new OpenShellError("invalid_argument", "the operation needs a target with a rule_name");
   let found = false;
-  const next = replace(policy, target.ruleName, (rule) => ({
-    ...rule,
-    endpoints: rule.endpoints.map((endpoint) => {
-      if (endpoint.host !== target.host.toLowerCase()) return endpoint;
-      if (target.ports.length > 0 && !target.ports.every((port) => endpoint.ports.includes(port))) return endpoint;
-      if (target.path !== undefined && target.path !== endpoint.path) return endpoint;
-      found = true;
-      return change(endpoint);
-    }),
-  }));
+  const rule = own(policy.networkPolicies, target.ruleName);
+  if (rule === undefined) throw new OpenShellError("not_found", `the policy has no rule '${target.ruleName}'`);
+  const endpoints = rule.endpoints.map((endpoint) => {
+    if (endpoint.host !== target.host.toLowerCase()) return endpoint;
+    if (target.ports.length > 0 && !target.ports.every((port) => endpoint.ports.includes(port))) return endpoint;
+    if (target.path !== undefined && target.path !== endpoint.path) return endpoint;
+    found = true;
+    return change(endpoint);
+  });
+  const wantedBinaries = target.binaries.map(({ path, selfOnly }) => binaryText({ path, selfOnly }));
+  if (!target.anyBinary && !wantedBinaries.every((text) => rule.binaries.some((binary) => binaryText(binary) === text))) {
+    throw new OpenShellError("not_found", `rule '${target.ruleName}' is not for all of these binaries`);
+  }
   if (!found) throw new OpenShellError("not_found", `rule '${target.ruleName}' has no endpoint ${target.host}`);
-  return next;
+  return withRules(policy, { [target.ruleName]: { ...rule, endpoints } });
 }
 
 function union(existing: readonly RequestRule[], added: readonly RequestRule[]): RequestRule[] {
