@@ -49,6 +49,7 @@ export async function runStandalone(options: StandaloneOptions): Promise<number>
     policy,
     trustedCidrs: options.trustedCidrs,
     internalDomains: options.internalDomains,
+    blockedAddresses: [],
     emit: log.write,
   });
   for (const { feature, requested, enforced, detail } of sandbox.box.enforcement) {

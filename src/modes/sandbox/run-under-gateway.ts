@@ -1,4 +1,5 @@
 import { writeFileSync } from "node:fs";
+import { isIP } from "node:net";
 import { join } from "node:path";
 import { OpenShellError } from "../../error.ts";
 import type { EventSink } from "../../events/event.ts";
@@ -8,7 +9,7 @@ import { boxSpec } from "./box-spec.ts";
 import { childEnvironment } from "./child-environment.ts";
 import { EventLog } from "./logs/event-log.ts";
 import { LogPush } from "./logs/log-push.ts";
-import { fanOut, type Sandbox, startSandbox } from "./sandbox.ts";
+import { fanOut, OWN_EXECUTABLES, type Sandbox, startSandbox } from "./sandbox.ts";
 import { firstConfiguration, scope } from "./session/configuration.ts";
 import { ConfigurationKeeper } from "./session/configuration-keeper.ts";
 import { serveExecRelay } from "./session/exec-relay.ts";
@@ -57,6 +58,8 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
     currentPolicy: () => sandbox.policy,
     trustedCidrs: spec.trustedCidrs,
     internalDomains: spec.internalDomains,
+    ownExecutables: OWN_EXECUTABLES,
+    emit: (event) => emit(event),
   });
   const emit: EventSink = fanOut(
     log.write,
@@ -77,6 +80,7 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
     policy: configuration.policy,
     trustedCidrs: spec.trustedCidrs,
     internalDomains: spec.internalDomains,
+    blockedAddresses: gatewayAddresses(spec.gateway.endpoint),
     emit,
   });
   const keeper = new ConfigurationKeeper({ client, spec, sandbox, log, advisor, applied: configuration });
@@ -91,6 +95,7 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
     openRelay: (open) => serveExecRelay({ client, box: sandbox.box, environment, workdir: WORKDIR }, open),
     connected: (sessionId) => {
       push.connected = true;
+      advisor.nudge();
       emit({
         kind: "lifecycle",
         activity: "ready",
@@ -185,6 +190,12 @@ async function untilDelivered(attempt: () => Promise<unknown>): Promise<void> {
       await Bun.sleep(DELIVERY_INTERVAL);
     }
   }
+}
+
+/** The gateway's address when its endpoint is a literal; a loopback gateway is out of reach anyway. */
+function gatewayAddresses(endpoint: string): string[] {
+  const host = new URL(endpoint).hostname.replace(/^\[|\]$/g, "");
+  return isIP(host) === 0 ? [] : [host];
 }
 
 function stopSignal(): Promise<string> {

@@ -3,6 +3,7 @@ import type { EventSink, SecurityEvent } from "../../events/event.ts";
 import type { Policy } from "../../policy/model.ts";
 import type { Box, BoxSpec } from "./box/contract.ts";
 import { openBox } from "./box/open.ts";
+import { hostAddresses } from "./proxy/destination/own-addresses.ts";
 import { type Egress, serveEgress } from "./proxy/serve.ts";
 
 /** What a sandbox is made from, whoever asks for it. */
@@ -11,8 +12,13 @@ export interface SandboxPlan {
   readonly policy: Policy;
   readonly trustedCidrs: readonly string[];
   readonly internalDomains: readonly string[];
+  /** Addresses of the gateway; no policy reaches them (threat 24). */
+  readonly blockedAddresses: readonly string[];
   readonly emit: EventSink;
 }
+
+/** Paths at which this program may be found inside; no rule matches them and none is proposed (threat 33). */
+export const OWN_EXECUTABLES: readonly string[] = [process.execPath];
 
 /** A confined place with its guarded way out. */
 export interface Sandbox extends AsyncDisposable {
@@ -25,7 +31,7 @@ export interface Sandbox extends AsyncDisposable {
 
 /** The order is the design: nothing runs inside before every decision about it can be made. */
 export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
-  const engine = new PolicyEngine({ ownExecutables: [process.execPath] });
+  const engine = new PolicyEngine({ ownExecutables: OWN_EXECUTABLES });
   engine.load(plan.policy);
   const stack = new AsyncDisposableStack();
   try {
@@ -38,6 +44,7 @@ export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
         emit: plan.emit,
         trustedCidrs: plan.trustedCidrs,
         internalDomains: plan.internalDomains,
+        ownAddresses: hostAddresses(plan.blockedAddresses),
       }),
     );
     let policy = plan.policy;
