@@ -36,7 +36,7 @@ async function main(): Promise<number> {
   await benchMemory(shell);
   await benchExec(shell, "bench");
   await benchConnect(shell, "bench");
-  await benchLoop(shell, "bench", allowed);
+  await benchLoop(shell, POLICY, allowed);
   await shell.must("sandbox", "delete", "bench");
   return 0;
 }

@@ -18,5 +18,5 @@ export function milliseconds(summary: Summary): string {
 
 /** Prints a result as soon as it is there. */
 export function report(what: string, value: string): void {
-  console.log(`${what.padEnd(58)} ${value}`);
+  console.log(`${what.padEnd(64)} ${value}`);
 }
