@@ -1,5 +1,5 @@
 import { AT_FDCWD, close, O_RDONLY, openAt } from "./descriptors.ts";
-import { check, syscall } from "./libc.ts";
+import { check, EINVAL, syscall } from "./libc.ts";
 
 /** CLONE_NEW* flags (include/uapi/linux/sched.h). They act on the calling thread alone. */
 export const namespaceFlags = {
@@ -20,13 +20,26 @@ export function unshare(...kinds: NamespaceKind[]): void {
   check(syscall("unshare", flags), "unshare", kinds.join(", "));
 }
 
-/** Prepares the calling thread for `enterNamespace(fd, "mnt")`. */
-export function unshareFileSystemState(): void {
-  check(syscall("unshare", CLONE_FS), "unshare", "file system state");
+/** Each attempt fails only when the runtime starts a thread within some microseconds; two in a row were never seen. */
+const MOUNT_NAMESPACE_ATTEMPTS = 32;
+
+/**
+ * Moves the calling thread into an existing mount namespace; its root and working directory become that one's root. The kernel refuses this
+ * while another thread shares the caller's file system state, and every thread that the runtime starts shares it anew.
+ */
+export function enterMountNamespace(fd: number): void {
+  for (let attempt = 1; ; attempt += 1) {
+    check(syscall("unshare", CLONE_FS), "unshare", "file system state");
+    const result = syscall("setns", fd, namespaceFlags.mnt);
+    if (result !== -EINVAL || attempt === MOUNT_NAMESPACE_ATTEMPTS) {
+      check(result, "setns", "mnt");
+      return;
+    }
+  }
 }
 
-/** Moves the calling thread into an existing namespace. */
-export function enterNamespace(fd: number, kind: NamespaceKind): void {
+/** Moves the calling thread into an existing namespace of another kind. */
+export function enterNamespace(fd: number, kind: Exclude<NamespaceKind, "mnt">): void {
   check(syscall("setns", fd, namespaceFlags[kind]), "setns", kind);
 }
 

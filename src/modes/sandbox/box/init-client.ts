@@ -49,12 +49,13 @@ export class InitClient {
     const [own, theirs] = socketPair();
     const self = pidfdOpen(process.pid);
     try {
+      const command = [...selfCommand(), "sandbox-init"];
+      const environment = ownEnvironment();
+      // A thread that the runtime starts inside the window cannot be created, and it would abort: collect garbage before, not in there, and
+      // do nothing but the spawn.
+      Bun.gc(true);
       const init = withNewPidNamespace(() =>
-        Bun.spawn([...selfCommand(), "sandbox-init"], {
-          cwd: "/",
-          env: ownEnvironment(),
-          stdio: ["inherit", "inherit", "inherit", theirs, self],
-        }),
+        Bun.spawn(command, { cwd: "/", env: environment, stdio: ["inherit", "inherit", "inherit", theirs, self] }),
       );
       return new InitClient(init, await openLineChannel(own), onListener);
     } finally {

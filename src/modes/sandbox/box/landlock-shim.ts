@@ -3,7 +3,7 @@ import { close, closeOnExecFrom, readInto, writeAll } from "../../../linux/descr
 import { errnoName, KernelError } from "../../../linux/kernel-error.ts";
 import { createRuleset, restrictSelf } from "../../../linux/landlock.ts";
 import { check, cString, stringVector, syscall } from "../../../linux/libc.ts";
-import { enterNamespace, unshareFileSystemState } from "../../../linux/namespaces.ts";
+import { enterMountNamespace, enterNamespace } from "../../../linux/namespaces.ts";
 import { becomeUser, disableDumping, dropBoundingSet, dropCapabilities, setNoNewPrivileges } from "../../../linux/privileges.ts";
 import {
   execve,
@@ -57,8 +57,7 @@ class Launch {
     "enter-namespaces": () => {
       newSession();
       if (this.#order.terminal) setControllingTerminal(0);
-      unshareFileSystemState();
-      enterNamespace(SHIM_VIEW_FD, "mnt");
+      enterMountNamespace(SHIM_VIEW_FD);
       enterNamespace(SHIM_NETWORK_FD, "net");
     },
     "reset-signals": resetSignals,

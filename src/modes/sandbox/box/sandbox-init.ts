@@ -1,7 +1,7 @@
 import { OpenShellError } from "../../../error.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../../../linux/descriptors.ts";
 import { attach, makeMountsPrivate, newFileSystem } from "../../../linux/mounts.ts";
-import { enterNamespace, openOwnNamespace, setHostName, unshare, unshareFileSystemState } from "../../../linux/namespaces.ts";
+import { enterMountNamespace, openOwnNamespace, setHostName, unshare } from "../../../linux/namespaces.ts";
 import { pidfdGetfd } from "../../../linux/pidfd.ts";
 import { newSession } from "../../../linux/process-state.ts";
 import { Launched } from "./init-launch.ts";
@@ -108,9 +108,7 @@ function makeView(options: ViewOptions): { namespace: number; devpts: number } {
   unshare("mnt");
   const namespace = openOwnNamespace("mnt");
   const { devpts } = buildView(options);
-  // A thread that the runtime started meanwhile shares our file system state, and setns refuses that.
-  unshareFileSystemState();
-  enterNamespace(outer, "mnt");
+  enterMountNamespace(outer);
   close(outer);
   return { namespace, devpts };
 }
