@@ -13,12 +13,13 @@ import {
   SandboxSpecSchema,
   SandboxStatusSchema,
 } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import { checkSandboxName } from "../../../sandbox-name.ts";
 import type { GatewayContext } from "../context.ts";
 import { allocateUid } from "../drivers/local/uids.ts";
 import { admitPolicy } from "../policies/admit.ts";
 import { checkHostPaths } from "../sandboxes/host-paths.ts";
 import { transition } from "../sandboxes/lifecycle.ts";
-import { petname, validateName } from "../sandboxes/names.ts";
+import { petname } from "../sandboxes/names.ts";
 import { validateCreate } from "../sandboxes/validate-spec.ts";
 import { toSandbox } from "../sandboxes/view.ts";
 import { anyWorkspace, oneWorkspace } from "../sandboxes/workspace.ts";
@@ -104,7 +105,7 @@ function newSandbox(context: GatewayContext, request: CreateSandboxRequest): San
   const given = validateCreate(request);
   const policy = given.policy === undefined ? undefined : admitPolicy(given.policy);
   checkHostPaths(options.allowedMounts, given.mounts, policy);
-  if (request.name !== "") validateName(request.name);
+  if (request.name !== "") checkSandboxName(request.name);
   const name = request.name === "" ? petname((taken) => repository.byName(workspace, taken) !== undefined) : request.name;
   const instanceId = randomUUID();
   const status = create(SandboxStatusSchema, { mainProcessInstanceId: instanceId });

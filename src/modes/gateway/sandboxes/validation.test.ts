@@ -3,9 +3,10 @@ import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { CreateSandboxRequestSchema, ExecSandboxRequestSchema } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import { checkSandboxName } from "../../../sandbox-name.ts";
 import { allocateUid, checkSubordinate } from "../drivers/local/uids.ts";
 import { checkHostPaths } from "./host-paths.ts";
-import { petname, validateName } from "./names.ts";
+import { petname } from "./names.ts";
 import { validateExec } from "./validate-exec.ts";
 import { validateCreate } from "./validate-spec.ts";
 
@@ -57,17 +58,17 @@ describe("exec", () => {
 
 describe("names", () => {
   test("63 characters are a name, 64 are not; words of the command line are not", () => {
-    expect(() => validateName("a".repeat(63))).not.toThrow();
-    expect(() => validateName("a".repeat(64))).toThrow("64 characters, at most 63");
-    expect(() => validateName("draft")).not.toThrow();
-    expect(() => validateName("history")).toThrow("word of the command line");
-    for (const bad of ["-a", "a-", "A", "a.b", "a_b", ""]) expect(() => validateName(bad)).toThrow();
+    expect(() => checkSandboxName("a".repeat(63))).not.toThrow();
+    expect(() => checkSandboxName("a".repeat(64))).toThrow("64 characters, at most 63");
+    expect(() => checkSandboxName("draft")).not.toThrow();
+    expect(() => checkSandboxName("history")).toThrow("word of the command line");
+    for (const bad of ["-a", "a-", "A", "a.b", "a_b", ""]) expect(() => checkSandboxName(bad)).toThrow();
   });
   test("a generated name is free and valid", () => {
     const taken = new Set<string>();
     for (let i = 0; i < 3000; i++) {
       const name = petname((n) => taken.has(n));
-      validateName(name);
+      checkSandboxName(name);
       expect(taken.has(name)).toBe(false);
       taken.add(name);
     }

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { classifyAddress, parseAddress } from "../../../address/address-class.ts";
+import type { AddressSet } from "../../../address/address-set.ts";
 import { type PolicyChunk, PolicyChunkSchema } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
-import { classifyAddress, parseAddress } from "../proxy/destination/address-class.ts";
-import type { AddressSet } from "../proxy/destination/address-set.ts";
 import type { Emission, Entry } from "./aggregator.ts";
 import { baseName, databaseAt, inCatalogue, runsAnything } from "./known.ts";
 

@@ -1,4 +1,4 @@
-import { classifyAddress, parseAddress } from "../proxy/destination/address-class.ts";
+import { classifyAddress, parseAddress } from "../../../address/address-class.ts";
 import { CONTROL_PLANE_PORTS } from "../proxy/destination/permission.ts";
 import { readHost } from "../proxy/http1/authority.ts";
 import type { Entry } from "./aggregator.ts";

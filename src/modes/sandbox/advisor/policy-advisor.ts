@@ -1,9 +1,9 @@
+import { classifyAddress } from "../../../address/address-class.ts";
+import { AddressSet } from "../../../address/address-set.ts";
 import { OpenShellError } from "../../../error.ts";
 import type { EventSink, SecurityEvent } from "../../../events/event.ts";
 import type { Policy } from "../../../policy/model.ts";
 import type { DenialSummary, PolicyChunk } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
-import { classifyAddress } from "../proxy/destination/address-class.ts";
-import { AddressSet } from "../proxy/destination/address-set.ts";
 import { limitedProbe, type Probe } from "../proxy/destination/probe.ts";
 import { Resolver } from "../proxy/destination/resolver.ts";
 import { Aggregator, type Emission, type Entry } from "./aggregator.ts";

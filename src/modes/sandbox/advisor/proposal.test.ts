@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
-import { AddressSet } from "../proxy/destination/address-set.ts";
+import { AddressSet } from "../../../address/address-set.ts";
 import { Aggregator, type Emission } from "./aggregator.ts";
 import type { Denial } from "./denial.ts";
 import { proposeEndpoint, ruleName } from "./mechanistic.ts";

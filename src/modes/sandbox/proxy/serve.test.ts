@@ -1,11 +1,11 @@
 import { afterAll, describe, expect, test } from "bun:test";
+import { classifyAddress } from "../../../address/address-class.ts";
 import type { ConnectionQuery, Decision, DecisionEngine } from "../../../engine/decision.ts";
 import type { NetworkEvent, SecurityEvent } from "../../../events/event.ts";
 import { listenTcp } from "../../../linux/listener.ts";
 import type { Endpoint } from "../../../policy/model.ts";
 import type { Identification, ProgramIdentity } from "../box/contract.ts";
 import { BinaryTrust } from "./binary-trust.ts";
-import { classifyAddress } from "./destination/address-class.ts";
 import { Resolver } from "./destination/resolver.ts";
 import { type EgressOptions, serveEgress } from "./serve.ts";
 

@@ -1,10 +1,10 @@
 import type { Socket, SocketHandler } from "bun";
+import type { AddressClass } from "../../../address/address-class.ts";
+import { AddressSet } from "../../../address/address-set.ts";
 import type { DecisionEngine } from "../../../engine/decision.ts";
 import type { EventSink } from "../../../events/event.ts";
 import { BinaryTrust } from "./binary-trust.ts";
 import { Connection, type ConnectionHost, type ConnectionState } from "./connection.ts";
-import type { AddressClass } from "./destination/address-class.ts";
-import { AddressSet } from "./destination/address-set.ts";
 import { hostAddresses, type OwnAddresses } from "./destination/own-addresses.ts";
 import { limitedProbe, type Probe } from "./destination/probe.ts";
 import { Resolver } from "./destination/resolver.ts";

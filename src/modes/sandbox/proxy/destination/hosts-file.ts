@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from "node:fs";
-import { canonicalAddress } from "./address-class.ts";
+import { canonicalAddress } from "../../../../address/address-class.ts";
 
 /** Larger files are not hosts files; reading one on the way to a decision would stall everybody. */
 const MAX_HOSTS_BYTES = 1_048_576;

@@ -1,5 +1,5 @@
 import { networkInterfaces } from "node:os";
-import { canonicalAddress } from "./address-class.ts";
+import { canonicalAddress } from "../../../../address/address-class.ts";
 
 /** How long a list of addresses is used; listing takes about 50 µs, and a new interface is rare. */
 const KEPT_MS = 1000;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { AddressSet } from "../../../../address/address-set.ts";
 import type { MatchedEndpoint } from "../../../../engine/decision.ts";
-import { AddressSet } from "./address-set.ts";
 import { checkDestination, type DestinationRules } from "./permission.ts";
 
 const rules: DestinationRules = { trusted: new AddressSet(["10.50.0.0/16"]), ownAddresses: () => new Set(["93.184.216.99", "10.1.1.1"]) };

@@ -1,6 +1,6 @@
+import { type AddressClass, canonicalAddress, classifyAddress } from "../../../../address/address-class.ts";
+import { AddressSet } from "../../../../address/address-set.ts";
 import type { MatchedEndpoint } from "../../../../engine/decision.ts";
-import { type AddressClass, canonicalAddress, classifyAddress } from "./address-class.ts";
-import { AddressSet } from "./address-set.ts";
 import type { OwnAddresses } from "./own-addresses.ts";
 
 /** Control planes of etcd, Kubernetes and the kubelet: closed on every address that is not public. */

@@ -1,4 +1,4 @@
-import { classifyAddress } from "./address-class.ts";
+import { classifyAddress } from "../../../../address/address-class.ts";
 import type { Resolver } from "./resolver.ts";
 
 /** The addresses of a denied name when they may be asked for; undefined: the name may not be asked. */

@@ -1,6 +1,6 @@
 import { lookup } from "node:dns/promises";
+import { canonicalAddress } from "../../../../address/address-class.ts";
 import { OpenShellError } from "../../../../error.ts";
-import { canonicalAddress } from "./address-class.ts";
 import { HostsFile } from "./hosts-file.ts";
 
 /** One resolution; what resolv.conf itself waits for one server. */

@@ -86,30 +86,24 @@ function classifyV4(address: Address): AddressClass {
 
 function classifyV6(address: ipaddr.IPv6): AddressClass {
   if (within(address, BLOCKED_V6) || within(address, METADATA_V6)) return "blocked";
-  const bytes = address.toByteArray();
-  if (address.match(NAT64)) return classifyV4(embedded(bytes, 12));
-  let own: AddressClass = "public";
-  if (!address.match(GLOBAL_UNICAST) || within(address, INTERNAL_V6)) own = "internal";
-  return leadsToBlocked(address, bytes) ? "blocked" : own;
+  if (address.match(NAT64)) return innerAddresses(address).map(classifyV4)[0] ?? "blocked";
+  if (innerAddresses(address).some((inner) => classifyV4(inner) === "blocked")) return "blocked";
+  return !address.match(GLOBAL_UNICAST) || within(address, INTERNAL_V6) ? "internal" : "public";
 }
 
-/** Tunnelled and embedded IPv4: compatible, local NAT64, 6to4, Teredo (server, and client stored inverted), ISATAP. */
-function leadsToBlocked(address: ipaddr.IPv6, bytes: number[]): boolean {
-  const inner: Address[] = [];
-  if (address.match(COMPATIBLE) || address.match(NAT64_LOCAL)) inner.push(embedded(bytes, 12));
+/** IPv4 addresses that an IPv6 address leads to: compatible, NAT64, 6to4, Teredo (server, and client stored inverted), ISATAP. */
+export function innerAddresses(address: ipaddr.IPv6): ipaddr.IPv4[] {
+  const bytes = address.toByteArray();
+  const inner: ipaddr.IPv4[] = [];
+  if (address.match(COMPATIBLE) || address.match(NAT64) || address.match(NAT64_LOCAL)) inner.push(embedded(bytes, 12));
   if (address.match(SIX_TO_FOUR)) inner.push(embedded(bytes, 2));
   if (address.match(TEREDO)) {
-    inner.push(embedded(bytes, 4));
-    inner.push(
-      embedded(
-        bytes.map((byte) => byte ^ 0xff),
-        12,
-      ),
-    );
+    const inverted = bytes.map((byte) => byte ^ 0xff);
+    inner.push(embedded(bytes, 4), embedded(inverted, 12));
   }
   const isatap = bytes[9] === 0 && bytes[10] === 0x5e && bytes[11] === 0xfe && ((bytes[8] ?? 0) & 0xfd) === 0;
   if (isatap) inner.push(embedded(bytes, 12));
-  return inner.some((one) => classifyV4(one) === "blocked");
+  return inner;
 }
 
 function embedded(bytes: number[], at: number): ipaddr.IPv4 {
