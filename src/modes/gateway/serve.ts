@@ -7,6 +7,9 @@ import { openPki, SERVER_NAMES } from "./auth/pki.ts";
 import { openTokenIssuer } from "./auth/tokens.ts";
 import { Bus } from "./bus.ts";
 import type { GatewayContext } from "./context.ts";
+import { openDrafts } from "./drafts/drafts.ts";
+import { DraftRepository } from "./drafts/repository.ts";
+import { settleAll } from "./drafts/settle.ts";
 import { localDriver } from "./drivers/local/driver.ts";
 import { checkSubordinate, readSubordinate } from "./drivers/local/uids.ts";
 import { writeFileAtomically } from "./files.ts";
@@ -33,6 +36,9 @@ import { policyRevisionRepository } from "./store/policy-revisions.ts";
 import { requestIdRepository } from "./store/request-ids.ts";
 import { sandboxRepository } from "./store/sandboxes.ts";
 import { settingsRepository } from "./store/settings.ts";
+
+/** How soon watchers hear that a proposal expired when nobody asks. Milliseconds. */
+const SETTLE_INTERVAL = 30_000;
 
 export interface Gateway {
   /** `https://127.0.0.1:17670` */
@@ -93,6 +99,7 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
       log,
       trustedCidrs: options.trustedCidrs,
       endSession: (sandboxId) => sessions.end(sandboxId),
+      forget: (sandboxId) => new DraftRepository(store.db).forget(sandboxId),
     });
     const { once, later } = replay(store, requestIdRepository(store.db), clock);
     const context: GatewayContext = {
@@ -131,13 +138,17 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
       },
     });
 
+    const drafts = openDrafts(context);
+    const settling = setInterval(() => settleAll(drafts), SETTLE_INTERVAL);
+    cleanup.defer(() => clearInterval(settling));
+
     const report = (reason: unknown): void => log("error", "internal error", reason);
     const authenticator = { verify: tokens.verify, findSandbox: (id: string) => repository.get(id) };
     const server = await listen({
       port: options.port,
       bindAddress: options.bindAddress,
       pki,
-      routes: routes(context, { gate: requestGate(authenticator, report), interceptor: guard(report) }),
+      routes: routes(context, { drafts, gate: requestGate(authenticator, report), interceptor: guard(report) }),
       pages: pages(store),
     });
     cleanup.defer(() => server.close());

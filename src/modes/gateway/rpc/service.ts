@@ -5,6 +5,7 @@ import { Inference } from "../../../rpc/gen/openshell/inference/v1/inference_pb.
 import { OpenShell } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { MAX_EXEC_REQUEST_BYTES, MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES } from "../../../rpc/limits.ts";
 import type { GatewayContext } from "../context.ts";
+import type { Drafts } from "../drafts/drafts.ts";
 import { draftHandlers } from "../drafts/handlers.ts";
 import { configHandlers } from "./config.ts";
 import { execHandlers } from "./exec.ts";
@@ -28,19 +29,19 @@ const groups: readonly ((context: GatewayContext) => Handlers)[] = [
   policyHandlers,
   logHandlers,
   supervisorHandlers,
-  draftHandlers,
 ];
 
 const LARGE_REQUESTS: ReadonlySet<string> = new Set(["ExecSandbox", "ExecSandboxInteractive"]);
 
 export interface RouteOptions {
+  readonly drafts: Drafts;
   readonly gate: (context: HandlerContext) => Promise<void>;
   readonly interceptor: Interceptor;
 }
 
 /** Registers every method of the API, each with its own request limit. */
-export function routes(context: GatewayContext, { gate, interceptor }: RouteOptions): (router: ConnectRouter) => void {
-  const handlers: Record<string, unknown> = Object.assign({}, ...groups.map((group) => group(context)));
+export function routes(context: GatewayContext, { drafts, gate, interceptor }: RouteOptions): (router: ConnectRouter) => void {
+  const handlers: Record<string, unknown> = Object.assign({}, ...groups.map((group) => group(context)), draftHandlers(context, drafts));
   return (router) => {
     const register = (service: DescService, implementation: Record<string, unknown>): void => {
       for (const method of service.methods) {

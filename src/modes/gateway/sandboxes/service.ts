@@ -36,6 +36,8 @@ export interface SandboxDependencies {
   readonly trustedCidrs: readonly string[];
   /** Ends the session of a sandbox that is being stopped or deleted. */
   readonly endSession: (sandboxId: string) => void;
+  /** Forgets what other services keep about a sandbox; runs in the transaction that removes its record. */
+  readonly forget: (sandboxId: string) => void;
 }
 
 /** A sandbox as the draft service wants to know it. */
@@ -156,6 +158,7 @@ export class SandboxService {
     this.#on.store.transaction(() => {
       this.#on.settings.deleteSandbox(id);
       this.#on.repository.delete(id);
+      this.#on.forget(id);
       removed();
     });
     this.#on.logs.deleteSandbox(id);
