@@ -111,9 +111,13 @@ class View {
     }
   }
 
-  /** A /proc of the box's processes, without our init and without host-wide switches. */
+  /**
+   * A /proc of the box's processes, without our init and without host-wide switches. Processes that the reader may not trace do not exist
+   * in it: the threads of our init have numbers of their own, never listed but open to everyone who guesses them, and they are in the host's
+   * network and mount namespaces (`/proc/2/net/tcp`, `/proc/2/mountinfo`).
+   */
   proc(): void {
-    this.#mount(newFileSystem("proc", {}, NOSUID_NODEV | MOUNT_ATTR_NOEXEC), "/proc");
+    this.#mount(newFileSystem("proc", { hidepid: "invisible" }, NOSUID_NODEV | MOUNT_ATTR_NOEXEC), "/proc");
     this.#mount(newFileSystem("tmpfs", { size: "0", mode: "0555" }, NOSUID_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY), "/proc/1");
     for (const name of maskedProcFiles) {
       if (existsSync(`/proc/${name}`)) this.#bindNode("/dev/null", `/proc/${name}`);
