@@ -1,4 +1,4 @@
-import { check, type StringVector, syscall } from "./libc.ts";
+import { check, cString, type StringVector, syscall } from "./libc.ts";
 
 /** RLIMIT_* of both architectures (include/uapi/asm-generic/resource.h). */
 export const RLIMIT_CORE = 4;
@@ -23,6 +23,12 @@ export function resetSignals(): void {
 /** Own session and process group, without a controlling terminal. */
 export function newSession(): void {
   check(syscall("setsid"), "setsid");
+}
+
+/** The name that ps and top show; a process started as /proc/self/exe would be called `exe`. At most 15 bytes count. */
+export function nameProcess(name: string): void {
+  const PR_SET_NAME = 15;
+  syscall("prctl", PR_SET_NAME, cString(name), 0, 0, 0);
 }
 
 export function setFileModeMask(mask: number): void {

@@ -3,6 +3,7 @@ import { isIP } from "node:net";
 import { join } from "node:path";
 import { OpenShellError } from "../../error.ts";
 import type { EventSink } from "../../events/event.ts";
+import { nameProcess } from "../../linux/process-state.ts";
 import type { SupervisorExit, SupervisorSpec } from "../../supervisor-spec.ts";
 import { PolicyAdvisor } from "./advisor/policy-advisor.ts";
 import { boxSpec } from "./box-spec.ts";
@@ -35,6 +36,7 @@ export async function runUnderGateway(spec: SupervisorSpec): Promise<number> {
 }
 
 async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "instanceId">> {
+  nameProcess("openshell");
   const stop = stopSignal();
   const { client, token } = connectGateway(spec.gateway);
   token.keepFresh(async () => (await client.refreshSandboxToken({})).token);

@@ -3,7 +3,7 @@ import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../../../linux/des
 import { attach, makeMountsPrivate, newFileSystem } from "../../../linux/mounts.ts";
 import { enterMountNamespace, openOwnNamespace, setHostName, unshare } from "../../../linux/namespaces.ts";
 import { pidfdGetfd } from "../../../linux/pidfd.ts";
-import { newSession } from "../../../linux/process-state.ts";
+import { nameProcess, newSession } from "../../../linux/process-state.ts";
 import { Launched } from "./init-launch.ts";
 import { type FromInit, INIT_CONTROL_FD, INIT_SUPERVISOR_FD, type ToInit } from "./init-protocol.ts";
 import { startReaper } from "./init-reaper.ts";
@@ -16,6 +16,7 @@ import { toWireError } from "./wire-error.ts";
  * never reachable from the view. It ends when the supervisor's end of the control socket closes, and the kernel ends everything with it.
  */
 export async function main(): Promise<number> {
+  nameProcess("openshell");
   newSession();
   const control = await openLineChannel(INIT_CONTROL_FD);
   const init = new Init((message) => control.send(message));
