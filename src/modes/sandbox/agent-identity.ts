@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, readFileSync, unlinkSync } from "node:fs";
+import { closeSync, fstatSync, mkdirSync, openSync, readFileSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { OpenShellError } from "../../error.ts";
 import { tryLock } from "../../linux/file-lock.ts";
@@ -37,7 +37,8 @@ function leaseFromRange(): AgentIdentity {
   for (let uid = LAST_UID; uid >= FIRST_UID; uid--) {
     const path = join(LOCK_DIRECTORY, String(uid));
     const descriptor = openSync(path, "w", 0o600);
-    if (tryLock(descriptor)) {
+    // Between open and lock its holder may have ended and removed it: a lock on a file without a name excludes nobody.
+    if (tryLock(descriptor) && fstatSync(descriptor).nlink > 0) {
       return {
         uid,
         gid: uid,

@@ -7,6 +7,9 @@ import { OpenShellError } from "../../error.ts";
 import type { SupervisorSpec } from "../../supervisor-spec.ts";
 import { parseMount } from "./mount-flag.ts";
 
+/** Seconds; timers of the runtime count milliseconds in 31 bits. */
+const MAX_TIMEOUT = 2_147_483;
+
 /** `openshell sandbox run`: the supervisor, by hand, as PID 1 of a container, or started by a gateway's driver. */
 export const runCommand = defineCommand({
   meta: {
@@ -32,7 +35,7 @@ export const runCommand = defineCommand({
       type: "string",
       valueHint: "SECONDS",
       alias: "t",
-      integer: { min: 0, max: 31_536_000, default: 0 },
+      integer: { min: 0, max: MAX_TIMEOUT, default: 0 },
       description: "End the program after this time (exit code 124)",
     },
     mount: { type: "string", valueHint: "SRC[:DST][:ro|rw]", multiple: true, description: "A path of the host that the program sees" },

@@ -1,4 +1,4 @@
-import { lstatSync, readFileSync, statSync } from "node:fs";
+import { lstatSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { OpenShellError } from "../../error.ts";
 import { restrictiveDefault } from "../../policy/defaults.ts";
@@ -13,6 +13,8 @@ export interface SourcedPolicy {
   readonly policy: Policy;
   /** A path, or `restrictive default`. */
   readonly source: string;
+  /** The file, when there is one. */
+  readonly path?: string;
   /** What a person should know about how it was found. */
   readonly notes: readonly string[];
 }
@@ -35,16 +37,16 @@ export function readPolicyFile(path: string): Policy {
 export function discoverPolicy(paths: readonly string[] = DISCOVERY_PATHS): SourcedPolicy {
   const notes: string[] = [];
   for (const path of paths) {
-    const text = readTrusted(path, notes);
-    if (text === undefined) continue;
+    if (!lstatSync(path, { throwIfNoEntry: false })) continue;
     try {
-      const policy = checked(parsePolicyYaml(text, { source: path }), path);
+      const policy = readDiscovered(path);
       if (path === DISCOVERY_PATHS[1]) notes.push(`policy read from the legacy path ${path}`);
-      return { policy, source: path, notes };
+      return { policy, source: path, path, notes };
     } catch (error) {
       const { message, violations } = OpenShellError.from(error);
       const details = violations.map((violation) => `${violation.field}: ${violation.message}`).join("; ");
       notes.push(`unsafe-disk-policy: ${path} is not used: ${message}${details ? ` (${details})` : ""}`);
+      // The next path is another policy, not a better copy of this one.
       break;
     }
   }
@@ -57,21 +59,23 @@ function checked(policy: Policy, source: string): Policy {
   return policy;
 }
 
-/** The text, only when neither the file nor any directory above it can be written by someone other than root. */
-function readTrusted(path: string, notes: string[]): string | undefined {
-  const absolute = resolve(path);
-  try {
-    lstatSync(absolute);
-  } catch {
-    return undefined;
-  }
-  for (let current = absolute; ; current = dirname(current)) {
-    const { uid, mode } = statSync(current);
-    if (uid !== 0 || (mode & 0o022) !== 0) {
-      notes.push(`unsafe-disk-policy: ${path} is not used: ${current} can be changed by others than root`);
-      return undefined;
+/** Reads a policy that nobody named but that was found; only when nobody but root can change it. Throws with the reason. */
+export function readDiscovered(path: string): Policy {
+  return checked(parsePolicyYaml(readTrusted(path), { source: path }), path);
+}
+
+/** The text, only when neither the file nor any directory above it, nor above what it is a link to, can be written by others than root. */
+function readTrusted(path: string): string {
+  const real = realpathSync(path);
+  for (const start of [resolve(path), real]) {
+    for (let current = start; ; current = dirname(current)) {
+      const { uid, mode } = statSync(current);
+      if (uid !== 0 || (mode & 0o022) !== 0)
+        throw new OpenShellError("failed_precondition", `${current} can be changed by others than root`);
+      if (current === "/") break;
     }
-    if (current === "/") break;
   }
-  return readFileSync(absolute, "utf8");
+  // Anything else could make us wait.
+  if (!statSync(real).isFile()) throw new OpenShellError("failed_precondition", `${real} is not a regular file`);
+  return readFileSync(real, "utf8");
 }

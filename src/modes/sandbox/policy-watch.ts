@@ -1,50 +1,51 @@
-import { statSync, unwatchFile, watchFile } from "node:fs";
+import { type Stats, unwatchFile, watchFile } from "node:fs";
 import { OpenShellError } from "../../error.ts";
 import type { Policy } from "../../policy/model.ts";
-import { readPolicyFile } from "./policy-source.ts";
+import { staticChanges } from "../../policy/static.ts";
 
 /** A file is looked at this often; editors replace files, which an inode watch would miss. Milliseconds. */
 const WATCH_INTERVAL = 500;
 
-/** Reloads a policy file when it changes or on SIGHUP. A bad file keeps the policy in force, and `say` gets the reason. */
+export interface PolicyFile {
+  readonly path: string;
+  /** Reads and checks it; throws with the reason when it may not be used. */
+  read(): Policy;
+}
+
+/**
+ * Puts a policy file in force again when it changes or on SIGHUP: its network section, the rest was fixed at the start. A bad file keeps
+ * the policy in force, and `say` gets the reason.
+ */
 export function watchPolicyFile(
-  path: string,
+  file: PolicyFile,
+  started: Policy,
   enforce: (policy: Policy, description: string) => void,
   say: (message: string) => void,
 ): Disposable {
   let version = 1;
   const reload = () => {
     try {
-      enforce(readPolicyFile(path), `policy reloaded from ${path} (version ${version + 1})`);
+      const policy = file.read();
+      enforce(policy, `policy reloaded from ${file.path} (version ${version + 1})`);
       version += 1;
+      const waiting = staticChanges(started, policy).map(({ field }) => field);
+      if (waiting.length > 0) say(`${[...new Set(waiting)].join(", ")} changed in ${file.path}: takes effect at the next start`);
     } catch (error) {
       const { message, violations } = OpenShellError.from(error);
       const details = violations.map(({ field, line, message: text }) => `${field}${line === undefined ? "" : ` (line ${line})`}: ${text}`);
       say(`policy reload failed, the last good policy stays in force: ${[message, ...details].join("; ")}`);
     }
   };
-  const onChange = (now: { mtimeMs: number }, before: { mtimeMs: number }) => {
-    if (now.mtimeMs !== before.mtimeMs && statSync(path, { throwIfNoEntry: false })) reload();
+  const onChange = (now: Stats, before: Stats) => {
+    // An editor removes a file for a moment before the new one is there; nothing is to be read then.
+    if (now.nlink > 0 && (now.mtimeMs !== before.mtimeMs || now.ctimeMs !== before.ctimeMs || now.ino !== before.ino)) reload();
   };
-  watchFile(path, { interval: WATCH_INTERVAL, persistent: false }, onChange);
+  watchFile(file.path, { interval: WATCH_INTERVAL, persistent: false }, onChange);
   process.on("SIGHUP", reload);
   return {
     [Symbol.dispose]() {
-      unwatchFile(path, onChange);
+      unwatchFile(file.path, onChange);
       process.off("SIGHUP", reload);
     },
   };
-}
-
-/** Paths that, named in a policy, mean the box's own and not the host's. */
-const OWN_PLACES = ["/etc", "/tmp", "/dev", "/proc", "/var/log", "/run"];
-
-/** A policy file that the box can write is never reloaded from there: the agent would write its own policy. */
-export function isInsideWritablePath(path: string, policyPaths: readonly string[], mounted: readonly string[]): boolean {
-  const hostPaths = policyPaths.filter((writable) => !OWN_PLACES.some((own) => isBelow(writable, own)));
-  return [...hostPaths, ...mounted].some((writable) => isBelow(path, writable));
-}
-
-function isBelow(path: string, directory: string): boolean {
-  return path === directory || path.startsWith(directory.endsWith("/") ? directory : `${directory}/`);
 }

@@ -1,17 +1,21 @@
-import { chownSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { constants } from "node:os";
-import { join } from "node:path";
+import { statSync } from "node:fs";
+import { OpenShellError } from "../../error.ts";
 import type { Policy } from "../../policy/model.ts";
 import { leaseAgentIdentity } from "./agent-identity.ts";
 import type { Child } from "./box/contract.ts";
 import { boxSpec } from "./box-spec.ts";
 import { childEnvironment } from "./child-environment.ts";
 import { EventLog } from "./logs/event-log.ts";
-import { discoverPolicy, readPolicyFile, type SourcedPolicy } from "./policy-source.ts";
-import { isInsideWritablePath, watchPolicyFile } from "./policy-watch.ts";
-import { type Sandbox, startSandbox } from "./sandbox.ts";
+import { LineWriter } from "./logs/line-writer.ts";
+import { collectOrphans } from "./orphans.ts";
+import { discoverPolicy, readDiscovered, readPolicyFile } from "./policy-source.ts";
+import { type PolicyFile, watchPolicyFile } from "./policy-watch.ts";
+import { startSandbox } from "./sandbox.ts";
+import { openScratch } from "./scratch.ts";
+import { RELAYED_SIGNALS, SignalRelay } from "./signal-relay.ts";
 import { superviseChild } from "./supervise-child.ts";
 import { bridgeTerminal, isInteractive, terminalSize } from "./terminal-bridge.ts";
+import { isInsideWritablePath, type WritablePlaces } from "./writable-paths.ts";
 
 export interface StandaloneOptions {
   readonly policyFile?: string;
@@ -30,20 +34,47 @@ export interface StandaloneOptions {
 
 /** `openshell sandbox run` without a gateway: one confined program; resolves to its exit code and leaves nothing behind. */
 export async function runStandalone(options: StandaloneOptions): Promise<number> {
-  const { policy, source, notes } = choosePolicy(options.policyFile);
+  const { policy, notes, file } = choosePolicy(options.policyFile);
+  const writable = writablePlaces(options, policy);
+  refuseWritableLogDirectory(options.logDirectory, writable);
+  const followed = file === undefined || isInsideWritablePath(file.path, writable) ? undefined : guarded(file, writable);
+  // SIGHUP reloads a policy file; without one it means what it means for every program of a terminal.
+  using signals = new SignalRelay(RELAYED_SIGNALS.filter((name) => name !== "SIGHUP" || followed === undefined));
+  using _orphans = collectOrphans();
+  const stderr = new LineWriter(process.stderr);
   const log = new EventLog(
     {
       context: { sandboxId: options.sandboxId, sandboxName: options.sandboxName },
-      readable: (line) => process.stderr.write(`${line}\n`),
+      readable: (line) => stderr.write(line),
       ...(options.logDirectory === undefined ? {} : { directory: options.logDirectory }),
     },
     options.logDirectory !== undefined,
   );
   const say = (message: string) => log.write({ kind: "config", activity: "loaded", time: Date.now(), severity: "informational", message });
-  say(`policy from ${source}`);
+  say(`policy from ${file?.path ?? "restrictive default"}`);
   for (const note of notes) say(note);
+  if (file !== undefined && followed === undefined) {
+    say(`${file.path} is inside a path that the program may write: it is not watched for changes`);
+  }
+  try {
+    return await runConfined(options, policy, { log, say, signals, followed });
+  } finally {
+    log.flush();
+    await stderr.drain();
+  }
+}
+
+interface Surroundings {
+  readonly log: EventLog;
+  readonly say: (message: string) => void;
+  readonly signals: SignalRelay;
+  readonly followed: PolicyFile | undefined;
+}
+
+async function runConfined(options: StandaloneOptions, policy: Policy, { log, say, signals, followed }: Surroundings): Promise<number> {
   using identity = leaseAgentIdentity(policy.process);
-  using scratch = scratchDirectory(identity);
+  using scratch = openScratch(identity);
+  for (const note of unwritableMounts(options.mounts, identity)) say(note);
   await using sandbox = await startSandbox({
     box: boxSpec(policy, { ...options, ...identity, workspace: scratch.workspace, runDirectory: scratch.run }),
     policy,
@@ -53,9 +84,10 @@ export async function runStandalone(options: StandaloneOptions): Promise<number>
     emit: log.write,
   });
   for (const { feature, requested, enforced, detail } of sandbox.box.enforcement) {
-    if (enforced !== "yes") say(`${feature}: requested ${requested}, enforced ${enforced} (${detail})`);
+    if (enforced !== "yes" && enforced !== requested) say(`${feature}: requested ${requested}, enforced ${enforced} (${detail})`);
   }
-  using _watch = reloading(options, policy, sandbox, say);
+  using _watch = followed && watchPolicyFile(followed, policy, sandbox.enforce, say);
+  if (signals.endedEarly !== undefined) return signals.endedEarly;
   const interactive = isInteractive();
   const child = await sandbox.box.launch({
     argv: options.command,
@@ -63,40 +95,61 @@ export async function runStandalone(options: StandaloneOptions): Promise<number>
     workdir: options.workdir,
     stdio: interactive ? terminalSize() : "inherit",
   });
-  const code = await withTerminal(interactive ? child : undefined, () =>
-    superviseChild(child, sandbox.box, { timeout: options.timeout, forward: [constants.signals.SIGINT, constants.signals.SIGTERM] }),
-  );
-  log.flush();
-  return code;
+  signals.attach(child);
+  return withTerminal(interactive ? child : undefined, () => superviseChild(child, sandbox.box, options.timeout));
 }
 
-function choosePolicy(file: string | undefined): SourcedPolicy {
-  if (file === undefined) return discoverPolicy();
-  const policy: Policy = readPolicyFile(file);
-  return { policy, source: file, notes: [] };
-}
-
-/** A private workspace and run directory, removed at the end. */
-function scratchDirectory({ uid, gid }: { uid: number; gid: number }): Disposable & { readonly workspace: string; readonly run: string } {
-  mkdirSync("/run/openshell", { recursive: true, mode: 0o755 });
-  const base = mkdtempSync("/run/openshell/run-");
-  const workspace = join(base, "workspace");
-  const run = join(base, "run");
-  mkdirSync(workspace, { mode: 0o700 });
-  mkdirSync(run, { mode: 0o700 });
-  chownSync(workspace, uid, gid);
-  return { workspace, run, [Symbol.dispose]: () => rmSync(base, { recursive: true, force: true }) };
-}
-
-/** Follows the file that a person named, unless the program inside could write it. */
-function reloading(options: StandaloneOptions, policy: Policy, sandbox: Sandbox, say: (message: string) => void): Disposable | undefined {
-  if (options.policyFile === undefined) return undefined;
-  const mounted = options.mounts.filter((mount) => mount.readWrite).map((mount) => mount.source);
-  if (isInsideWritablePath(options.policyFile, policy.filesystem?.readWrite ?? [], mounted)) {
-    say(`${options.policyFile} is inside a path that the program may write: it is not watched for changes`);
-    return undefined;
+function choosePolicy(named: string | undefined): {
+  readonly policy: Policy;
+  readonly notes: readonly string[];
+  readonly file?: PolicyFile;
+} {
+  if (named === undefined) {
+    const { policy, source, notes, path } = discoverPolicy();
+    return { policy, notes, ...(path === undefined ? {} : { file: { path: source, read: () => readDiscovered(path) } }) };
   }
-  return watchPolicyFile(options.policyFile, sandbox.enforce, say);
+  const read = () => readPolicyFile(named);
+  return { policy: read(), notes: [], file: { path: named, read } };
+}
+
+function writablePlaces({ mounts }: StandaloneOptions, policy: Policy): WritablePlaces {
+  return {
+    policyPaths: policy.filesystem?.readWrite ?? [],
+    mounted: mounts.filter((mount) => mount.readWrite).map((mount) => mount.source),
+  };
+}
+
+/** The file, as long as no link leads it to where the program could write. */
+function guarded(file: PolicyFile, writable: WritablePlaces): PolicyFile {
+  const read = () => {
+    if (isInsideWritablePath(file.path, writable)) {
+      throw new OpenShellError("failed_precondition", `${file.path} is inside a path that the program may write`);
+    }
+    return file.read();
+  };
+  return { path: file.path, read };
+}
+
+function refuseWritableLogDirectory(directory: string | undefined, writable: WritablePlaces): void {
+  if (directory === undefined || !isInsideWritablePath(directory, writable)) return;
+  throw new OpenShellError("invalid_argument", `--log-dir ${directory} is inside a path that the program may write`, {
+    next: "name a directory outside the read_write paths and mounts: the supervisor writes there as root",
+  });
+}
+
+/** What a person should know before the program's first "Permission denied". */
+function unwritableMounts(mounts: StandaloneOptions["mounts"], { uid, gid }: { uid: number; gid: number }): string[] {
+  return mounts.flatMap(({ source, target, readWrite }) => {
+    const owner = readWrite ? statSync(source, { throwIfNoEntry: false }) : undefined;
+    if (owner === undefined) return [];
+    const { mode } = owner;
+    const mayWrite = owner.uid === uid ? mode & 0o200 : owner.gid === gid ? mode & 0o020 : mode & 0o002;
+    if (mayWrite) return [];
+    const next = owner.uid === 0 ? "mount a directory of an ordinary user" : `set process.run_as_user to "${owner.uid}" in the policy`;
+    return [
+      `--mount ${source}: belongs to uid ${owner.uid} and the program runs as uid ${uid}, which its mode does not let write at ${target}; ${next}`,
+    ];
+  });
 }
 
 async function withTerminal<T>(child: Child | undefined, work: () => Promise<T>): Promise<T> {

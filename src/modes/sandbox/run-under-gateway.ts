@@ -166,7 +166,7 @@ async function launchMain(
       pid: child.pid,
       commandLine: spec.command.join(" "),
     });
-    return await superviseChild(child, sandbox.box, { timeout: 0, forward: [] });
+    return await superviseChild(child, sandbox.box);
   } catch (error) {
     const { message, next, code } = OpenShellError.from(error);
     emit({
