@@ -126,6 +126,14 @@ function talk(
     }).catch(reject);
   });
 }
+/** A client that has sent an allowed request and whose end will be a reset. */
+const resetting = (port: number) => [
+  "/usr/bin/perl",
+  "-MSocket",
+  "-e",
+  `socket S, 2, 1, 0; setsockopt S, SOL_SOCKET, SO_LINGER, pack "ii", 1, 0; connect S, pack_sockaddr_in(${port}, inet_aton("127.0.0.1"));
+   syswrite S, "CONNECT a.example:443 HTTP/1.1\\r\\nHost: a.example:443\\r\\n\\r\\n"; eval $ARGV[0]`,
+];
 const connect = (host: string, port: number, rest = "") => `CONNECT ${host}:${port} HTTP/1.1\r\nHost: ${host}:${port}\r\n\r\n${rest}`;
 const bodyOf = (response: string) => JSON.parse(response.slice(response.indexOf("\r\n\r\n") + 4));
 
@@ -190,6 +198,32 @@ describe("CONNECT", () => {
       },
     });
     expect(bodyOf(await talk(port, connect("a.example", 443)))).toMatchObject({ error: "identity_denied", reason: "kernel_error" });
+  });
+
+  test("threat-10: a client that resets before it is looked at harms nobody", async () => {
+    const { port, engine } = proxy();
+    // Both ends are this process' children, so that the reset is there before the loop accepts.
+    for (let round = 0; round < 3; round += 1) Bun.spawnSync([...resetting(port), "close S"]);
+    expect(bodyOf(await talk(port, connect("b.example", 443)))).toMatchObject({ error: "policy_denied" });
+    expect(engine.asked.map(({ host }) => host)).toEqual(["b.example"]);
+  });
+
+  test("threat-10: a client that resets while it is looked up is nobody", async () => {
+    let client: Bun.Subprocess | undefined;
+    const looked = Promise.withResolvers<void>();
+    const { port, engine, events } = proxy({
+      identify: () => {
+        client?.kill("SIGKILL");
+        Bun.spawnSync(["/bin/sh", "-c", `while grep -q '^State:.[^Z]' /proc/${client?.pid}/status; do :; done`]);
+        looked.resolve();
+        return { known: true, program: curl };
+      },
+    });
+    client = Bun.spawn([...resetting(port), "sleep"], { stdout: "ignore" });
+    await looked.promise;
+    expect(bodyOf(await talk(port, connect("b.example", 443)))).toMatchObject({ error: "policy_denied" });
+    expect(engine.asked.map(({ host }) => host)).toEqual(["b.example"]);
+    expect(events[0]).not.toMatchObject({ host: "a.example", action: "allowed" });
   });
 
   test("an internal address is refused after resolution, with the address in the event", async () => {

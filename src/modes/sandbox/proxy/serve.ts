@@ -3,6 +3,7 @@ import type { AddressClass } from "../../../address/address-class.ts";
 import { AddressSet } from "../../../address/address-set.ts";
 import type { DecisionEngine } from "../../../engine/decision.ts";
 import type { EventSink } from "../../../events/event.ts";
+import type { Identification, SocketAddress } from "../box/contract.ts";
 import { BinaryTrust } from "./binary-trust.ts";
 import { Connection, type ConnectionHost, type ConnectionState } from "./connection.ts";
 import { hostAddresses, type OwnAddresses } from "./destination/own-addresses.ts";
@@ -98,7 +99,7 @@ class EgressServer implements Disposable, ConnectionHost {
       drain: (socket) => socket.data.upstreamDrained(socket),
       end: (socket) => socket.data.upstreamEnded(socket),
       close: (socket, error) => socket.data.upstreamClosed(socket, error),
-      error: (socket) => socket.data.abort(),
+      error: (socket) => socket.data?.abort(),
       connectError: (socket, error) => socket.data.upstreamFailed(error.message),
     };
     // `fd` adopts a listening socket; it works and is not in the types.
@@ -107,12 +108,13 @@ class EgressServer implements Disposable, ConnectionHost {
       ...adopted,
       allowHalfOpen: true,
       socket: {
+        // A socket that was reset before it was accepted has no connection, and its events come all the same.
         open: (socket) => this.#accepted(socket),
-        data: (socket, bytes) => socket.data.clientData(bytes),
-        drain: (socket) => socket.data.clientDrained(),
-        end: (socket) => socket.data.clientEnded(),
-        close: (socket, error) => socket.data.clientClosed(error),
-        error: (socket) => socket.data.abort(),
+        data: (socket, bytes) => socket.data?.clientData(bytes),
+        drain: (socket) => socket.data?.clientDrained(),
+        end: (socket) => socket.data?.clientEnded(),
+        close: (socket, error) => socket.data?.clientClosed(error),
+        error: (socket) => socket.data?.abort(),
       },
     });
     this.#sweep = setInterval(() => this.#expire(), context.limits.sweepMs);
@@ -138,9 +140,14 @@ class EgressServer implements Disposable, ConnectionHost {
 
   /** The program is identified at once: its socket is established now, whatever it does next. */
   #accepted(socket: Socket<Connection>): void {
-    const peer = { address: plainAddress(socket.remoteAddress), port: socket.remotePort };
-    const local = { address: plainAddress(socket.localAddress), port: socket.localPort };
-    const who = identifySafely(this.#identify, peer, local);
+    const ends = endsOf(socket);
+    if (ends === undefined) {
+      socket.terminate();
+      return;
+    }
+    const known = identifySafely(this.#identify, ends.peer, ends.local);
+    // Reset meanwhile: another program may have the same port already, and the answer may be about its connection.
+    const who = endsOf(socket) === undefined ? RESET : known;
     const connection = new Connection(socket, who, this.#context, this);
     socket.data = connection;
     this.#live.add(connection);
@@ -192,6 +199,18 @@ class EgressServer implements Disposable, ConnectionHost {
     const now = performance.now();
     for (const connection of this.#live) if (connection.deadline !== 0 && connection.deadline <= now) connection.expire();
   }
+}
+
+const RESET: Identification = { known: false, code: "not_established", reason: "the connection was reset while its program was looked up" };
+
+/** Both ends of an accepted socket; undefined when the client has reset it already, which the types do not know. */
+function endsOf(socket: Socket<Connection>): { readonly peer: SocketAddress; readonly local: SocketAddress } | undefined {
+  const { remoteAddress, remotePort, localAddress, localPort } = socket as Partial<Socket<Connection>>;
+  if (remoteAddress === undefined || remotePort === undefined || localAddress === undefined || localPort === undefined) return undefined;
+  return {
+    peer: { address: plainAddress(remoteAddress), port: remotePort },
+    local: { address: plainAddress(localAddress), port: localPort },
+  };
 }
 
 function undecidedWeight(state: ConnectionState): 0 | 1 {
