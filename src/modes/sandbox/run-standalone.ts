@@ -96,7 +96,7 @@ async function runConfined(options: StandaloneOptions, policy: Policy, { log, sa
     stdio: interactive ? terminalSize() : "inherit",
   });
   signals.attach(child);
-  return withTerminal(interactive ? child : undefined, () => superviseChild(child, sandbox.box, options.timeout));
+  return await withTerminal(interactive ? child : undefined, () => superviseChild(child, sandbox.box, options.timeout));
 }
 
 function choosePolicy(named: string | undefined): {
