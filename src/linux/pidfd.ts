@@ -29,3 +29,23 @@ export function pidOfPidfd(pidfd: number): number {
   if (!(pid > 0)) throw new OpenShellError("aborted", "the process behind the descriptor has ended or is not visible here");
   return pid;
 }
+
+/** struct pidfd_info as of Linux 6.13 (include/uapi/linux/pidfd.h); the ioctl's number holds its size. */
+const PIDFD_INFO_BYTES = 64;
+const PIDFD_GET_INFO = 0xc000_ff0b + PIDFD_INFO_BYTES * 0x1_0000;
+const PIDFD_INFO_PID = 1;
+const information = Buffer.alloc(PIDFD_INFO_BYTES);
+
+/** Process and parent of what a pidfd names, as pids of the caller's namespace. */
+export interface ProcessRelation {
+  readonly process: number;
+  readonly parent: number;
+}
+
+/** Asks the kernel directly; undefined when the process has ended, or before Linux 6.13. */
+export function relationOf(pidfd: number): ProcessRelation | undefined {
+  information.fill(0);
+  information.writeBigUInt64LE(BigInt(PIDFD_INFO_PID), 0);
+  if (syscall("ioctl", pidfd, PIDFD_GET_INFO, information) < 0) return undefined;
+  return { process: information.readUInt32LE(20), parent: information.readUInt32LE(24) };
+}

@@ -6,7 +6,7 @@ import { threadGroupOf } from "../../../linux/process-facts.ts";
 import { isTcpSocket, socketCookie, TCP_CLOSE, tcpState } from "../../../linux/socket-facts.ts";
 import type { RecorderOrder } from "./connect-recorder.ts";
 import { type ConnectRecord, IdentityWriter } from "./identity-table.ts";
-import { programOfThread, sameImage } from "./program-facts.ts";
+import { type ProgramFacts, ProgramReader, sameImage } from "./program-facts.ts";
 
 /**
  * Records, on a thread of its own, the program behind every connect(2) of the box while the caller waits in the call. Whatever goes wrong,
@@ -18,6 +18,7 @@ self.onmessage = (event: MessageEvent<RecorderOrder>) => {
   const { table, wake, initPid } = event.data;
   const writer = new IdentityWriter(table);
   const notifications = new ConnectNotifications();
+  const programs = new ProgramReader(initPid);
   const listeners = new Set<number>();
   // Blocks this thread for the life of the box; the end of the wake pipe ends it.
   while (true) {
@@ -27,11 +28,12 @@ self.onmessage = (event: MessageEvent<RecorderOrder>) => {
         if (added === undefined) {
           for (const listener of listeners) close(listener);
           close(wake);
+          programs.close();
           process.exit(0);
         }
         for (const listener of added) listeners.add(listener);
       } else if (readable) {
-        serve(fd, notifications, writer, initPid);
+        serve(fd, notifications, writer, programs);
       } else if (finished) {
         // The last process under this filter has ended.
         listeners.delete(fd);
@@ -41,29 +43,28 @@ self.onmessage = (event: MessageEvent<RecorderOrder>) => {
   }
 };
 
-function serve(listener: number, notifications: ConnectNotifications, writer: IdentityWriter, initPid: number): void {
+function serve(listener: number, notifications: ConnectNotifications, writer: IdentityWriter, programs: ProgramReader): void {
   const report = notifications.receive(listener);
   if (report === undefined) return;
+  let pidfd: number | undefined;
+  let socket: number | undefined;
   try {
-    const socket = takeSocket(report.thread, report.socket);
-    if (socket === undefined) return;
-    try {
-      if (!isTcpSocket(socket)) return;
-      const cookie = socketCookie(socket);
-      const record = decide(writer.get(cookie), programOfThread(report.thread, initPid), tcpState(socket) === TCP_CLOSE);
-      if (record !== undefined && notifications.stillWaits(listener)) writer.put(cookie, record);
-    } finally {
-      close(socket);
-    }
+    pidfd = threadDescriptor(report.thread);
+    socket = pidfdGetfd(pidfd, report.socket);
+    if (!isTcpSocket(socket)) return;
+    const cookie = socketCookie(socket);
+    const record = decide(writer.get(cookie), programs.read(report.thread, pidfd), tcpState(socket) === TCP_CLOSE);
+    if (record !== undefined && notifications.stillWaits(listener)) writer.put(cookie, record);
   } catch {
     // No record is the answer.
   } finally {
+    for (const descriptor of [socket, pidfd]) if (descriptor !== undefined) close(descriptor);
     notifications.resume(listener);
   }
 }
 
 /** What to store now; undefined keeps what is there. `fresh`: the socket is not connected and not connecting yet. */
-function decide(known: ConnectRecord | undefined, facts: ReturnType<typeof programOfThread>, fresh: boolean): ConnectRecord | undefined {
+function decide(known: ConnectRecord | undefined, facts: ProgramFacts, fresh: boolean): ConnectRecord | undefined {
   if (known === undefined) {
     // A connection whose beginning was not seen: somebody else may have made it.
     if (!fresh) return { kind: "ambiguous" };
@@ -73,21 +74,13 @@ function decide(known: ConnectRecord | undefined, facts: ReturnType<typeof progr
   return known.kind === "ambiguous" ? undefined : { kind: "ambiguous" };
 }
 
-/** A copy of the socket from the thread's own descriptor table. */
-function takeSocket(thread: number, fd: number): number | undefined {
-  let pidfd: number;
+/** A descriptor of the thread itself: its descriptor table may be its own. */
+function threadDescriptor(thread: number): number {
   try {
-    pidfd = pidfdOpen(thread, PIDFD_THREAD);
+    return pidfdOpen(thread, PIDFD_THREAD);
   } catch {
     // Before Linux 6.9: by process, whose table nearly always is the thread's too.
-    const process = threadGroupOf(thread);
-    if (process === undefined) return undefined;
-    pidfd = pidfdOpen(process);
-  }
-  try {
-    return pidfdGetfd(pidfd, fd);
-  } finally {
-    close(pidfd);
+    return pidfdOpen(threadGroupOf(thread) ?? thread);
   }
 }
 

@@ -1,6 +1,8 @@
 import { closeSync, openSync, readFileSync, readlinkSync, readSync, statSync } from "node:fs";
-import { parentOf, startTime } from "../../../linux/process-facts.ts";
+import { type ProcessRelation, relationOf } from "../../../linux/pidfd.ts";
+import { parentOf } from "../../../linux/process-facts.ts";
 import type { FileIdentity, ProgramIdentity } from "./contract.ts";
+import { type KnownProcess, KnownProcesses } from "./known-processes.ts";
 
 /** Evidence for people; more would only fill the record. */
 const COMMAND_LINE_BYTES = 512;
@@ -10,27 +12,67 @@ const DELETED = " (deleted)";
 
 export type ProgramFacts = { readonly program: ProgramIdentity } | { readonly unknown: string };
 
-/** Everything about the process of a thread, read from /proc of the host. The caller makes sure that it does not change meanwhile. */
-export function programOfThread(thread: number, initPid: number): ProgramFacts {
-  try {
-    const status = readFileSync(`/proc/${thread}/status`, "latin1");
-    const pid = field(status, "Tgid");
-    const start = startTime(pid);
-    if (start === undefined) return { unknown: "the process has ended" };
-    const exe = executableOf(thread);
-    if ("unknown" in exe) return exe;
-    return {
-      program: {
-        pid,
-        startTime: start,
-        exe: exe.path,
-        file: fileOf(thread),
-        ancestors: ancestorsOf(pid, field(status, "PPid"), initPid),
-        commandLine: commandLineOf(pid),
-      },
-    };
-  } catch (reason) {
-    return { unknown: `the process cannot be read: ${reason instanceof Error ? reason.message : String(reason)}` };
+/**
+ * Everything about the process of a thread that waits in a call, and so does not change meanwhile. The image is read anew each time,
+ * because exec replaces it; what stays for the life of a process is remembered.
+ */
+export class ProgramReader {
+  readonly #processes = new KnownProcesses();
+  readonly #initPid: number;
+
+  /** `initPid`: host pid of the box's init, where every line of ancestors ends. */
+  constructor(initPid: number) {
+    this.#initPid = initPid;
+  }
+
+  read(thread: number, pidfd: number): ProgramFacts {
+    try {
+      const relation = relationOf(pidfd) ?? relationFromStatus(thread);
+      const process = this.#processes.find(relation.process);
+      if (process === undefined) return { unknown: "the process has ended" };
+      const exe = executableOf(thread);
+      if ("unknown" in exe) return exe;
+      const file = fileOf(thread);
+      return {
+        program: {
+          pid: process.pid,
+          startTime: process.startTime,
+          exe: exe.path,
+          file,
+          ancestors: this.#ancestorsOf(process, relation.parent),
+          commandLine: commandLineOf(process, file),
+        },
+      };
+    } catch (reason) {
+      return { unknown: `the process cannot be read: ${reason instanceof Error ? reason.message : String(reason)}` };
+    }
+  }
+
+  close(): void {
+    this.#processes.closeAll();
+  }
+
+  /** Nearest first, up to our init, which is left out. A parent that is gone or unreadable ends the walk: fewer ancestors match fewer rules. */
+  #ancestorsOf(process: KnownProcess, parent: number): string[] {
+    const ancestors: string[] = [];
+    let child = process;
+    let current = parent;
+    while (current > 1 && current !== this.#initPid && ancestors.length < MAX_ANCESTORS) {
+      const known = this.#processes.find(current);
+      if (known === undefined) break;
+      try {
+        const exe = executableOf(current);
+        const next = parentOfKnown(known);
+        // Only while the child still has this parent is the number the parent's.
+        if ("unknown" in exe || next === undefined || parentOfKnown(child) !== current) break;
+        ancestors.push(exe.path);
+        child = known;
+        current = next;
+      } catch {
+        break;
+      }
+    }
+    return ancestors;
   }
 }
 
@@ -73,33 +115,26 @@ function fileOf(pid: number): FileIdentity {
   };
 }
 
-/** Nearest first, up to our init, which is left out. A parent that is gone or unreadable ends the walk: fewer ancestors match fewer rules. */
-function ancestorsOf(pid: number, parent: number, initPid: number): string[] {
-  const ancestors: string[] = [];
-  let child = pid;
-  let current = parent;
-  while (current > 1 && current !== initPid && ancestors.length < MAX_ANCESTORS) {
-    try {
-      const exe = executableOf(current);
-      const next = parentOf(current);
-      // Only while the child still has this parent is the number the parent's.
-      if ("unknown" in exe || next === undefined || parentOf(child) !== current) break;
-      ancestors.push(exe.path);
-      child = current;
-      current = next;
-    } catch {
-      break;
-    }
-  }
-  return ancestors;
+function parentOfKnown(process: KnownProcess): number | undefined {
+  return relationOf(process.pidfd)?.parent ?? parentOf(process.pid);
 }
 
-function commandLineOf(pid: number): string {
-  const fd = openSync(`/proc/${pid}/cmdline`, "r");
+/** Before Linux 6.13. */
+function relationFromStatus(thread: number): ProcessRelation {
+  const status = readFileSync(`/proc/${thread}/status`, "latin1");
+  return { process: field(status, "Tgid"), parent: field(status, "PPid") };
+}
+
+function commandLineOf(process: KnownProcess, file: FileIdentity): string {
+  const image = `${file.device}:${file.inode}`;
+  if (process.commandLine?.image === image) return process.commandLine.text;
+  const fd = openSync(`/proc/${process.pid}/cmdline`, "r");
   try {
     const buffer = Buffer.alloc(COMMAND_LINE_BYTES);
-    const text = buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, 0)).toString();
-    return text.replaceAll("\0", " ").trimEnd();
+    const bytes = buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, 0)).toString();
+    const text = bytes.replaceAll("\0", " ").trimEnd();
+    process.commandLine = { image, text };
+    return text;
   } finally {
     closeSync(fd);
   }
