@@ -31,9 +31,14 @@ interface Checked {
 
 /**
  * Approves every chunk that carries no security note, in one revision. What is left out is named with its reason; tokens
- * are checked against the policy before the first merge, for that is what the person saw.
+ * are checked against the policy before the first merge, for that is what the person saw. `committing` runs in the transaction.
  */
-export async function approveAll(drafts: Drafts, sandbox: DraftSandbox, request: BulkApproval): Promise<BulkResult> {
+export async function approveAll(
+  drafts: Drafts,
+  sandbox: DraftSandbox,
+  request: BulkApproval,
+  committing: (result: BulkResult) => void = () => {},
+): Promise<BulkResult> {
   settleAndAnnounce(drafts, sandbox.id);
   const before = changeablePolicy(drafts, sandbox);
   const wanted = select(drafts, sandbox, request);
@@ -46,7 +51,11 @@ export async function approveAll(drafts: Drafts, sandbox: DraftSandbox, request:
     else skipped.push({ chunkId: chunk.id, reason: reason ?? verdict?.refusal?.message ?? "" });
   }
   if (checked.length === 0) return { revision: before, approved: 0, skipped };
-  const result = drafts.context.store.transaction(() => commitAll(drafts, sandbox, request, checked, skipped));
+  const result = drafts.context.store.transaction(() => {
+    const committed = commitAll(drafts, sandbox, request, checked, skipped);
+    committing(committed);
+    return committed;
+  });
   if (result.approved > 0) {
     drafts.context.sessions.pushConfig(sandbox.id);
     announce(drafts, sandbox.id, `${result.approved} proposals approved`);

@@ -25,9 +25,15 @@ export interface Approval {
 
 /**
  * Approves one chunk: looks its hosts up afresh, then in one transaction merges, validates, adds the revision and the history.
- * Pushes the revision to the sandbox and tells watchers before it returns.
+ * Pushes the revision to the sandbox and tells watchers before it returns. `committing` runs in that transaction.
  */
-export async function approveChunk(drafts: Drafts, sandbox: DraftSandbox, approval: Approval, lifetime: ChunkLifetime): Promise<Revision> {
+export async function approveChunk(
+  drafts: Drafts,
+  sandbox: DraftSandbox,
+  approval: Approval,
+  lifetime: ChunkLifetime,
+  committing: (revision: Revision) => void = () => {},
+): Promise<Revision> {
   requireLasting(lifetime);
   settleAndAnnounce(drafts, sandbox.id);
   const chunk = findChunk(drafts, sandbox, approval.chunkId);
@@ -51,6 +57,7 @@ export async function approveChunk(drafts: Drafts, sandbox: DraftSandbox, approv
     const versions = { before: current.version, after: committed.version };
     markApproved(drafts, fresh, candidate, { actor: approval.actor, description: words, versions, verdict });
     settle(drafts, sandbox.id);
+    committing(committed);
     return { revision: committed, sentence: words };
   });
   drafts.context.sessions.pushConfig(sandbox.id);

@@ -1,4 +1,5 @@
 import type { Database } from "bun:sqlite";
+import type { Message } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import type { Policy } from "../../../policy/model.ts";
 import type { WorkspaceSelector } from "../../../rpc/gen/openshell/datamodel/v1/datamodel_pb.ts";
@@ -31,13 +32,21 @@ export interface DraftContext {
   /** Names and addresses under which the gateway itself can be reached, with its port; no proposal may lead there. */
   readonly ownEndpoint: { readonly hosts: readonly string[]; readonly port: number };
   /** At-most-once by `request_id`; without it every request runs. */
-  readonly replay?: <O>(request: { readonly requestId: string }, context: HandlerContext, run: () => Promise<O>) => Promise<O>;
+  readonly replay?: <O extends Message>(
+    request: Message & { readonly requestId: string },
+    context: HandlerContext,
+    run: (remember: (answer: O) => void) => Promise<O>,
+  ) => Promise<O>;
+  /** The same for a change that does not wait: it and its remembered answer are one transaction. */
+  readonly once?: <O extends Message>(request: Message & { readonly requestId: string }, context: HandlerContext, run: () => O) => O;
 }
 
 export interface DraftStore {
   readonly db: Database;
   /** Runs `run` in one immediate transaction; a throw rolls it back. */
   transaction<T>(run: () => T): T;
+  /** Runs `fn` when what was written is durable; at once outside a transaction. */
+  afterCommit(fn: () => void): void;
 }
 
 export interface PolicyRevision {

@@ -137,7 +137,7 @@ export function undoChunk(drafts: Drafts, sandbox: DraftSandbox, { chunkId, acto
     );
     return committed;
   });
-  drafts.context.sessions.pushConfig(sandbox.id);
+  drafts.context.store.afterCommit(() => drafts.context.sessions.pushConfig(sandbox.id));
   announce(drafts, sandbox.id, "undone: an approval was taken back");
   return { version: revision.version, hash: revision.hash };
 }

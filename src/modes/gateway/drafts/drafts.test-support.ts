@@ -16,6 +16,7 @@ import {
   type SubmitPolicyAnalysisResponse,
 } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { type Principal, principalKey } from "../auth/principal.ts";
+import { storeOn } from "../store/database.ts";
 import schema from "../store/migrations/010-drafts.sql" with { type: "text" };
 import type { DraftContext, PolicyRevision } from "./context.ts";
 import { type Drafts, openDrafts } from "./drafts.ts";
@@ -48,7 +49,7 @@ export class Gateway {
     this.db.run(schema);
     this.revisions.push({ version: 1, policy, hash: policyHash(policy) });
     const context: DraftContext = {
-      store: { db: this.db, transaction: (run) => (this.db.inTransaction ? run() : this.db.transaction(run).immediate()) },
+      store: storeOn(this.db),
       policies: {
         current: () => this.revisions.at(-1),
         commit: (_id, { expectedVersion, policy: next }) => {

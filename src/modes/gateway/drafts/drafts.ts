@@ -64,8 +64,12 @@ export function recordStep(drafts: Drafts, chunk: Chunk, oldStatus: string, step
   });
 }
 
-/** Tells watchers that drafts changed. Called after the transaction, within the same request. */
+/** Tells watchers that drafts changed, as soon as the change is durable. */
 export function announce(drafts: Drafts, sandboxId: string, summary: string, newChunks = 0): void {
+  drafts.context.store.afterCommit(() => publish(drafts, sandboxId, summary, newChunks));
+}
+
+function publish(drafts: Drafts, sandboxId: string, summary: string, newChunks: number): void {
   const draftVersion = drafts.repository.nextVersion(sandboxId);
   drafts.context.bus.publish(sandboxId, {
     case: "draftPolicyUpdate",

@@ -12,12 +12,15 @@ type Request = Message & { readonly requestId: string };
 export interface Replay {
   /** Runs a synchronous change and remembers its answer in one transaction. */
   once<O extends Message>(request: Request, context: HandlerContext, run: () => O): O;
-  /** Runs a change that takes time and remembers its answer afterwards; a second call meanwhile waits for the first. */
-  later<O>(request: { readonly requestId: string }, context: HandlerContext, run: () => Promise<O>): Promise<O>;
+  /**
+   * Runs a change that takes time; a second call meanwhile waits for the first. `run` calls `remember` in the transaction that makes
+   * the change certain; what it did not remember is remembered when it returns, and forgotten when it throws.
+   */
+  later<O extends Message>(request: Request, context: HandlerContext, run: (remember: (answer: O) => void) => Promise<O>): Promise<O>;
 }
 
 export function replay(store: Store, answered: RequestIdRepository, clock: { now(): number }): Replay {
-  const running = new Map<string, Promise<unknown>>();
+  const running = new Map<string, Promise<unknown>>(); // by request id and digest
 
   const find = <O>(request: Request, context: HandlerContext): O | undefined => {
     requireUuid(request.requestId);
@@ -42,17 +45,28 @@ export function replay(store: Store, answered: RequestIdRepository, clock: { now
         record(request, context, response);
         return response;
       }),
-    async later<O>(given: { readonly requestId: string }, context: HandlerContext, run: () => Promise<O>): Promise<O> {
-      const request = given as Request;
-      if (request.requestId === "") return await run();
+    async later<O extends Message>(request: Request, context: HandlerContext, run: (remember: (answer: O) => void) => Promise<O>) {
+      if (request.requestId === "") return await run(() => {});
       // The digest is part of the key: another payload under the same id must not join, it is refused below.
       const name = `${request.requestId}/${key(request, context).digest}`;
-      const before = find<O>(request, context) ?? (running.get(name) as Promise<O> | undefined);
+      // Who joins a running call must not read the answer that it has remembered before it is true.
+      const before = (running.get(name) as Promise<O> | undefined) ?? find<O>(request, context);
       if (before !== undefined) return await before;
-      const call = run().then((response) => {
-        record(request, context, response as Message);
-        return response;
-      });
+      let remembered = false;
+      const remember = (answer: O): void => {
+        remembered = true;
+        record(request, context, answer);
+      };
+      const call = run(remember).then(
+        (answer) => {
+          if (!remembered) record(request, context, answer);
+          return answer;
+        },
+        (error) => {
+          if (remembered) answered.forget(request.requestId);
+          throw error;
+        },
+      );
       running.set(name, call);
       return await call.finally(() => running.delete(name));
     },

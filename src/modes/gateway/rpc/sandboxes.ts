@@ -4,10 +4,12 @@ import { OpenShellError } from "../../../error.ts";
 import { policyToProto } from "../../../policy/proto.ts";
 import {
   type CreateSandboxRequest,
+  type DeleteSandboxResponse,
   DeleteSandboxResponseSchema,
   DeletionOutcome,
   type Sandbox,
   SandboxPhase,
+  type SandboxResponse,
   SandboxResponseSchema,
   SandboxSchema,
   SandboxSpecSchema,
@@ -68,11 +70,13 @@ export function sandboxHandlers(context: GatewayContext): Handlers {
     },
 
     deleteSandbox: (request, call) =>
-      replay(request, call, async () => {
+      replay<DeleteSandboxResponse>(request, call, async (remember) => {
         try {
           const { id, record } = sandboxes.find(request.workspaceScope, request.name);
-          await sandboxes.delete(record);
-          return create(DeleteSandboxResponseSchema, { outcome: DeletionOutcome.COMPLETED, sandboxId: id });
+          const answer = create(DeleteSandboxResponseSchema, { outcome: DeletionOutcome.COMPLETED, sandboxId: id });
+          // Once it is marked it will be gone, also when the gateway is killed in between; then no repeat may find it missing.
+          await sandboxes.delete(record, () => remember(answer));
+          return answer;
         } catch (error) {
           if (!request.allowMissing || !(error instanceof OpenShellError) || error.code !== "not_found") throw error;
           return create(DeleteSandboxResponseSchema, { outcome: DeletionOutcome.ALREADY_ABSENT });
@@ -80,7 +84,8 @@ export function sandboxHandlers(context: GatewayContext): Handlers {
       }),
 
     stopSandbox: (request, call) =>
-      replay(request, call, async () => {
+      replay<SandboxResponse>(request, call, async () => {
+        // Stopping and starting twice is once, so the answer need not be written with the change.
         const { record } = sandboxes.find(request.workspaceScope, request.name);
         refuseDeleting(record);
         const stopped = record.status.phase === SandboxPhase.STOPPED ? record : await sandboxes.stop(record);
@@ -88,7 +93,7 @@ export function sandboxHandlers(context: GatewayContext): Handlers {
       }),
 
     startSandbox: (request, call) =>
-      replay(request, call, async () => {
+      replay<SandboxResponse>(request, call, async () => {
         const { record } = sandboxes.find(request.workspaceScope, request.name);
         refuseDeleting(record);
         const { phase } = record.status;

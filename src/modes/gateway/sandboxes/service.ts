@@ -142,24 +142,26 @@ export class SandboxService {
     return stopped;
   }
 
-  /** Ends the supervisor and removes everything of the sandbox; `removed` runs in the transaction that removes the record. */
-  delete(record: SandboxRecord, removed: () => void = () => {}): Promise<void> {
+  /** Ends the supervisor and removes everything of the sandbox; `marked` runs in the transaction after which it cannot stay. */
+  async delete(record: SandboxRecord, marked: () => void = () => {}): Promise<void> {
+    this.#on.store.transaction(() => {
+      this.apply(record.id, { kind: "deleting" }, { desired: "deleted" });
+      marked();
+    });
     const running = this.#deleting.get(record.id);
     if (running !== undefined) return running;
-    const deletion = this.#delete(record, removed).finally(() => this.#deleting.delete(record.id));
+    const deletion = this.#delete(record).finally(() => this.#deleting.delete(record.id));
     this.#deleting.set(record.id, deletion);
     return deletion;
   }
 
-  async #delete({ id }: SandboxRecord, removed: () => void): Promise<void> {
-    this.apply(id, { kind: "deleting" }, { desired: "deleted" });
+  async #delete({ id }: SandboxRecord): Promise<void> {
     this.#on.endSession(id);
     await this.#on.driver.remove(id);
     this.#on.store.transaction(() => {
       this.#on.settings.deleteSandbox(id);
       this.#on.repository.delete(id);
       this.#on.forget(id);
-      removed();
     });
     this.#on.logs.deleteSandbox(id);
     this.#on.bus.end(id);
@@ -214,8 +216,10 @@ export class SandboxService {
     const record = this.#on.repository.get(id);
     if (record === undefined) return undefined;
     const after = this.#on.repository.update(id, change(record));
-    if (after.status.phase !== record.status.phase) this.#announce(after, record.status);
-    this.#on.bus.publish(id, { case: "status" });
+    this.#on.store.afterCommit(() => {
+      if (after.status.phase !== record.status.phase) this.#announce(after, record.status);
+      this.#on.bus.publish(id, { case: "status" });
+    });
     return after;
   }
 

@@ -7,6 +7,8 @@ export interface Store extends Disposable {
   readonly db: Database;
   /** Runs `fn` so that all of its writes happen or none; nested calls join the outer one. */
   transaction<T>(fn: () => T): T;
+  /** Runs `fn` once what was written is durable: at once outside a transaction, never when the transaction is rolled back. */
+  afterCommit(fn: () => void): void;
 }
 
 /** Waiting blocks the event loop, and only an operator's own sqlite3 shell can hold the lock. */
@@ -23,9 +25,27 @@ export function openStore(file: string, steps: readonly Migration[] = migrations
   db.run("PRAGMA synchronous = FULL");
   db.run("PRAGMA foreign_keys = ON");
   migrate(db, file, steps);
+  return storeOn(db);
+}
+
+/** The transactions of a database whose schema is up to date. */
+export function storeOn(db: Database): Store {
+  let waiting: (() => void)[] = [];
   return {
     db,
-    transaction: (fn) => (db.inTransaction ? fn() : db.transaction(fn).immediate()),
+    transaction(fn) {
+      if (db.inTransaction) return fn();
+      waiting = [];
+      const result = db.transaction(fn).immediate();
+      const told = waiting;
+      waiting = [];
+      for (const tell of told) tell();
+      return result;
+    },
+    afterCommit(fn) {
+      if (db.inTransaction) waiting.push(fn);
+      else fn();
+    },
     [Symbol.dispose]: () => db.close(),
   };
 }

@@ -1,0 +1,108 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
+import { createContextValues, createHandlerContext } from "@connectrpc/connect";
+import {
+  DeleteSandboxRequestSchema,
+  type DeleteSandboxResponse,
+  DeleteSandboxResponseSchema,
+  DeletionOutcome,
+  OpenShell,
+} from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import { principalKey } from "../auth/principal.ts";
+import { openStore, type Store } from "../store/database.ts";
+import { requestIdRepository } from "../store/request-ids.ts";
+import { replay } from "./replay.ts";
+
+const requestId = "6f1f0f5e-95d5-4c8e-9f5e-0b0c0d0e0f01";
+const request = (name: string) => create(DeleteSandboxRequestSchema, { name, requestId });
+const answer = (sandboxId: string) => create(DeleteSandboxResponseSchema, { outcome: DeletionOutcome.COMPLETED, sandboxId });
+
+function callOf(subject: string) {
+  const contextValues = createContextValues().set(principalKey, { kind: "user", subject, provider: "mtls", operator: false });
+  return createHandlerContext({ ...method, contextValues });
+}
+const method = {
+  service: OpenShell,
+  method: OpenShell.method.deleteSandbox,
+  protocolName: "grpc",
+  requestMethod: "POST",
+  url: "https://gateway.test/",
+};
+
+describe("request_id", () => {
+  let directory: string;
+  let store: Store;
+  const open = () => {
+    store = openStore(join(directory, "a.db"));
+    return replay(store, requestIdRepository(store.db), { now: () => 1 });
+  };
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), "replay-"));
+  });
+  afterEach(() => {
+    store[Symbol.dispose]();
+    rmSync(directory, { recursive: true });
+  });
+
+  test("an answer that was remembered with the change survives a gateway that ends before it answers", async () => {
+    const first = open();
+    void first.later<DeleteSandboxResponse>(request("a"), callOf("ann"), (remember) => {
+      store.transaction(() => remember(answer("1")));
+      return new Promise(() => {});
+    });
+    store[Symbol.dispose]();
+    const again = await open().later<DeleteSandboxResponse>(request("a"), callOf("ann"), () => Promise.reject(new Error("ran again")));
+    expect(again.sandboxId).toBe("1");
+  });
+
+  test("who repeats a running call waits for it, and does not read what it remembered too early", async () => {
+    const { later } = open();
+    const finish = Promise.withResolvers<void>();
+    const run = async (remember: (answer: DeleteSandboxResponse) => void) => {
+      remember(answer("1"));
+      await finish.promise;
+      throw new Error("the disk is full");
+    };
+    const calls = [
+      later<DeleteSandboxResponse>(request("a"), callOf("ann"), run),
+      later<DeleteSandboxResponse>(request("a"), callOf("ann"), run),
+    ];
+    finish.resolve();
+    expect((await Promise.allSettled(calls)).map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+    // A failure is not an answer: the next call runs.
+    expect((await later<DeleteSandboxResponse>(request("a"), callOf("ann"), async () => answer("2"))).sandboxId).toBe("2");
+  });
+
+  test("another payload or another caller is refused", async () => {
+    const { later } = open();
+    await later<DeleteSandboxResponse>(request("a"), callOf("ann"), async () => answer("1"));
+    const never = () => Promise.reject(new Error("ran"));
+    for (const [name, caller] of [
+      ["b", "ann"],
+      ["a", "bob"],
+    ] as const) {
+      await expect(later<DeleteSandboxResponse>(request(name), callOf(caller), never)).rejects.toThrow("request_id was used");
+    }
+  });
+
+  test("nothing is told before the transaction is durable, and nothing when it is rolled back", () => {
+    open();
+    const told: string[] = [];
+    store.transaction(() => {
+      store.transaction(() => store.afterCommit(() => told.push("inner")));
+      expect(told).toEqual([]);
+    });
+    expect(told).toEqual(["inner"]);
+    expect(() =>
+      store.transaction(() => {
+        store.afterCommit(() => told.push("never"));
+        throw new Error("rolled back");
+      }),
+    ).toThrow("rolled back");
+    store.afterCommit(() => told.push("at once"));
+    expect(told).toEqual(["inner", "at once"]);
+  });
+});
