@@ -17,6 +17,13 @@ const BATCH_DELAY = 500;
 /** Lines kept while the gateway is away: enough to see what happened, bounded because an agent decides how many there are. */
 const MAX_WAITING_LINES = 200;
 
+/**
+ * Informational lines of one second that go to the gateway: an agent that opens thousands of connections would make the gateway work for
+ * each. The sandbox's own log file has them all; denials and changes are never held back here.
+ */
+const INFORMATIONAL_PER_SECOND = 50;
+const INFORMATIONAL_BURST = 200;
+
 /** Sends log lines to the gateway in batches; never blocks, forgets the oldest lines first. */
 export class LogPush {
   readonly #client: GatewayClient;
@@ -25,6 +32,9 @@ export class LogPush {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #sending = false;
   #connected = false;
+  #credit = INFORMATIONAL_BURST;
+  #creditTime = 0;
+  #heldBack = 0;
 
   constructor(client: GatewayClient, sandboxId: string) {
     this.#client = client;
@@ -38,19 +48,39 @@ export class LogPush {
   }
 
   observe(event: SecurityEvent): void {
+    if (event.kind === "network" && event.severity === "informational" && !this.#mayInform(event.time)) {
+      this.#heldBack += 1;
+      return;
+    }
+    if (this.#heldBack > 0) this.#add(event.time, `${this.#heldBack} allowed connections are only in the sandbox's own log`);
+    this.#heldBack = 0;
+    this.#add(event.time, formatShorthand(event));
+    if (this.#waiting.length >= BATCH_LINES) void this.flush();
+    else this.#schedule();
+  }
+
+  /** A token bucket over the events' own clock. */
+  #mayInform(time: number): boolean {
+    const earned = (Math.max(0, time - this.#creditTime) / 1000) * INFORMATIONAL_PER_SECOND;
+    this.#credit = Math.min(INFORMATIONAL_BURST, this.#credit + earned);
+    this.#creditTime = time;
+    if (this.#credit < 1) return false;
+    this.#credit -= 1;
+    return true;
+  }
+
+  #add(time: number, message: string): void {
     this.#waiting.push(
       create(SandboxLogLineSchema, {
         sandboxId: this.#sandboxId,
-        eventTime: timestampFromMs(event.time),
+        eventTime: timestampFromMs(time),
         level: "OCSF",
         target: "ocsf",
-        message: formatShorthand(event),
+        message,
         source: "sandbox",
       }),
     );
     if (this.#waiting.length > MAX_WAITING_LINES) this.#waiting.shift();
-    if (this.#waiting.length >= BATCH_LINES) void this.flush();
-    else this.#schedule();
   }
 
   #schedule(): void {
