@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { OpenShellError } from "../error.ts";
 import { check, syscall } from "./libc.ts";
 
@@ -20,11 +21,20 @@ export function dropBoundingSet(): void {
   }
 }
 
-/** Becomes this user and group on the calling thread, with no other groups, and proves that there is no way back. */
+/** False in the user namespace of an ordinary user, who must not lose a group that takes rights away (user_namespaces(7)). */
+export function groupsCanBeDropped(): boolean {
+  try {
+    return readFileSync("/proc/self/setgroups", "latin1").trim() !== "deny";
+  } catch {
+    return true;
+  }
+}
+
+/** Becomes this user and group on the calling thread, with no other groups where they can be dropped, and proves that there is no way back. */
 export function becomeUser(uid: number, gid: number): void {
   if (!(uid > 0 && gid > 0))
     throw new OpenShellError("invalid_argument", `uid ${uid} and gid ${gid} are not allowed: the agent is never root`);
-  check(syscall("setgroups", 0, null), "setgroups");
+  if (groupsCanBeDropped()) check(syscall("setgroups", 0, null), "setgroups");
   check(syscall("setresgid", gid, gid, gid), "setresgid", String(gid));
   check(syscall("setresuid", uid, uid, uid), "setresuid", String(uid));
   if (process.getuid?.() !== uid || process.geteuid?.() !== uid || process.getgid?.() !== gid || process.getegid?.() !== gid) {

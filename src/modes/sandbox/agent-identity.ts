@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { OpenShellError } from "../../error.ts";
 import { tryLock } from "../../linux/file-lock.ts";
 import type { ProcessPolicy } from "../../policy/model.ts";
+import { ordinaryUser, requireOwnUser } from "./rootless/identity.ts";
 
 /** One uid per sandbox, far above accounts and subordinate ids; the gateway takes them from the start of the range, `sandbox run` from its end. */
 const FIRST_UID = 2_000_000_000;
@@ -17,12 +18,18 @@ export interface AgentIdentity extends Disposable {
 }
 
 /**
- * Who the agent is: a free uid of the range for `sandbox`, else the account or number that the policy names, never 0.
+ * Who the agent is: a free uid of the range for `sandbox`, else the account or number that the policy names, never 0. Started by an
+ * ordinary user, it is that user.
  * @throws OpenShellError for an unknown account, uid 0, or when every uid is taken.
  */
 export function leaseAgentIdentity(policy: ProcessPolicy | undefined): AgentIdentity {
   const user = policy?.runAsUser || "sandbox";
   const group = policy?.runAsGroup || user;
+  const own = ordinaryUser();
+  if (own !== undefined) {
+    requireOwnUser(user, own.uid, (name) => lookUp("/etc/passwd", name).uid);
+    return { ...own, [Symbol.dispose]: () => {} };
+  }
   if (user === "sandbox") return leaseFromRange();
   const account = /^\d+$/.test(user) ? { uid: Number(user), gid: Number(user) } : lookUp("/etc/passwd", user);
   const gid = /^\d+$/.test(group) ? Number(group) : group === user ? account.gid : lookUp("/etc/group", group).uid;

@@ -6,9 +6,13 @@ import { pairsValue } from "../../command/values.ts";
 import { OpenShellError } from "../../error.ts";
 import type { SupervisorSpec } from "../../supervisor-spec.ts";
 import { parseMount } from "./mount-flag.ts";
+import { gainPrivileges } from "./rootless/enter.ts";
 
 /** Seconds; timers of the runtime count milliseconds in 31 bits. */
 const MAX_TIMEOUT = 2_147_483;
+
+/** Our name of a variable, then those of older installations; never plain `OPENSHELL_SANDBOX`, which every program inside has. */
+const variableNames = (name: string) => ["OPENSHELL", "NAVIGATOR", "NEMOCLAW"].map((prefix) => `${prefix}_${name}`);
 
 /** `openshell sandbox run`: the supervisor, by hand, as PID 1 of a container, or started by a gateway's driver. */
 export const runCommand = defineCommand({
@@ -25,11 +29,11 @@ export const runCommand = defineCommand({
     policy: {
       type: "string",
       valueHint: "FILE",
-      env: "OPENSHELL_SANDBOX_POLICY",
+      env: variableNames("SANDBOX_POLICY"),
       description: "Policy; else /etc/openshell/policy.yaml, else no network",
     },
-    "sandbox-name": { type: "string", valueHint: "NAME", env: "OPENSHELL_SANDBOX_NAME", description: "Name in logs and as host name" },
-    "sandbox-id": { type: "string", valueHint: "ID", env: "OPENSHELL_SANDBOX_ID", description: "Id in logs", default: "" },
+    "sandbox-name": { type: "string", valueHint: "NAME", env: variableNames("SANDBOX_NAME"), description: "Name in logs and as host name" },
+    "sandbox-id": { type: "string", valueHint: "ID", env: variableNames("SANDBOX_ID"), description: "Id in logs", default: "" },
     workdir: { type: "string", valueHint: "DIR", alias: "w", description: "Working directory inside", default: "/sandbox" },
     timeout: {
       type: "string",
@@ -57,16 +61,15 @@ export const runCommand = defineCommand({
     command: { type: "positional", required: false, multiple: true, terminator: "implied", description: "The program and its arguments" },
   },
   async run({ args }) {
-    if (process.getuid?.() !== 0) {
-      throw new OpenShellError("failed_precondition", "sandbox run needs root to build the box", { next: "run it with sudo" });
-    }
     if (args.spec !== undefined) {
+      gainPrivileges();
       const { runUnderGateway } = await import("./run-under-gateway.ts");
       return runUnderGateway(JSON.parse(readFileSync(args.spec, "utf8")) as SupervisorSpec);
     }
     if (args.command.length === 0) {
       throw new OpenShellError("invalid_argument", "no command given", { next: "openshell sandbox run -- COMMAND [ARGUMENTS]" });
     }
+    gainPrivileges();
     const { runStandalone } = await import("./run-standalone.ts");
     return runStandalone({
       sandboxName: args["sandbox-name"] ?? hostname(),

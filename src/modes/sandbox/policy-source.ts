@@ -5,6 +5,7 @@ import { restrictiveDefault } from "../../policy/defaults.ts";
 import type { Policy } from "../../policy/model.ts";
 import { validatePolicy } from "../../policy/validate.ts";
 import { parsePolicyYaml } from "../../policy/yaml.ts";
+import { ordinaryUser } from "./rootless/identity.ts";
 
 /** Where an image or a host leaves its policy, in the order they are tried; the second is the path of older images. */
 export const DISCOVERY_PATHS = ["/etc/openshell/policy.yaml", "/etc/navigator/policy.yaml"] as const;
@@ -64,13 +65,19 @@ export function readDiscovered(path: string): Policy {
   return checked(parsePolicyYaml(readTrusted(path), { source: path }), path);
 }
 
+/**
+ * In the user namespace of an ordinary user, root and every other user look alike (kernel.overflowuid, user_namespaces(7)); the agent is the
+ * one user who can be told apart, and what it does not own and cannot write is not the agent's.
+ */
+const ROOT_AS_SEEN = ordinaryUser() === undefined ? 0 : 65_534;
+
 /** The text, only when neither the file nor any directory above it, nor above what it is a link to, can be written by others than root. */
 function readTrusted(path: string): string {
   const real = realpathSync(path);
   for (const start of [resolve(path), real]) {
     for (let current = start; ; current = dirname(current)) {
       const { uid, mode } = statSync(current);
-      if (uid !== 0 || (mode & 0o022) !== 0)
+      if (uid !== ROOT_AS_SEEN || (mode & 0o022) !== 0)
         throw new OpenShellError("failed_precondition", `${current} can be changed by others than root`);
       if (current === "/") break;
     }

@@ -1,8 +1,10 @@
 import { chownSync, closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { tryLock } from "../../linux/file-lock.ts";
+import { ordinaryUser } from "./rootless/identity.ts";
+import { userRuntimeDirectory } from "./rootless/runtime-directory.ts";
 
-/** Where `sandbox run` keeps what a box needs while it runs. */
+/** Where root's `sandbox run` keeps what a box needs while it runs. */
 const BASE = "/run/openshell";
 const PREFIX = "run-";
 
@@ -13,7 +15,7 @@ export interface Scratch extends Disposable {
 }
 
 /** Makes them for the agent's ids, and removes those of supervisors that were killed. */
-export function openScratch({ uid, gid }: { readonly uid: number; readonly gid: number }, base = BASE): Scratch {
+export function openScratch({ uid, gid }: { readonly uid: number; readonly gid: number }, base = defaultBase()): Scratch {
   mkdirSync(base, { recursive: true, mode: 0o755 });
   removeAbandoned(base);
   // Under another name until it is locked, so that nobody takes it for abandoned. The descriptor holds the lock until we end, however that comes.
@@ -35,6 +37,11 @@ export function openScratch({ uid, gid }: { readonly uid: number; readonly gid: 
       closeSync(lock);
     },
   };
+}
+
+function defaultBase(): string {
+  const user = ordinaryUser();
+  return user === undefined ? BASE : userRuntimeDirectory(user.uid);
 }
 
 function removeAbandoned(base: string): void {

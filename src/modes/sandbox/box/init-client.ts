@@ -1,17 +1,19 @@
 import { OpenShellError } from "../../../error.ts";
 import { close, closeAll, socketPair } from "../../../linux/descriptors.ts";
 import { withNewPidNamespace } from "../../../linux/namespaces.ts";
-import { pidfdGetfd, pidfdOpen, pidOfPidfd } from "../../../linux/pidfd.ts";
+import { pidfdGetfd, pidfdOpen, pidfdSendSignal, pidOfPidfd } from "../../../linux/pidfd.ts";
 import { resizeTerminal } from "../../../linux/terminal.ts";
 import { ownEnvironment, selfCommand } from "../../../reexec.ts";
+import { type NamespacedProcess, spawnInPidNamespace } from "../rootless/init-process.ts";
 import type { Child, LaunchSpec } from "./contract.ts";
 import type { FromInit, LaunchDescriptors, ToInit } from "./init-protocol.ts";
 import { type LineChannel, openLineChannel } from "./line-channel.ts";
 import type { ViewOptions } from "./view-build.ts";
 import { fromWireError } from "./wire-error.ts";
 
-/** Exit code of a program whose box has ended under it: as if killed, 128 + SIGKILL. */
-const KILLED = 137;
+const SIGKILL = 9;
+/** Exit code of a program whose box has ended under it: as if killed. */
+const KILLED = 128 + SIGKILL;
 
 /** What init needs to know about every program of this box. */
 export type Confinement = Pick<Extract<ToInit, { type: "launch" }>, "uid" | "gid" | "landlock">;
@@ -34,7 +36,6 @@ export class InitClient {
   readonly ended: Promise<void>;
   /** Host pid. */
   readonly pid: number;
-  readonly #process: Bun.Subprocess;
   readonly #pidfd: number;
   readonly #control: LineChannel;
   readonly #onListener: (listener: number) => void;
@@ -49,22 +50,13 @@ export class InitClient {
     const [own, theirs] = socketPair();
     const self = pidfdOpen(process.pid);
     try {
-      const command = [...selfCommand(), "sandbox-init"];
-      const environment = ownEnvironment();
-      // A thread that the runtime starts inside the window cannot be created, and it would abort: collect garbage before, not in there, and
-      // do nothing but the spawn.
-      Bun.gc(true);
-      const init = withNewPidNamespace(() =>
-        Bun.spawn(command, { cwd: "/", env: environment, stdio: ["inherit", "inherit", "inherit", theirs, self] }),
-      );
-      return new InitClient(init, await openLineChannel(own), onListener);
+      return new InitClient(startInit(theirs, self), await openLineChannel(own), onListener);
     } finally {
       closeAll([theirs, self]);
     }
   }
 
-  private constructor(init: Bun.Subprocess, control: LineChannel, onListener: (listener: number) => void) {
-    this.#process = init;
+  private constructor(init: NamespacedProcess, control: LineChannel, onListener: (listener: number) => void) {
     this.pid = init.pid;
     this.#pidfd = pidfdOpen(init.pid);
     this.#control = control;
@@ -75,7 +67,7 @@ export class InitClient {
     this.#networkReady.promise.catch(() => {});
     control.listen(
       (message) => this.#receive(message as FromInit),
-      () => this.#process.kill("SIGKILL"),
+      () => this.#kill(),
     );
   }
 
@@ -103,8 +95,12 @@ export class InitClient {
 
   /** Kills init, hence everything in the box, and waits for that. */
   async stop(): Promise<void> {
-    this.#process.kill("SIGKILL");
+    this.#kill();
     await this.ended;
+  }
+
+  #kill(): void {
+    if (!this.#over) pidfdSendSignal(this.#pidfd, SIGKILL);
   }
 
   #receive(message: FromInit): void {
@@ -142,7 +138,7 @@ export class InitClient {
       this.#send({ type: "taken", id });
     } catch (reason) {
       // The program must not run when its connections would have no identity.
-      this.#send({ type: "signal", id, signal: 9 });
+      this.#send({ type: "signal", id, signal: SIGKILL });
       this.#failed(id, OpenShellError.from(reason));
     }
   }
@@ -201,8 +197,8 @@ export class InitClient {
 
   #onEnd(): void {
     this.#control.close();
-    close(this.#pidfd);
     this.#over = true;
+    close(this.#pidfd);
     const error = hasEnded();
     this.#viewReady.reject(error);
     this.#networkReady.reject(error);
@@ -215,6 +211,19 @@ export class InitClient {
   #send(message: ToInit): void {
     this.#control.send(message);
   }
+}
+
+/** Starts init with its two descriptors, as pid 1 of a new pid namespace. */
+function startInit(control: number, supervisor: number): NamespacedProcess {
+  if (process.getuid?.() !== 0) return spawnInPidNamespace(["sandbox-init"], ["inherit", "inherit", "inherit", control, supervisor]);
+  const command = [...selfCommand(), "sandbox-init"];
+  const environment = ownEnvironment();
+  // A thread that the runtime starts inside the window cannot be created, and it would abort: collect garbage before, not in there, and do
+  // nothing but the spawn.
+  Bun.gc(true);
+  return withNewPidNamespace(() =>
+    Bun.spawn(command, { cwd: "/", env: environment, stdio: ["inherit", "inherit", "inherit", control, supervisor] }),
+  );
 }
 
 function hasEnded(): OpenShellError {

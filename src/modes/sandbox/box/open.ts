@@ -1,6 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { OpenShellError } from "../../../error.ts";
+import { hasCapability } from "../../../linux/capabilities.ts";
 import { LANDLOCK_MINIMUM_ABI, landlockAbi } from "../../../linux/landlock.ts";
 import { ConnectRecorder } from "./connect-recorder.ts";
 import type { Box, BoxSpec } from "./contract.ts";
@@ -15,8 +16,10 @@ import { planView, type ViewPlan } from "./view-plan.ts";
  * permit the protection asked for.
  */
 export async function openBox(spec: BoxSpec): Promise<Box> {
-  if (process.getuid?.() !== 0)
-    throw new OpenShellError("permission_denied", "a sandbox can only be started by root", { next: "use sudo" });
+  if (!hasCapability("sys_admin"))
+    throw new OpenShellError("permission_denied", "a sandbox takes CAP_SYS_ADMIN to build, its own user namespace's or the machine's", {
+      next: "start it with `openshell sandbox run`, which makes a user namespace where it is needed",
+    });
   const plan = planView(spec);
   const abi = requireProtection(spec, plan);
   const mountPoint = join(spec.runDirectory, "root");

@@ -133,6 +133,10 @@ class View {
     for (const [name, to] of Object.entries(deviceLinks)) linkAt(this.#root, `/dev/${name}`, to);
     this.#mount(newFileSystem("tmpfs", { size: SHARED_MEMORY_LIMIT, mode: "1777" }, NOSUID_NODEV | MOUNT_ATTR_NOEXEC), "/dev/shm");
     this.#mount(newFileSystem("devpts", { mode: "0600", ptmxmode: "0666" }, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC), "/dev/pts");
+    const devices = this.#open("/dev", O_PATH | O_DIRECTORY);
+    // Where the agent is the user who builds this, the directory is its own. The nodes and what is mounted in it are mounts of their own.
+    setMountAttributes(devices, MOUNT_ATTR_RDONLY);
+    close(devices);
     return this.#open("/dev/pts", O_RDONLY | O_DIRECTORY);
   }
 
