@@ -21,8 +21,8 @@ interface BaseArg {
   readonly valueHint?: string;
   readonly alias?: string | readonly string[];
   readonly required?: boolean;
-  /** The variable that gives the value when the flag is absent; an empty one counts as unset. */
-  readonly env?: string;
+  /** The variables that give the value when the flag is absent, the first that is set wins; an empty one counts as unset. */
+  readonly env?: string | readonly string[];
   readonly hidden?: boolean;
   /** A flag of the root that its subcommands do not take. */
   readonly local?: boolean;

@@ -87,9 +87,9 @@ function readFlag(
     return false;
   }
   if (given.length > 0) return flagValue(flag, given, `--${flag.name}`, path);
-  const variable = flag.def.env;
-  const fromEnvironment = variable === undefined ? undefined : env[variable];
-  if (variable !== undefined && fromEnvironment) {
+  for (const variable of [flag.def.env ?? []].flat()) {
+    const fromEnvironment = env[variable];
+    if (!fromEnvironment) continue;
     return flagValue(
       flag,
       [flag.def.type === "boolean" ? environmentBoolean(variable, fromEnvironment, path) : fromEnvironment],

@@ -35,7 +35,7 @@ function flagRow(flag: Flag): Row {
   if (fallback !== undefined && fallback !== "" && fallback !== false) notes.push(`default: ${String(fallback)}`);
   if (def.type === "string" && def.multiple) notes.push("may be repeated");
   if (def.required) notes.push("required");
-  if (def.env !== undefined) notes.push(`env: ${def.env}`);
+  if (def.env !== undefined) notes.push(`env: ${[def.env].flat()[0]}`);
   const text = [def.description ?? "", def.type === "boolean" ? (def.negativeDescription ?? "") : ""]
     .filter((part) => part !== "")
     .join("; ");

@@ -45,3 +45,36 @@ export function resizeTerminal(fd: number, columns: number, rows: number): void 
 export function setControllingTerminal(fd: number): void {
   check(syscall("ioctl", fd, TIOCSCTTY, 0), "ioctl", "controlling terminal");
 }
+
+/** struct termios of the kernel: four flag words, the line discipline, 19 control characters (include/uapi/asm-generic/termbits.h). */
+const TERMIOS_BYTES = 36;
+const TCGETS = 0x5401;
+/** TCSETSW: after what is written has gone out. */
+const TCSETSW = 0x5403;
+const [INPUT, OUTPUT, CONTROL, LOCAL, CHARACTERS] = [0, 4, 8, 12, 17];
+const IGNBRK_BRKINT_PARMRK_ISTRIP_INLCR_IGNCR_ICRNL_IXON = 0o2753;
+const OPOST = 0o1;
+const CSIZE_PARENB = 0o460;
+const CS8 = 0o60;
+const ISIG_ICANON_ECHO_ECHONL_IEXTEN = 0o100113;
+const VTIME = 5;
+const VMIN = 6;
+
+/**
+ * Passes every byte through a terminal unchanged in both directions, as cfmakeraw(3) does: output too, unlike the runtime's raw mode, or a
+ * full-screen program at the other end loses its line feeds. Returns what puts the settings back.
+ */
+export function makeTerminalRaw(fd: number): () => void {
+  const saved = Buffer.alloc(TERMIOS_BYTES);
+  check(syscall("ioctl", fd, TCGETS, saved), "ioctl", "terminal settings");
+  const raw = Buffer.from(saved);
+  const change = (offset: number, clear: number, set = 0) => raw.writeUInt32LE(((raw.readUInt32LE(offset) & ~clear) | set) >>> 0, offset);
+  change(INPUT, IGNBRK_BRKINT_PARMRK_ISTRIP_INLCR_IGNCR_ICRNL_IXON);
+  change(OUTPUT, OPOST);
+  change(CONTROL, CSIZE_PARENB, CS8);
+  change(LOCAL, ISIG_ICANON_ECHO_ECHONL_IEXTEN);
+  raw[CHARACTERS + VMIN] = 1;
+  raw[CHARACTERS + VTIME] = 0;
+  check(syscall("ioctl", fd, TCSETSW, raw), "ioctl", "terminal settings");
+  return () => void syscall("ioctl", fd, TCSETSW, saved); // a terminal that is gone needs nothing
+}

@@ -42,6 +42,7 @@ export async function runStandalone(options: StandaloneOptions): Promise<number>
   using signals = new SignalRelay(RELAYED_SIGNALS.filter((name) => name !== "SIGHUP" || followed === undefined));
   using _orphans = collectOrphans();
   const stderr = new LineWriter(process.stderr);
+  if (isInteractive() && process.stderr.isTTY) stderr.lineEnd = "\r\n";
   const log = new EventLog(
     {
       context: { sandboxId: options.sandboxId, sandboxName: options.sandboxName },

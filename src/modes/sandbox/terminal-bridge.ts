@@ -1,12 +1,15 @@
 import { constants } from "node:os";
+import { makeTerminalRaw } from "../../linux/terminal.ts";
 import type { Child } from "./box/contract.ts";
 import { DescriptorWriter, readTerminal } from "./descriptor-stream.ts";
 
 /** Size for a terminal that does not tell its own. */
 const DEFAULT_SIZE = { columns: 80, rows: 24 };
 
-/** How long the last output may take to arrive when the program has ended. Milliseconds. */
-const DRAIN_TIME = 2000;
+/** Nothing has come for this long after the end of the program: all it wrote has arrived. Milliseconds. */
+const QUIET_TIME = 50;
+
+const STDIN = 0;
 
 /** True when a person sits at both ends. */
 export function isInteractive(): boolean {
@@ -37,28 +40,46 @@ export function bridgeTerminal(child: Child): AsyncDisposable {
     child.resize(columns, rows);
   };
   const onGone = () => child.signal(constants.signals.SIGHUP);
-  stdin.setRawMode(true);
+  const restore = makeTerminalRaw(STDIN);
   stdin.on("data", onKeys).on("end", onGone).on("error", onGone);
   stdout.on("resize", onResize).on("error", onGone);
-  const output = copyOutput(child.stdio.stdout);
+  const output = new OutputCopy(child.stdio.stdout);
   return {
     async [Symbol.asyncDispose]() {
-      // What the program left in the background may hold its terminal for ever.
-      await Promise.race([output, Bun.sleep(DRAIN_TIME)]);
+      await output.quiet();
       stdin.off("data", onKeys).off("end", onGone).off("error", onGone);
       stdout.off("resize", onResize);
-      try {
-        stdin.setRawMode(false);
-      } catch {
-        // The terminal is gone.
-      }
       stdin.pause();
+      restore();
     },
   };
 }
 
-async function copyOutput(descriptor: number): Promise<void> {
-  for await (const chunk of readTerminal(descriptor)) {
-    if (!process.stdout.write(chunk)) await new Promise<void>((resolve) => process.stdout.once("drain", () => resolve()));
+/** Copies what the program shows to the person's terminal, as fast as that takes it. */
+class OutputCopy {
+  readonly #ended: Promise<void>;
+  #pieces = 0;
+  #writing = false;
+
+  constructor(descriptor: number) {
+    this.#ended = this.#copy(descriptor);
+  }
+
+  /** When the program has ended: its output is there. What it left in the background may hold the terminal open for ever. */
+  async quiet(): Promise<void> {
+    for (let seen = -1; this.#writing || seen !== this.#pieces; ) {
+      seen = this.#pieces;
+      const over = await Promise.race([this.#ended.then(() => true), Bun.sleep(QUIET_TIME)]);
+      if (over) return;
+    }
+  }
+
+  async #copy(descriptor: number): Promise<void> {
+    for await (const piece of readTerminal(descriptor)) {
+      this.#pieces += 1;
+      this.#writing = true;
+      if (!process.stdout.write(piece)) await new Promise<void>((resolve) => process.stdout.once("drain", () => resolve()));
+      this.#writing = false;
+    }
   }
 }

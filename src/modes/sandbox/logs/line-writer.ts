@@ -8,6 +8,8 @@ type Stream = Pick<NodeJS.WritableStream, "write" | "on">;
 
 /** Lines on a stream that nobody may be reading, that may be full or closed: never blocks, never fails, and counts what it had to drop. */
 export class LineWriter {
+  /** A terminal in raw mode does not return to the left margin by itself. */
+  lineEnd: "\n" | "\r\n" = "\n";
   readonly #stream: Stream;
   readonly #limit: number;
   #waiting = 0;
@@ -27,11 +29,11 @@ export class LineWriter {
       return;
     }
     if (this.#dropped > 0) {
-      const note = `${this.#dropped} log lines were dropped: nobody was reading\n`;
+      const note = `${this.#dropped} log lines were dropped: nobody was reading${this.lineEnd}`;
       this.#dropped = 0;
       this.#send(note);
     }
-    this.#send(`${line}\n`);
+    this.#send(`${line}${this.lineEnd}`);
   }
 
   /** Resolves when everything has been handed over, or after `DRAIN_TIME`. */
