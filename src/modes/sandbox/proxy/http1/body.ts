@@ -5,26 +5,41 @@ const MAX_SIZE_DIGITS = 15;
 /** All trailer fields of one body, as for a head. */
 const MAX_TRAILER_BYTES = 8192;
 
+/** Extensions of one chunk of a response; nobody sends more than a few bytes. */
+const MAX_EXTENSION_BYTES = 1024;
+
+const SPACE = 32;
+const SEMICOLON = 59;
 const CR = 13;
 const LF = 10;
 
-type ChunkState = "size" | "size-lf" | "data" | "data-cr" | "data-lf" | "trailer" | "done";
+/** A response without a length: everything until the connection ends. */
+export interface UntilClose {
+  readonly kind: "close";
+}
+
+type ChunkState = "size" | "extension" | "size-lf" | "data" | "data-cr" | "data-lf" | "trailer" | "done";
 
 /**
  * Finds the end of a request body. Bytes pass unchanged; `take` says how many of them belong to the body, so that nothing behind it is
- * ever sent. Chunk extensions and lines that do not end in CRLF are refused, because servers read them differently.
+ * ever sent. Lines that do not end in CRLF are refused, and in requests chunk extensions, because servers read them differently.
  */
 export class BodyReader {
   /** Why the body is refused; nothing more may be forwarded once set. */
   problem: string | undefined;
   #left: number;
-  #state: ChunkState | "length";
+  #state: ChunkState | "length" | "close";
+  readonly #extensions: "refused" | "ignored";
+  #extensionBytes = 0;
   #digits = "";
   #trailer = "";
 
-  constructor(framing: BodyFraming) {
+  constructor(framing: BodyFraming | UntilClose, extensions: "refused" | "ignored" = "refused") {
     this.#left = framing.kind === "length" ? framing.length : 0;
-    this.#state = framing.kind === "chunked" ? "size" : framing.kind === "length" && framing.length > 0 ? "length" : "done";
+    this.#extensions = extensions;
+    if (framing.kind === "chunked") this.#state = "size";
+    else if (framing.kind === "close") this.#state = "close";
+    else this.#state = this.#left > 0 ? "length" : "done";
   }
 
   /** The body is complete. */
@@ -32,8 +47,14 @@ export class BodyReader {
     return this.#state === "done";
   }
 
+  /** Only the end of the connection ends the body. */
+  get untilClose(): boolean {
+    return this.#state === "close";
+  }
+
   /** How many bytes at the start of `bytes` belong to the body; the rest is not part of this request. */
   take(bytes: Uint8Array): number {
+    if (this.#state === "close") return bytes.length;
     let at = 0;
     while (at < bytes.length && this.#state !== "done" && this.problem === undefined) {
       if (this.#state === "length" || this.#state === "data") at += this.#skip(bytes.length - at);
@@ -54,10 +75,15 @@ export class BodyReader {
     switch (this.#state) {
       case "size":
         return this.#size(byte);
+      case "extension":
+        if (byte === CR) this.#state = "size-lf";
+        else if (byte === LF || ++this.#extensionBytes > MAX_EXTENSION_BYTES) return "chunk extension is not valid";
+        return undefined;
       case "size-lf":
         if (byte !== LF) return "chunk size line does not end in CRLF";
         this.#left = Number.parseInt(this.#digits, 16);
         this.#digits = "";
+        this.#extensionBytes = 0;
         this.#state = this.#left === 0 ? "trailer" : "data";
         return undefined;
       case "data-cr":
@@ -79,6 +105,8 @@ export class BodyReader {
       this.#digits += String.fromCharCode(byte);
     } else if (byte === CR && this.#digits !== "") {
       this.#state = "size-lf";
+    } else if (this.#extensions === "ignored" && this.#digits !== "" && (byte === SEMICOLON || byte === SPACE)) {
+      this.#state = "extension";
     } else {
       return isDigit ? "chunk size too large" : "chunk size is not a hexadecimal number alone";
     }

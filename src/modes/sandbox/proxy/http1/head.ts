@@ -43,7 +43,7 @@ const REQUEST_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([^ ]+) HTTP\/(\d)\.(\d)$/
 const HTTP_SCHEME = /^http:\/\//i;
 const ANY_SCHEME = /^[a-z][a-z0-9+.-]*:/i;
 /** Visible ASCII without a fragment, and without the backslash, which some parsers read as a slash. */
-const ORIGIN_FORM = /^[\x21\x22\x24-\x5b\x5d-\x7e]*$/;
+export const ORIGIN_FORM = /^[\x21\x22\x24-\x5b\x5d-\x7e]*$/;
 
 /**
  * Reads one request head from the start of `bytes`. Owns no socket and no clock: call it again with everything received so far until it
@@ -51,7 +51,7 @@ const ORIGIN_FORM = /^[\x21\x22\x24-\x5b\x5d-\x7e]*$/;
  */
 export function readHead(bytes: Buffer): HeadResult {
   try {
-    const size = headSize(bytes);
+    const size = headSize(bytes, MAX_HEAD_BYTES);
     if (size === undefined) return INCOMPLETE;
     return { kind: "request", head: parse(bytes.toString("latin1", 0, size - 4)), size };
   } catch (reason) {
@@ -61,8 +61,8 @@ export function readHead(bytes: Buffer): HeadResult {
 }
 
 /** Bytes up to and including the empty line; undefined: not there yet. Throws on a line that does not end in CRLF and on a head too large. */
-function headSize(bytes: Buffer): number | undefined {
-  const limit = Math.min(bytes.length, MAX_HEAD_BYTES);
+export function headSize(bytes: Buffer, maximum: number): number | undefined {
+  const limit = Math.min(bytes.length, maximum);
   let lineStart = 0;
   for (;;) {
     const lf = bytes.indexOf(LF, lineStart);
@@ -74,12 +74,27 @@ function headSize(bytes: Buffer): number | undefined {
     }
     lineStart = lf + 1;
   }
-  if (bytes.length >= MAX_HEAD_BYTES)
-    throw new HeadError(431, "head_too_large", `request head is larger than the ${MAX_HEAD_BYTES} bytes that are accepted`);
+  if (bytes.length >= maximum)
+    throw new HeadError(431, "head_too_large", `request head is larger than the ${maximum} bytes that are accepted`);
   return undefined;
 }
 
 function parse(text: string): RequestHead {
+  const { method, target, version, fields } = readRequestParts(text);
+  if (method === "CONNECT") return connect(target, version, fields);
+  return forward(method, target, version, fields);
+}
+
+/** Request line and fields, before anything is made of the target. */
+export interface RequestParts {
+  readonly method: string;
+  readonly target: string;
+  readonly version: "1.0" | "1.1";
+  readonly fields: readonly Field[];
+}
+
+/** Splits a head (without its empty line). Throws on whatever is not one. */
+export function readRequestParts(text: string): RequestParts {
   const end = text.indexOf("\r\n");
   const line = end < 0 ? text : text.slice(0, end);
   const match = REQUEST_LINE.exec(line);
@@ -88,9 +103,7 @@ function parse(text: string): RequestHead {
   if (major !== "1" || (minor !== "0" && minor !== "1"))
     throw new HeadError(505, "http_version", `HTTP/${major}.${minor} is not spoken here`);
   const version = minor === "1" ? "1.1" : "1.0";
-  const fields = end < 0 ? [] : readFields(text.slice(end + 2), MAX_FIELDS);
-  if (method === "CONNECT") return connect(target, version, fields);
-  return forward(method, target, version, fields);
+  return { method, target, version, fields: end < 0 ? [] : readFields(text.slice(end + 2), MAX_FIELDS) };
 }
 
 function badRequestLine(line: string): HeadError {
@@ -145,6 +158,13 @@ function authorityOf(text: string, defaultPort?: number): Authority {
 
 /** Exactly one Host (HTTP/1.0: at most one), and it names what the target names; a port may be left out in CONNECT. */
 function checkHost(authority: Authority, defaultPort: number | undefined, version: string, fields: readonly Field[]): void {
+  const host = readHostField(defaultPort ?? authority.port, version, fields);
+  if (host !== undefined && (host.host !== authority.host || host.port !== authority.port))
+    throw new HeadError(400, "host", "Host field and request target name different servers");
+}
+
+/** The server that the Host field names; undefined: an HTTP/1.0 request without one. Throws unless there is exactly one with one meaning. */
+export function readHostField(defaultPort: number, version: string, fields: readonly Field[]): Authority | undefined {
   let seen: string | undefined;
   for (const field of fields) {
     if (field.lower !== "host") continue;
@@ -153,12 +173,11 @@ function checkHost(authority: Authority, defaultPort: number | undefined, versio
   }
   if (seen === undefined) {
     if (version === "1.1") throw new HeadError(400, "host", "no Host field");
-    return;
+    return undefined;
   }
-  const host = readAuthority(utf8(seen), defaultPort ?? authority.port);
+  const host = readAuthority(utf8(seen), defaultPort);
   if ("problem" in host) throw new HeadError(400, "host", `Host field: ${host.problem}`);
-  if (host.host !== authority.host || host.port !== authority.port)
-    throw new HeadError(400, "host", "Host field and request target name different servers");
+  return host;
 }
 
 /** The head was read as bytes; names outside ASCII are UTF-8 in them. Invalid UTF-8 stays as it is and is refused as a name. */

@@ -1,0 +1,104 @@
+import type { Authority } from "./authority.ts";
+import { checkNominated, nominatedFields } from "./connection-options.ts";
+import type { Field } from "./fields.ts";
+import { type BodyFraming, readFraming } from "./framing.ts";
+import { headSize, ORIGIN_FORM, readHostField, readRequestParts } from "./head.ts";
+import { HeadError, type Refusal } from "./refused.ts";
+
+/** One request head inside a tunnel: cookies and tokens make them larger than those for a proxy. Node's and nginx' limit is 16 KiB as well. */
+export const MAX_ORIGIN_HEAD_BYTES = 16_384;
+
+/** A request as a server gets it, read strictly. */
+export interface OriginRequest {
+  readonly method: string;
+  /** Path in origin-form as sent, or `*`. */
+  readonly path: string;
+  /** Without its question mark; undefined: none. */
+  readonly query: string | undefined;
+  readonly version: "1.0" | "1.1";
+  readonly fields: readonly Field[];
+  readonly body: BodyFraming;
+  /** The client asked to change to WebSocket; other upgrades are refused. */
+  readonly upgrade: "" | "websocket";
+  /** Whether the client expects to send another request on this connection. */
+  readonly keepAlive: boolean;
+}
+
+export type OriginResult =
+  | { readonly kind: "incomplete" }
+  | { readonly kind: "request"; readonly request: OriginRequest; readonly size: number }
+  | ({ readonly kind: "refused" } & Refusal);
+
+const INCOMPLETE: OriginResult = { kind: "incomplete" };
+
+/**
+ * Reads one request head inside a connection to `authority`. As strict as `readHead`; a Host that names another server is a 421, since the
+ * connection was decided for this one.
+ */
+export function readOriginRequest(bytes: Buffer, authority: Authority): OriginResult {
+  try {
+    const size = headSize(bytes, MAX_ORIGIN_HEAD_BYTES);
+    if (size === undefined) return INCOMPLETE;
+    return { kind: "request", request: parse(bytes.toString("latin1", 0, size - 4), authority), size };
+  } catch (reason) {
+    if (reason instanceof HeadError) return { kind: "refused", ...reason.refusal };
+    throw reason;
+  }
+}
+
+function parse(text: string, authority: Authority): OriginRequest {
+  const { method, target, version, fields } = readRequestParts(text);
+  if (method === "CONNECT") throw new HeadError(405, "connect_inside", "CONNECT inside a connection that stands already");
+  if (method === "TRACE") throw new HeadError(405, "trace", "TRACE echoes credentials back and is refused");
+  if (target !== "*" && !target.startsWith("/")) throw new HeadError(400, "target", "the request target is not a path");
+  if (target === "*" && method !== "OPTIONS") throw new HeadError(400, "target", "* is a target for OPTIONS alone");
+  if (!ORIGIN_FORM.test(target)) throw new HeadError(400, "target", "character in the URL that must be percent-encoded");
+  const host = readHostField(authority.port, version, fields);
+  if (host !== undefined && (host.host !== authority.host || host.port !== authority.port))
+    throw new HeadError(421, "host", "the Host field names another server than this connection");
+  checkNominated(fields);
+  const mark = target.indexOf("?");
+  return {
+    method,
+    path: mark < 0 ? target : target.slice(0, mark),
+    query: mark < 0 ? undefined : target.slice(mark + 1),
+    version,
+    fields,
+    body: readFraming(version, fields),
+    upgrade: readUpgrade(version, fields),
+    keepAlive: version === "1.1" && !nominatedFields(fields).has("close"),
+  };
+}
+
+/** WebSocket is the only change of protocol (threat 23); `h2c` and others are refused rather than dropped, so that nobody is misled. */
+function readUpgrade(version: string, fields: readonly Field[]): "" | "websocket" {
+  const wanted = fields.filter((field) => field.lower === "upgrade").map((field) => field.value.toLowerCase());
+  if (wanted.length === 0 || version === "1.0") return "";
+  if (wanted.length > 1 || wanted[0] !== "websocket") throw new HeadError(501, "upgrade", "only an upgrade to websocket is possible");
+  return nominatedFields(fields).has("upgrade") ? "websocket" : "";
+}
+
+/** Fields that end at a proxy (RFC 9110 section 7.6.1). */
+const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "proxy-authorization",
+  "proxy-authenticate",
+  "te",
+  "upgrade",
+  "http2-settings",
+]);
+
+/** The head as the server gets it: the target that was decided on, the authority of the connection as Host. */
+export function originRequestHead(request: OriginRequest, target: string, host: string): Buffer {
+  const dropped = nominatedFields(request.fields);
+  let text = `${request.method} ${target} HTTP/${request.version}\r\nHost: ${host}\r\n`;
+  for (const field of request.fields) {
+    if (field.lower === "host" || HOP_BY_HOP.has(field.lower) || dropped.has(field.lower)) continue;
+    text += `${field.name}: ${field.value}\r\n`;
+  }
+  if (request.upgrade !== "") text += `Connection: Upgrade\r\nUpgrade: ${request.upgrade}\r\n`;
+  else if (request.version === "1.0") text += "Connection: close\r\n";
+  return Buffer.from(`${text}\r\n`, "latin1");
+}

@@ -1,0 +1,36 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { systemBundle } from "./trust.ts";
+
+/** Where the files appear inside every box. */
+export const TLS_PATH = "/etc/openshell-tls";
+
+const CA_FILE = "openshell-ca.pem";
+const BUNDLE_FILE = "ca-bundle.pem";
+
+/** Writes what programs inside need in order to trust the sandbox's authority: it alone, and beside the system's. Public, so readable by all. */
+export function writeTrustFiles(directory: string, authority: string): void {
+  mkdirSync(directory, { recursive: true, mode: 0o755 });
+  writeFileSync(join(directory, CA_FILE), authority, { mode: 0o644 });
+  writeFileSync(join(directory, BUNDLE_FILE), `${systemBundle()}\n${authority}`, { mode: 0o644 });
+}
+
+/** Variables that add to the trust of a program, and variables that replace it. */
+export function trustEnvironment(): Record<string, string> {
+  const environment: Record<string, string> = {};
+  for (const name of ADDING) environment[name] = `${TLS_PATH}/${CA_FILE}`;
+  for (const name of REPLACING) environment[name] = `${TLS_PATH}/${BUNDLE_FILE}`;
+  return environment;
+}
+
+const ADDING = ["NODE_EXTRA_CA_CERTS", "DENO_CERT"] as const;
+const REPLACING = [
+  "SSL_CERT_FILE",
+  "REQUESTS_CA_BUNDLE",
+  "CURL_CA_BUNDLE",
+  "GIT_SSL_CAINFO",
+  "PIP_CERT",
+  "CARGO_HTTP_CAINFO",
+  "AWS_CA_BUNDLE",
+  "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+] as const;
