@@ -3,6 +3,7 @@ import { defineCommand } from "../../command/define.ts";
 import { usageError } from "../../command/usage-error.ts";
 import { OpenShellError } from "../../error.ts";
 import { configDirectory, DEFAULT_GATEWAY_PORT, stateDirectory, systemGatewayDirectory } from "../../paths.ts";
+import { surviveTransportFaults } from "../../rpc/transport-faults.ts";
 import { LOG_LEVELS, type LogLevel } from "./log.ts";
 import { DEFAULT_UID_RANGE, type UidRange } from "./options.ts";
 import { checkCidr, checkDomain } from "./sandboxes/validate-spec.ts";
@@ -80,6 +81,7 @@ export const serveCommand = defineCommand({
         next: "run it with sudo",
       });
     }
+    surviveTransportFaults();
     const state = args["state-dir"];
     const system = state === undefined && process.env["XDG_STATE_HOME"] === undefined ? systemGatewayDirectory() : undefined;
     const gateway = await serveGateway({

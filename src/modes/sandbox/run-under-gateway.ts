@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { OpenShellError } from "../../error.ts";
 import type { EventSink } from "../../events/event.ts";
 import { nameProcess } from "../../linux/process-state.ts";
+import { surviveTransportFaults } from "../../rpc/transport-faults.ts";
 import type { SupervisorExit, SupervisorSpec } from "../../supervisor-spec.ts";
 import { PolicyAdvisor } from "./advisor/policy-advisor.ts";
 import { boxSpec } from "./box-spec.ts";
@@ -37,6 +38,7 @@ export async function runUnderGateway(spec: SupervisorSpec): Promise<number> {
 
 async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "instanceId">> {
   nameProcess("openshell");
+  surviveTransportFaults();
   const stop = stopSignal();
   const { client, token } = connectGateway(spec.gateway);
   token.keepFresh(async () => (await client.refreshSandboxToken({})).token);

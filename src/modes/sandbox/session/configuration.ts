@@ -1,4 +1,5 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { OpenShellError } from "../../../error.ts";
 import type { Policy } from "../../../policy/model.ts";
 import { policyFromProto, policyToProto } from "../../../policy/proto.ts";
@@ -23,7 +24,10 @@ export interface Configuration {
 }
 
 /** Waiting times between attempts to fetch the first configuration. Milliseconds. */
-const FIRST_FETCH_DELAYS = [500, 1000, 2000, 4000];
+const FIRST_FETCH_DELAYS = [250, 500, 1000, 2000, 4000];
+
+/** A gateway that is away when its sandbox starts gets this long to come back: an upgrade, a crash and its restart. Milliseconds. */
+const GATEWAY_WAIT = 5 * 60 * 1000;
 
 /**
  * The first configuration: what the gateway has, else what the disk has, synced to the gateway and read back, so that the gateway stays
@@ -101,12 +105,14 @@ function settingValue(setting: SettingValue | undefined): string | boolean | big
 }
 
 async function retried<T>(attempt: () => Promise<T>): Promise<T> {
-  for (const delay of FIRST_FETCH_DELAYS) {
+  const giveUp = performance.now() + GATEWAY_WAIT;
+  for (let tries = 0; ; tries++) {
     try {
       return await attempt();
-    } catch {
-      await Bun.sleep(delay);
+    } catch (error) {
+      const away = error instanceof ConnectError && error.code === Code.Unavailable && performance.now() < giveUp;
+      if (tries >= FIRST_FETCH_DELAYS.length && !away) throw error;
+      await Bun.sleep(FIRST_FETCH_DELAYS[tries] ?? FIRST_FETCH_DELAYS.at(-1) ?? 0);
     }
   }
-  return attempt();
 }

@@ -49,22 +49,23 @@ export class SupervisorSession {
   async run(): Promise<void> {
     let delay = FIRST_DELAY;
     while (!this.#stop.signal.aborted) {
-      const started = Date.now();
       let reason = "the gateway closed the session";
       try {
-        await this.#connectOnce();
+        await this.#connectOnce(() => {
+          // It was there: the next loss is a new one, not a further failure.
+          delay = FIRST_DELAY;
+        });
       } catch (error) {
         reason = error instanceof Error ? error.message : String(error);
       }
       if (this.#stop.signal.aborted) return;
       this.#handlers.disconnected(reason);
-      if (Date.now() - started > LONGEST_DELAY) delay = FIRST_DELAY;
       await pause(delay * (0.5 + Math.random() / 2), this.#stop.signal);
       delay = Math.min(delay * 2, LONGEST_DELAY);
     }
   }
 
-  async #connectOnce(): Promise<void> {
+  async #connectOnce(accepted: () => void): Promise<void> {
     const abort = new AbortController();
     const onStop = () => abort.abort();
     this.#stop.signal.addEventListener("abort", onStop, { once: true });
@@ -89,6 +90,7 @@ export class SupervisorSession {
           const { heartbeatInterval, sessionId } = message.payload.value;
           if (heartbeatInterval) interval = Number(heartbeatInterval.seconds) * 1000 || DEFAULT_HEARTBEAT;
           heartbeat = setInterval(beat, interval);
+          accepted();
           this.#handlers.connected(sessionId);
         }
         this.#handle(message, send);
