@@ -24,7 +24,8 @@ export interface AgentIdentity extends Disposable {
  */
 export function leaseAgentIdentity(policy: ProcessPolicy | undefined): AgentIdentity {
   const user = policy?.runAsUser || "sandbox";
-  const group = policy?.runAsGroup || user;
+  // Where only the user is named the group is that user's; `sandbox` is what the policy's canonical form fills in.
+  const group = !policy?.runAsGroup || policy.runAsGroup === "sandbox" ? user : policy.runAsGroup;
   const own = ordinaryUser();
   if (own !== undefined) {
     requireOwnUser(user, own.uid, (name) => lookUp("/etc/passwd", name).uid);

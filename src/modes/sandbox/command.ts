@@ -5,6 +5,7 @@ import { defineCommand } from "../../command/define.ts";
 import { pairsValue } from "../../command/values.ts";
 import { OpenShellError } from "../../error.ts";
 import type { SupervisorSpec } from "../../supervisor-spec.ts";
+import { parseTrustedCidr } from "./cidr-flag.ts";
 import { parseMount } from "./mount-flag.ts";
 import { gainPrivileges } from "./rootless/enter.ts";
 
@@ -79,7 +80,7 @@ export const runCommand = defineCommand({
       workdir: args.workdir,
       timeout: args.timeout,
       mounts: args.mount.map(parseMount),
-      trustedCidrs: args["trusted-cidr"],
+      trustedCidrs: args["trusted-cidr"].map(parseTrustedCidr),
       internalDomains: args["internal-domain"],
       ...(args.policy === undefined ? {} : { policyFile: resolve(args.policy) }),
       ...(args["log-dir"] === undefined ? {} : { logDirectory: resolve(args["log-dir"]) }),

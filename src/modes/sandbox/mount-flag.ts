@@ -19,6 +19,9 @@ export function parseMount(flag: string): Mount {
   }
   const absolute = resolve(source);
   const inside = target === source ? absolute : target;
-  if (!inside.startsWith("/")) throw new OpenShellError("invalid_argument", `--mount '${flag}': ${inside} is not an absolute path`);
+  if (!inside.startsWith("/"))
+    throw new OpenShellError("invalid_argument", `--mount '${flag}': ${inside} is not an absolute path`, {
+      next: "the form is SRC[:DST][:ro|rw], DST inside the sandbox",
+    });
   return { source: absolute, target: inside, readWrite: mode === "rw" };
 }
