@@ -3,17 +3,20 @@
 
 async function main(argv: readonly string[]): Promise<number> {
   switch (argv[0]) {
-    // One-shot helpers, started by the supervisor and never by a person.
+    // One-shot helpers, started by the supervisor and by `doctor`, never by a person.
     case "net-helper":
       return (await import("./modes/sandbox/box/net-helper.ts")).main();
     case "sandbox-init":
       return (await import("./modes/sandbox/box/sandbox-init.ts")).main();
     case "landlock-shim":
       return (await import("./modes/sandbox/box/landlock-shim.ts")).main();
+    case "doctor-probe":
+      return (await import("./modes/sandbox/doctor/probe-helper.ts")).main();
   }
   const { createRoot, runRoot } = await import("./modes/cli/root.ts");
   const root = createRoot({
     gatewayServe: async () => (await import("./modes/gateway/command.ts")).serveCommand,
+    doctor: async () => (await import("./modes/sandbox/doctor/command.ts")).doctorCommand,
     sandboxRun: async () => (await import("./modes/sandbox/command.ts")).runCommand,
   });
   return runRoot(root, argv);

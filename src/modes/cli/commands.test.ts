@@ -41,7 +41,7 @@ describe("the tree", () => {
         await walk(await resolve<Command>(sub), `${path} ${name}`);
       }
     };
-    await walk(createRoot({ gatewayServe: never, sandboxRun: never }), "openshell");
+    await walk(createRoot({ gatewayServe: never, sandboxRun: never, doctor: never }), "openshell");
     expect(missing).toEqual([]);
   });
   test("aliases and wrong names", async () => {

@@ -19,7 +19,7 @@ export interface FakeGateway extends AsyncDisposable {
 /** Runs one command line with an own configuration directory. */
 export async function runCli(argv: readonly string[], home: string, options: BufferTerminalOptions = {}) {
   const never = () => Promise.reject(new Error("another mode was loaded"));
-  const root = createRoot({ gatewayServe: never, sandboxRun: never });
+  const root = createRoot({ gatewayServe: never, sandboxRun: never, doctor: never });
   const env = { XDG_CONFIG_HOME: home, OPENSHELL_SYSTEM_GATEWAY_DIR: join(home, "system"), ...options.env };
   const terminal: BufferTerminal = bufferTerminal({ ...options, env });
   const code = await runRoot(root, argv, terminal);

@@ -10,6 +10,7 @@ const NAME = "openshell";
 export interface LazyModes {
   readonly gatewayServe: () => Promise<Command>;
   readonly sandboxRun: () => Promise<Command>;
+  readonly doctor: () => Promise<Command>;
 }
 
 function sandboxCommands(modes: LazyModes): Readonly<Record<string, Subcommand>> {
@@ -80,6 +81,7 @@ export function createRoot(modes: LazyModes): Command {
         { description: "Show which gateway is used and whether it answers" },
         async () => (await import("./status.ts")).default,
       ),
+      doctor: lazyCommand({ description: "Show what this machine lets a sandbox enforce", alias: "dr" }, modes.doctor),
       whoami: lazyCommand({ description: "Show who the gateway takes you for" }, async () => (await import("./whoami.ts")).default),
       completions: lazyCommand(
         { description: "Print completions for a shell" },
