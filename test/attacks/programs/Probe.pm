@@ -6,7 +6,7 @@ use Exporter "import";
 use Errno;
 use Socket;
 
-our @EXPORT = qw(report attempt failure call number address_of proxy send_all answer ask status_of send_descriptor receive_descriptor);
+our @EXPORT = qw(report attempt failure call number address_of proxy send_all answer ask status_of ask_list send_descriptor receive_descriptor);
 
 $| = 1;
 
@@ -90,6 +90,20 @@ sub ask {
     my $socket = proxy() or return "no proxy: " . failure();
     send_all($socket, $bytes);
     return status_of(answer($socket));
+}
+
+# Asks every line of a file: a name, a tab, a request with its control bytes as \r, \n and \xNN.
+sub ask_list {
+    my ($path) = @_;
+    open my $file, "<", $path or die "$path: $!";
+    while (my $line = <$file>) {
+        chomp $line;
+        my ($name, $request) = split /\t/, $line, 2;
+        $request =~ s/\\r/\r/g;
+        $request =~ s/\\n/\n/g;
+        $request =~ s/\\x([0-9a-f]{2})/chr hex $1/ge;
+        report($name, ask($request));
+    }
 }
 
 # struct msghdr with one byte of data and one SCM_RIGHTS control message.

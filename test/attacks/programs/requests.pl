@@ -4,21 +4,7 @@ use warnings;
 use lib $ENV{ATTACKS};
 use Probe;
 
-# Escapes \r \n \0 \xNN in a probe that came as an argument.
-sub bytes {
-    my ($text) = @_;
-    $text =~ s/\\r/\r/g;
-    $text =~ s/\\n/\n/g;
-    $text =~ s/\\x([0-9a-f]{2})/chr hex $1/ge;
-    return $text;
-}
-
-open my $file, "<", $ENV{REQUESTS} or die "$ENV{REQUESTS}: $!";
-while (my $line = <$file>) {
-    chomp $line;
-    my ($name, $request) = split /\t/, $line, 2;
-    report($name, ask(bytes($request)));
-}
+ask_list($ENV{REQUESTS});
 
 # A second request behind the first, in one write and in two.
 for my $gap (0, 1) {

@@ -1,0 +1,7 @@
+# Requests of a list, and nothing else.
+use strict;
+use warnings;
+use lib $ENV{ATTACKS};
+use Probe;
+
+ask_list($ENV{REQUESTS});
