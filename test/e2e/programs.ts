@@ -8,7 +8,7 @@ export interface Program {
   readonly path: string;
   /** Fetches over the proxy of the environment. Exit code 0 only when the body arrived, which goes to stdout. */
   fetch(url: string): string[];
-  /** Connects straight to an address and port, ignoring the proxy. Exit code 0 only when connected. */
+  /** Connects straight to an HTTP server's address and port, ignoring the proxy. Exit code 0 only when the server answered. */
   dial(address: string, port: number): string[];
 }
 
@@ -22,8 +22,9 @@ request({ host: proxy.hostname, port: proxy.port, path: target, headers: { host:
 
 const NODE_DIAL = `
 const [host, port] = process.argv.slice(1);
-require("node:net").connect({ host, port: Number(port) }, () => process.exit(0)).on("error", (error) => { console.error(error.message); process.exit(7); })
-  .setTimeout(3000, () => process.exit(28));`;
+require("node:net").connect({ host, port: Number(port) }, function () { this.write("GET / HTTP/1.0\\r\\n\\r\\n"); })
+  .on("data", () => process.exit(0)).on("end", () => process.exit(56))
+  .on("error", (error) => { console.error(error.message); process.exit(7); }).setTimeout(3000, () => process.exit(28));`;
 
 const PYTHON_FETCH = `
 import sys, urllib.request
@@ -31,13 +32,17 @@ sys.stdout.write(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode()
 
 const PYTHON_DIAL = `
 import socket, sys
-socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3).close()`;
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3)
+s.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+sys.exit(0 if s.recv(1) else 56)`;
 
 const PERL_FETCH = `
 use HTTP::Tiny; my $r = HTTP::Tiny->new(timeout => 10)->get($ARGV[0]); print $r->{content}; exit($r->{success} ? 0 : 22);`;
 
 const PERL_DIAL = `
-use IO::Socket::IP; exit(IO::Socket::IP->new(PeerHost => $ARGV[0], PeerPort => $ARGV[1], Timeout => 3) ? 0 : 7);`;
+use IO::Socket::IP; $SIG{PIPE} = "IGNORE"; alarm 3;
+my $s = IO::Socket::IP->new(PeerHost => $ARGV[0], PeerPort => $ARGV[1], Timeout => 3) or exit 7;
+syswrite $s, "GET / HTTP/1.0\\r\\n\\r\\n"; exit(sysread($s, my $byte, 1) ? 0 : 56);`;
 
 function bracket(address: string): string {
   return address.includes(":") ? `[${address}]` : address;

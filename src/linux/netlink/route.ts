@@ -94,6 +94,33 @@ export function addLocalPrefix(address: string, length: number): void {
   routeRequest(`make ${address}/${length} local`, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, payload);
 }
 
+/**
+ * Makes every IPv6 address local for which there is no other route. `addLocalPrefix("::", 0)` would stand before the routes of the links
+ * themselves and break neighbour discovery; this asks a table of its own after all others.
+ */
+export function addLocalLastResort(): void {
+  const RTM_NEWRULE = 32;
+  const FRA_PRIORITY = 6;
+  const FR_ACT_TO_TBL = 1;
+  const OWN_TABLE = 100;
+  /** Behind the main table (32766) and the default table (32767). */
+  const LAST = 32_768;
+  const route = {
+    family: AF_INET6,
+    prefix: undefined,
+    table: OWN_TABLE,
+    type: RTN_LOCAL,
+    scope: 0,
+    index: LOOPBACK_INDEX,
+    gateway: undefined,
+  };
+  routeRequest("make all of IPv6 local", RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, routePayload(route));
+  // struct fib_rule_hdr
+  const rule = Buffer.from([AF_INET6, 0, 0, 0, OWN_TABLE, 0, 0, FR_ACT_TO_TBL, 0, 0, 0, 0]);
+  const payload = Buffer.concat([rule, attribute(FRA_PRIORITY, unsigned32(LAST))]);
+  routeRequest("ask for local IPv6 addresses last", RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, payload);
+}
+
 /** Every address of every interface of the current network namespace, as text (RTM_GETADDR). */
 export function listAddresses(): string[] {
   const IFA_ADDRESS = 1;

@@ -1,7 +1,12 @@
 import { OpenShellError } from "../../error.ts";
 
-/** Classic BPF as seccomp runs it (include/uapi/linux/filter.h, bpf_common.h). */
+/** Classic BPF as seccomp and sockets run it (include/uapi/linux/filter.h, bpf_common.h). */
 export const BPF_LD_W_ABS = 0x20;
+export const BPF_LD_H_ABS = 0x28;
+export const BPF_LD_B_ABS = 0x30;
+export const BPF_LD_H_IND = 0x48;
+export const BPF_LD_B_IND = 0x50;
+export const BPF_LDX_B_MSH = 0xb1;
 export const BPF_JMP_JA = 0x05;
 export const BPF_JMP_JEQ = 0x15;
 export const BPF_JMP_JGE = 0x35;
@@ -33,9 +38,24 @@ export class FilterAssembler {
   readonly #pending: Pending[] = [];
   readonly #labels = new Map<string, number>();
 
-  /** Loads the 32-bit word at a byte offset of struct seccomp_data. */
+  /** Loads the 32-bit word at a byte offset of struct seccomp_data, or of a packet (big-endian there). */
   load(offset: number): this {
     return this.#add({ code: BPF_LD_W_ABS, k: offset });
+  }
+
+  /** Sockets only: the 16 bits at an offset of the packet; behind its IPv4 header after `skipIpv4Header`. */
+  loadHalf(offset: number, from: "packet" | "transport" = "packet"): this {
+    return this.#add({ code: from === "packet" ? BPF_LD_H_ABS : BPF_LD_H_IND, k: offset });
+  }
+
+  /** Sockets only: the byte at an offset of the packet; behind its IPv4 header after `skipIpv4Header`. */
+  loadByte(offset: number, from: "packet" | "transport" = "packet"): this {
+    return this.#add({ code: from === "packet" ? BPF_LD_B_ABS : BPF_LD_B_IND, k: offset });
+  }
+
+  /** Sockets only: remembers the length of the IPv4 header that begins the packet. */
+  skipIpv4Header(): this {
+    return this.#add({ code: BPF_LDX_B_MSH, k: 0 });
   }
 
   /** Keeps only these bits of the loaded word. */

@@ -3,6 +3,8 @@ import type { EventSink, SecurityEvent } from "../../events/event.ts";
 import type { Policy } from "../../policy/model.ts";
 import type { Box, BoxSpec } from "./box/contract.ts";
 import { openBox } from "./box/open.ts";
+import { withBypassFindings } from "./proxy/capture/bypass-finding.ts";
+import { BypassWatch } from "./proxy/capture/bypass-watch.ts";
 import { hostAddresses } from "./proxy/destination/own-addresses.ts";
 import { type Egress, serveEgress } from "./proxy/serve.ts";
 
@@ -36,12 +38,17 @@ export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
   const stack = new AsyncDisposableStack();
   try {
     const box = stack.use(await openBox(plan.box));
+    const emit = withBypassFindings(plan.emit);
+    const capturing = box.listeners.captured.length > 0;
+    const watch = box.watch && stack.use(new BypassWatch({ sockets: box.watch, capturing, emit }));
     const egress: Egress = stack.use(
       serveEgress({
         listenerFd: box.listeners.proxy,
+        capturedFds: box.listeners.captured,
+        onCaptured: (peer, local) => watch?.accepted(peer, local),
         identify: (peer, local) => box.identify(peer, local),
         engine,
-        emit: plan.emit,
+        emit,
         trustedCidrs: plan.trustedCidrs,
         internalDomains: plan.internalDomains,
         ownAddresses: hostAddresses(plan.blockedAddresses),

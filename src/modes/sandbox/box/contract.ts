@@ -3,8 +3,10 @@
  * and the record of which program opened which connection.
  */
 export interface Box extends AsyncDisposable {
-  /** Listening sockets made inside the trap, ready for `Bun.listen({ fd })`. */
+  /** Listening sockets made inside the trap, ready for `Bun.listen({ fd })`, which closes them in the end; the box does not. */
   readonly listeners: BoxListeners;
+  /** Absent where the kernel has no packet sockets. */
+  readonly watch?: BoxWatch;
   /** Who opened the connection from `peer` (an address of the box) to `local` (an address of the trap). Cheap and synchronous. */
   identify(peer: SocketAddress, local: SocketAddress): Identification;
   /** Starts a confined program. Resolves when the kernel has replaced the shim by the program; rejects with an OpenShellError otherwise. */
@@ -18,6 +20,19 @@ export interface Box extends AsyncDisposable {
 export interface BoxListeners {
   /** 10.200.0.1:3128 */
   readonly proxy: number;
+  /**
+   * Every TCP connection to any other address and port, whose accepted socket has the original destination as its own address. One per
+   * family; none where the kernel does not permit it: other ports are then refused at once.
+   */
+  readonly captured: readonly number[];
+}
+
+/** Packet sockets (see src/linux/bpf/packet-socket.ts) that see attempts to leave past the proxy; they stay the box's own. */
+export interface BoxWatch {
+  /** The opening packet of every TCP connection that is not to the proxy. */
+  readonly tcp: number;
+  /** Every UDP datagram. */
+  readonly udp: number;
 }
 
 export interface SocketAddress {

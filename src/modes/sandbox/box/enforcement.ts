@@ -1,18 +1,34 @@
+import { userEnforcement } from "../rootless/enforcement.ts";
 import type { BoxSpec, Enforcement } from "./contract.ts";
+import type { Trap } from "./trap.ts";
 import type { ViewPlan } from "./view-plan.ts";
 
 /** What was asked of the kernel and what is in force, for people: `sandbox get`, the log, `doctor`. */
-export function describeEnforcement(spec: BoxSpec, plan: ViewPlan, landlockVersion: number | undefined): Enforcement[] {
+export function describeEnforcement(spec: BoxSpec, plan: ViewPlan, landlockVersion: number | undefined, trap: Trap): Enforcement[] {
   const required = (feature: string, detail: string): Enforcement => ({ feature, requested: "required", enforced: "yes", detail });
   return [
     required("network", "own network namespace; every route leads to the proxy"),
+    capture(trap),
+    watch(trap),
     required("processes", "own pid, ipc and uts namespaces under our init"),
     required("files", `own root with ${plan.steps.length} entries; nothing else of the host exists in it`),
-    required("user", `uid ${spec.uid}, gid ${spec.gid}, no capabilities, no new privileges`),
+    userEnforcement(spec),
     required("seccomp", "refused calls, socket allow-list, every connect reported"),
     landlock(spec, landlockVersion),
     paths(spec, plan),
   ];
+}
+
+function capture({ listeners, problems }: Trap): Enforcement {
+  const feature = { feature: "direct-connections", requested: "every TCP port" };
+  if (listeners.captured.length > 0) return { ...feature, enforced: "yes", detail: "decided by program, as connections to the proxy are" };
+  return { ...feature, enforced: "refused", detail: `other ports are refused without a decision: ${problems.capture ?? "not available"}` };
+}
+
+function watch({ watch: sockets, problems }: Trap): Enforcement {
+  const feature = { feature: "attempts-seen", requested: "TCP and UDP" };
+  if (sockets !== undefined) return { ...feature, enforced: "yes", detail: "attempts past the proxy become events, about 100 a second" };
+  return { ...feature, enforced: "no", detail: `attempts past the proxy are refused unseen: ${problems.watch ?? "not available"}` };
 }
 
 function landlock(spec: BoxSpec, version: number | undefined): Enforcement {

@@ -6,3 +6,10 @@ export const IPV6_PREFIX_LENGTH = 64;
 export const PROXY_PORT = 3128;
 /** Connections that wait for the supervisor; at most 256 are undecided, so twice that survives a burst. */
 export const PROXY_BACKLOG = 512;
+/** Directly connected ones wait in a queue of the same length. */
+export const CAPTURE_BACKLOG = PROXY_BACKLOG;
+/**
+ * Packets of one kind that may wait to be seen; looked at every quarter of a second, two kinds: at most about 100 a second become events,
+ * which is what a person can make use of, and the kernel counts the rest.
+ */
+export const WATCH_QUEUE = 12;

@@ -1,10 +1,12 @@
 import { existsSync, writeFileSync, writeSync } from "node:fs";
+import { OpenShellError } from "../../../error.ts";
 import { readInto } from "../../../linux/descriptors.ts";
 import { listenTcp } from "../../../linux/listener.ts";
 import { enterNamespace, openOwnNamespace, unshare } from "../../../linux/namespaces.ts";
 import {
   addAddress,
   addDefaultRoute,
+  addLocalLastResort,
   addLocalPrefix,
   addVethPair,
   disableLinkLocal,
@@ -14,6 +16,7 @@ import {
 } from "../../../linux/netlink/route.ts";
 import { NETLINK_SOCK_DIAG, openNetlink } from "../../../linux/netlink/socket.ts";
 import { boxAddresses, IPV4_PREFIX_LENGTH, IPV6_PREFIX_LENGTH, PROXY_BACKLOG, PROXY_PORT, trapAddresses } from "./net-addresses.ts";
+import { type CaptureDescriptors, openCapture, openWatch, type WatchDescriptors } from "./trap-sockets.ts";
 import { toWireError, type WireError } from "./wire-error.ts";
 
 /** Descriptor numbers of the helper, for the supervisor to take. */
@@ -23,9 +26,18 @@ export interface NetHelperDescriptors {
   /** A SOCK_DIAG socket inside it. */
   readonly diagnostics: number;
   readonly proxy: number;
+  /** Every other port; absent where the kernel does not let us. */
+  readonly capture?: CaptureDescriptors;
+  readonly watch?: WatchDescriptors;
 }
 
-export type NetHelperAnswer = { readonly fds: NetHelperDescriptors } | { readonly error: WireError };
+/** Why something is absent. */
+export interface NetHelperProblems {
+  readonly capture?: string;
+  readonly watch?: string;
+}
+
+export type NetHelperAnswer = { readonly fds: NetHelperDescriptors; readonly problems: NetHelperProblems } | { readonly error: WireError };
 
 /**
  * Makes the box and the trap and everything in them, prints the descriptor numbers as one line of JSON, and waits until the supervisor
@@ -33,8 +45,8 @@ export type NetHelperAnswer = { readonly fds: NetHelperDescriptors } | { readonl
  */
 export async function main(): Promise<number> {
   try {
-    const fds = makeNamespaces();
-    writeSync(1, `${JSON.stringify({ fds } satisfies NetHelperAnswer)}\n`);
+    const answer: NetHelperAnswer = makeNamespaces();
+    writeSync(1, `${JSON.stringify(answer)}\n`);
     readInto(0, new Uint8Array(1));
     return 0;
   } catch (reason) {
@@ -43,7 +55,7 @@ export async function main(): Promise<number> {
   }
 }
 
-function makeNamespaces(): NetHelperDescriptors {
+function makeNamespaces(): { readonly fds: NetHelperDescriptors; readonly problems: NetHelperProblems } {
   unshare("net");
   const box = openOwnNamespace("net");
   const diagnostics = openNetlink(NETLINK_SOCK_DIAG);
@@ -57,17 +69,30 @@ function makeNamespaces(): NetHelperDescriptors {
   setLinkUp(LOOPBACK_INDEX);
   addVethPair("trap0", "box0", box);
   configureEnd("trap0", trapAddresses, ipv6);
-  // Every address is local to the trap and it has no other link: packets of the box have nowhere else to go. Not ::/0, which would break
-  // neighbour discovery; 2000::/3 is all of the global unicast space.
+  // Every address is local to the trap and it has no other link: packets of the box have nowhere else to go.
   addLocalPrefix("0.0.0.0", 0);
-  if (ipv6) addLocalPrefix("2000::", 3);
+  if (ipv6) addLocalLastResort();
   const proxy = listenTcp(trapAddresses.ipv4, PROXY_PORT, PROXY_BACKLOG);
+  // Without these every other port is refused at once all the same: only who tried it is not known.
+  const capture = attempt(() => openCapture(ipv6));
+  const watch = attempt(() => openWatch(interfaceIndex("trap0")));
 
   enterNamespace(box, "net");
   const index = configureEnd("box0", boxAddresses, ipv6);
   addDefaultRoute(index, trapAddresses.ipv4);
   if (ipv6) addDefaultRoute(index, trapAddresses.ipv6);
-  return { box, diagnostics, proxy };
+  return {
+    fds: { box, diagnostics, proxy, ...(capture.made && { capture: capture.made }), ...(watch.made && { watch: watch.made }) },
+    problems: { ...(capture.problem && { capture: capture.problem }), ...(watch.problem && { watch: watch.problem }) },
+  };
+}
+
+function attempt<T>(make: () => T): { readonly made?: T; readonly problem?: string } {
+  try {
+    return { made: make() };
+  } catch (reason) {
+    return { problem: OpenShellError.from(reason).message };
+  }
 }
 
 function configureEnd(name: string, addresses: { readonly ipv4: string; readonly ipv6: string }, ipv6: boolean): number {

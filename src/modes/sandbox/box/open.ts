@@ -46,9 +46,10 @@ export async function openBox(spec: BoxSpec): Promise<Box> {
   const owned = resources.move();
   return {
     listeners: trap.listeners,
+    ...(trap.watch && { watch: trap.watch }),
     identify: (peer, local) => recorder.identify(trap.diagnostics, peer, local),
     launch: (launch) => init.launch(launch, confinement),
-    enforcement: describeEnforcement(spec, plan, abi),
+    enforcement: describeEnforcement(spec, plan, abi, trap),
     ended: init.ended,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

@@ -2,17 +2,20 @@ import { OpenShellError } from "../../../error.ts";
 import { close, closeAll } from "../../../linux/descriptors.ts";
 import { pidfdGetfd, pidfdOpen } from "../../../linux/pidfd.ts";
 import { ownEnvironment, selfCommand } from "../../../reexec.ts";
-import type { BoxListeners } from "./contract.ts";
-import type { NetHelperAnswer } from "./net-helper.ts";
+import type { BoxListeners, BoxWatch } from "./contract.ts";
+import type { NetHelperAnswer, NetHelperProblems } from "./net-helper.ts";
 import { fromWireError } from "./wire-error.ts";
 
-/** The two network namespaces of a sandbox, alive as long as its descriptors. */
+/** The two network namespaces of a sandbox, alive as long as its descriptors. The listeners belong to whoever serves them. */
 export interface Trap extends Disposable {
   /** Network namespace of the agent. */
   readonly boxNamespace: number;
   /** SOCK_DIAG socket inside it. */
   readonly diagnostics: number;
   readonly listeners: BoxListeners;
+  readonly watch?: BoxWatch;
+  /** What the kernel refused, and why. */
+  readonly problems: NetHelperProblems;
 }
 
 /** Lets a short-lived helper make the namespaces, so that no thread of the supervisor ever leaves the host's; takes its descriptors over. */
@@ -27,18 +30,32 @@ export async function openTrap(): Promise<Trap> {
     if ("error" in answer) throw fromWireError(answer.error);
     const pidfd = pidfdOpen(helper.pid);
     const taken: number[] = [];
-    const take = (fd: number): number => {
+    const listening: number[] = [];
+    const take = (fd: number, among = taken): number => {
       const own = pidfdGetfd(pidfd, fd);
-      taken.push(own);
+      among.push(own);
       return own;
     };
     try {
       const boxNamespace = take(answer.fds.box);
       const diagnostics = take(answer.fds.diagnostics);
-      const listeners = { proxy: take(answer.fds.proxy) };
-      return { boxNamespace, diagnostics, listeners, [Symbol.dispose]: () => closeAll(taken) };
+      const { proxy, capture, watch } = answer.fds;
+      const listeners = {
+        proxy: take(proxy, listening),
+        captured: [capture?.ipv4, capture?.ipv6].flatMap((fd) => (fd === undefined ? [] : [take(fd, listening)])),
+      };
+      if (capture !== undefined) take(capture.link);
+      const watched = watch && { tcp: take(watch.tcp), udp: take(watch.udp) };
+      return {
+        boxNamespace,
+        diagnostics,
+        listeners,
+        problems: answer.problems,
+        ...(watched && { watch: watched }),
+        [Symbol.dispose]: () => closeAll(taken),
+      };
     } catch (reason) {
-      closeAll(taken);
+      closeAll([...taken, ...listening]);
       throw reason;
     } finally {
       close(pidfd);

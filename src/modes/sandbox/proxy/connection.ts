@@ -29,10 +29,15 @@ export interface ConnectionHost {
 
 type Allowed = Verdict & { allowed: true };
 
-/** One accepted connection from its first byte to its end. Sockets call in; what may be done is decided in `judge`. */
+/**
+ * One accepted connection from its first byte to its end. Sockets call in; what may be done is decided in `judge`. A captured one, which
+ * was made past the proxy, says nothing and is told nothing: its destination is known from the start, a refusal is a reset.
+ */
 export class Connection {
   readonly client: Socket<Connection>;
   readonly who: Identification;
+  /** Where a captured connection wants to go; undefined for a client of the proxy. */
+  readonly #captured: Intent | undefined;
   /** `performance.now()` at which the present state has lasted too long; 0: no limit. */
   deadline = 0;
   readonly #context: EgressContext;
@@ -50,9 +55,10 @@ export class Connection {
   /** The one request and answer of a forwarded connection; a CONNECT tunnel has none. */
   #exchange: Exchange | undefined;
 
-  constructor(client: Socket<Connection>, who: Identification, context: EgressContext, host: ConnectionHost) {
+  constructor(client: Socket<Connection>, who: Identification, context: EgressContext, host: ConnectionHost, captured?: Intent) {
     this.client = client;
     this.who = who;
+    this.#captured = captured;
     this.#context = context;
     this.#host = host;
   }
@@ -61,8 +67,12 @@ export class Connection {
     return this.#state;
   }
 
-  /** There is room: start reading the request. */
+  /** There is room: start reading the request, or deciding a connection that needs none. */
   admit(): void {
+    if (this.#captured !== undefined) {
+      this.#consider(this.#captured);
+      return;
+    }
     this.#enter("head", this.#context.limits.headMs);
     const early = this.#early;
     this.#early = undefined;
@@ -106,11 +116,11 @@ export class Connection {
     this.#tunnel = new Tunnel(this.client, socket, this);
     this.#context.emit(allowedEvent(intent, actorOf(this.who.program, verdict.sha256), verdict, this.#address()));
     this.#enter("open", 0);
-    if (intent.request === undefined) {
-      this.client.write(ESTABLISHED);
-    } else {
+    if (intent.request !== undefined) {
       this.#exchange = new Exchange(intent.request);
       this.#tunnel.toUpstream(this.#exchange.requestHead);
+    } else if (intent.stage === "connect") {
+      this.client.write(ESTABLISHED);
     }
     this.#releaseEarly();
   }
@@ -181,8 +191,9 @@ export class Connection {
 
   /** Answers a request that has no intent: unreadable, too slow, or no room for it. */
   refuseUnread(status: number, code: string, reason: string): void {
-    this.#context.emit(unreadEvent(this.#actor(), code, reason));
-    this.#answer(unreadRefusal(status, code, reason, this.who));
+    this.#context.emit(unreadEvent(this.#actor(), code, reason, this.#captured?.authority));
+    if (this.#captured !== undefined) this.abort();
+    else this.#answer(unreadRefusal(status, code, reason, this.who));
   }
 
   /** Ends every socket at once. */
@@ -208,9 +219,13 @@ export class Connection {
       return;
     }
     if (result.size < bytes.length) this.#early = bytes.subarray(result.size);
-    this.#intent = intentOf(result.head);
+    this.#consider(intentOf(result.head));
+  }
+
+  #consider(intent: Intent): void {
+    this.#intent = intent;
     this.#enter("deciding", 0);
-    const verdict = judge(this.#intent, this.who, this.#context);
+    const verdict = judge(intent, this.who, this.#context);
     if (verdict instanceof Promise) verdict.then((later) => this.#decided(later));
     else this.#decided(verdict);
   }
@@ -254,7 +269,8 @@ export class Connection {
   #refuse(denied: Denied): void {
     if (this.#intent === undefined) return;
     this.#context.emit(refusedEvent(this.#intent, this.#actor(), denied));
-    this.#answer(refusalOf(this.#intent, this.who, denied));
+    if (this.#captured !== undefined) this.abort();
+    else this.#answer(refusalOf(this.#intent, this.who, denied));
   }
 
   /** The server's fault after the request was let through: its one event has been emitted already. */

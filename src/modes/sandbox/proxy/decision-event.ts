@@ -1,4 +1,6 @@
 import type { Actor, NetworkEvent } from "../../../events/event.ts";
+import { DIRECT_CONNECTION_HINT } from "./capture/hints.ts";
+import type { Authority } from "./http1/authority.ts";
 import type { Intent } from "./intent.ts";
 import type { Denied, Verdict } from "./verdict.ts";
 
@@ -27,13 +29,13 @@ export function refusedEvent(intent: Intent, actor: Actor | undefined, denied: D
     kind: "network",
     time: Date.now(),
     severity: failed ? "low" : "medium",
-    activity: failed ? "fail" : "open",
+    activity: failed ? "fail" : intent.stage === "bypass" ? "refuse" : "open",
     action: failed ? "allowed" : "denied",
     host: intent.authority.host,
     port: intent.authority.port,
     protocol: "tcp",
     engine: denied.engine,
-    reason: denied.reason,
+    reason: intent.stage === "bypass" && !failed ? `${denied.reason}; ${DIRECT_CONNECTION_HINT}` : denied.reason,
     code: denied.code,
     ...(actor === undefined ? {} : { actor }),
     ...(denied.stage === undefined ? {} : { stage: denied.stage }),
@@ -48,16 +50,16 @@ export function closedEvent(intent: Intent, actor: Actor, denied: Denied): Netwo
   return { ...event, activity: "close" };
 }
 
-/** A request that could not be read, or that there was no room for; no destination is known. */
-export function unreadEvent(actor: Actor | undefined, code: string, reason: string): NetworkEvent {
+/** A request that could not be read, or that there was no room for; the destination is known only of a captured connection. */
+export function unreadEvent(actor: Actor | undefined, code: string, reason: string, to: Authority = { host: "", port: 0 }): NetworkEvent {
   return {
     kind: "network",
     time: Date.now(),
     severity: "low",
     activity: "refuse",
     action: "denied",
-    host: "",
-    port: 0,
+    host: to.host,
+    port: to.port,
     protocol: "tcp",
     engine: "limits",
     code,

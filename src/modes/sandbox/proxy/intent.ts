@@ -1,15 +1,17 @@
+import type { SocketAddress } from "../box/contract.ts";
 import type { Authority } from "./http1/authority.ts";
 import type { ForwardHead, RequestHead } from "./http1/head.ts";
 
 /** What a client asks for, however it arrived. */
 export interface Intent {
   readonly authority: Authority;
-  readonly stage: "connect" | "forward";
-  /** `CONNECT`, or the method of the forwarded request. */
+  /** `bypass`: connected directly, without the proxy. */
+  readonly stage: "connect" | "forward" | "bypass";
+  /** `CONNECT`, or the method of the forwarded request; `TCP` for a direct connection. */
   readonly method: string;
-  /** Without its query, which may hold secrets; absent for CONNECT. */
+  /** Without its query, which may hold secrets; only of a forwarded request. */
   readonly path?: string;
-  /** What is sent upstream; absent for CONNECT. */
+  /** What is sent upstream; only of a forwarded request. */
   readonly request?: ForwardHead;
 }
 
@@ -19,6 +21,11 @@ export function intentOf(head: RequestHead): Intent {
   const query = head.target.indexOf("?");
   const path = query < 0 ? head.target : head.target.slice(0, query);
   return { authority: head.authority, stage: "forward", method: head.method, path, request: head };
+}
+
+/** The intent of a connection that names no host: the address it was made to stands for one. */
+export function capturedIntent({ address, port }: SocketAddress): Intent {
+  return { authority: { host: address, port }, stage: "bypass", method: "TCP" };
 }
 
 /** `host:port` for people, IPv6 in brackets. */

@@ -12,11 +12,16 @@ import { Resolver } from "./destination/resolver.ts";
 import type { EgressContext } from "./egress-context.ts";
 import type { Authority } from "./http1/authority.ts";
 import { type Identify, identifySafely, plainAddress } from "./identity.ts";
+import { capturedIntent } from "./intent.ts";
 import { DEFAULT_LIMITS, type EgressLimits } from "./limits.ts";
 
 export interface EgressOptions {
   /** A listening socket inside the trap; owned by the proxy from now on. */
   readonly listenerFd: number;
+  /** Listening sockets of connections past the proxy, whose own address is where they want to go; owned likewise. */
+  readonly capturedFds?: readonly number[];
+  /** Told of each captured connection as it is accepted. */
+  readonly onCaptured?: (peer: SocketAddress, local: SocketAddress) => void;
   readonly identify: Identify;
   readonly engine: DecisionEngine;
   readonly emit: EventSink;
@@ -84,7 +89,8 @@ class EgressServer implements Disposable, ConnectionHost {
   readonly #identify: Identify;
   readonly #live = new Set<Connection>();
   readonly #waiting: Connection[] = [];
-  readonly #listener: { stop(closeActiveConnections?: boolean): void };
+  readonly #listeners: readonly { stop(closeActiveConnections?: boolean): void }[];
+  readonly #onCaptured: (peer: SocketAddress, local: SocketAddress) => void;
   readonly #sweep: ReturnType<typeof setInterval>;
   readonly #upstreamHandlers: SocketHandler<Connection>;
   #undecided = 0;
@@ -93,6 +99,7 @@ class EgressServer implements Disposable, ConnectionHost {
   constructor(options: EgressOptions, context: EgressContext) {
     this.#context = context;
     this.#identify = options.identify;
+    this.#onCaptured = options.onCaptured ?? noop;
     this.#upstreamHandlers = {
       open: (socket) => socket.data.upstreamOpened(socket),
       data: (socket, bytes) => socket.data.upstreamData(socket, bytes),
@@ -102,14 +109,20 @@ class EgressServer implements Disposable, ConnectionHost {
       error: (socket) => socket.data?.abort(),
       connectError: (socket, error) => socket.data.upstreamFailed(error.message),
     };
+    this.#listeners = [this.#listen(options.listenerFd, false), ...(options.capturedFds ?? []).map((fd) => this.#listen(fd, true))];
+    this.#sweep = setInterval(() => this.#expire(), context.limits.sweepMs);
+    this.#sweep.unref();
+  }
+
+  #listen(fd: number, captured: boolean): { stop(closeActiveConnections?: boolean): void } {
     // `fd` adopts a listening socket; it works and is not in the types.
-    const adopted = { fd: options.listenerFd } as unknown as { hostname: string; port: number };
-    this.#listener = Bun.listen<Connection>({
+    const adopted = { fd } as unknown as { hostname: string; port: number };
+    return Bun.listen<Connection>({
       ...adopted,
       allowHalfOpen: true,
       socket: {
         // A socket that was reset before it was accepted has no connection, and its events come all the same.
-        open: (socket) => this.#accepted(socket),
+        open: (socket) => this.#accepted(socket, captured),
         data: (socket, bytes) => socket.data?.clientData(bytes),
         drain: (socket) => socket.data?.clientDrained(),
         end: (socket) => socket.data?.clientEnded(),
@@ -117,8 +130,6 @@ class EgressServer implements Disposable, ConnectionHost {
         error: (socket) => socket.data?.abort(),
       },
     });
-    this.#sweep = setInterval(() => this.#expire(), context.limits.sweepMs);
-    this.#sweep.unref();
   }
 
   get connections(): number {
@@ -133,13 +144,13 @@ class EgressServer implements Disposable, ConnectionHost {
 
   [Symbol.dispose](): void {
     clearInterval(this.#sweep);
-    this.#listener.stop(false);
+    for (const listener of this.#listeners) listener.stop(false);
     this.#waiting.length = 0;
     for (const connection of [...this.#live]) connection.abort();
   }
 
   /** The program is identified at once: its socket is established now, whatever it does next. */
-  #accepted(socket: Socket<Connection>): void {
+  #accepted(socket: Socket<Connection>, captured: boolean): void {
     const ends = endsOf(socket);
     if (ends === undefined) {
       socket.terminate();
@@ -148,7 +159,8 @@ class EgressServer implements Disposable, ConnectionHost {
     const known = identifySafely(this.#identify, ends.peer, ends.local);
     // Reset meanwhile: another program may have the same port already, and the answer may be about its connection.
     const who = endsOf(socket) === undefined ? RESET : known;
-    const connection = new Connection(socket, who, this.#context, this);
+    if (captured) this.#onCaptured(ends.peer, ends.local);
+    const connection = new Connection(socket, who, this.#context, this, captured ? capturedIntent(ends.local) : undefined);
     socket.data = connection;
     this.#live.add(connection);
     if (this.#hasRoom()) {

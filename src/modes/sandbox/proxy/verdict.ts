@@ -2,6 +2,7 @@ import type { Decision, MatchedEndpoint } from "../../../engine/decision.ts";
 import { OpenShellError } from "../../../error.ts";
 import type { DecisionEngineName, DenialStage } from "../../../events/event.ts";
 import type { Identification, ProgramIdentity } from "../box/contract.ts";
+import { type Unroutable, unroutable } from "./capture/unroutable.ts";
 import { checkDestination, type DestinationVerdict } from "./destination/permission.ts";
 import type { EgressContext } from "./egress-context.ts";
 import { hostPort, type Intent } from "./intent.ts";
@@ -63,6 +64,8 @@ export function judge(intent: Intent, who: Identification, context: EgressContex
 }
 
 function judgeProgram(intent: Intent, program: ProgramIdentity, context: EgressContext): Verdict | Promise<Verdict> {
+  const elsewhere = intent.stage === "bypass" ? unroutable(intent.authority.host) : undefined;
+  if (elsewhere !== undefined) return unroutableDenial(elsewhere);
   const reserved = reservedAnswer(intent.authority, context.controlPlane);
   if (reserved !== undefined) return reservedName(reserved);
   const decision = decide(intent, program, context);
@@ -159,6 +162,11 @@ function uninspectable(intent: Intent, decision: Allow): Denied {
     policy: decision.policy,
     next: NEXT_INSPECTION,
   };
+}
+
+/** An address that means nothing outside the box: neither policy nor a proposal is about it. */
+function unroutableDenial({ code, reason }: Unroutable): Denied {
+  return { allowed: false, status: 403, error: "ssrf_denied", reason, code, engine: "bypass", stage: "bypass", next: NEXT_ADDRESS };
 }
 
 function reservedName(answer: ReservedAnswer): Denied {
