@@ -2,7 +2,7 @@
 # reads it. Patterns that the matcher cannot decide exactly are listed in `unsupported`, and a generation that has any is refused.
 package openshell
 
-index := {"nodes": nodes, "hosts": host_patterns, "unsupported": unsupported}
+index := {"nodes": nodes, "hosts": host_patterns, "requests": requests, "unsupported": unsupported}
 
 # One record per rule, endpoint and port: where it is looked up (kind and key) and which endpoint it stands for.
 places contains place if {

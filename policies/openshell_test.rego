@@ -2,7 +2,7 @@ package openshell_test
 
 import data.openshell
 
-endpoint(host, ports) := {"host": host, "ports": ports}
+endpoint(host, ports) := {"host": host, "ports": ports, "protocol": ""}
 
 program(path) := {"path": path, "self_only": false}
 

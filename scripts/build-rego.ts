@@ -12,7 +12,7 @@ const FOLDER = resolve(import.meta.dir, "../policies");
 const WASM = join(FOLDER, "policy.wasm");
 const MANIFEST = join(FOLDER, "manifest.json");
 /** Entry points, in the order that gives them their ids. */
-const ENTRYPOINTS = ["openshell/decision", "openshell/index"];
+const ENTRYPOINTS = ["openshell/decision", "openshell/index", "openshell/request"];
 
 interface Manifest {
   readonly opa: string;

@@ -3,6 +3,7 @@ import type { Policy } from "../policy/model.ts";
 import { readAnswer } from "./answer.ts";
 import { engineData } from "./engine-data.ts";
 import { DECISION_PAGES, INDEX_PAGES, RegoInstance } from "./rego.ts";
+import { readRequestAnswer } from "./request-answer.ts";
 
 /** One loaded policy: its data as text, so that a lost instance can be made again. */
 export interface Generation {
@@ -50,7 +51,7 @@ function refuseUnsupported(index: unknown): void {
     message: `pattern '${pattern}' is not supported`,
   }));
   throw new OpenShellError("invalid_argument", `the policy has patterns that the engine cannot decide: ${violations[0]?.message}`, {
-    next: "use at most one `**` and one `*` per segment, and no ? [ ] { }",
+    next: "in hosts and binaries: at most one `**`, one `*` per segment, no ? [ ] { }; in request rules see the policy reference",
     violations,
   });
 }
@@ -61,7 +62,9 @@ function probe(instance: RegoInstance, own: readonly string[]): void {
   const refused = readAnswer(instance.evaluate("openshell/decision", "{}"));
   const answer = readAnswer(instance.evaluate("openshell/decision", JSON.stringify(question)));
   const sound = refused?.allow === false && refused.code === "malformed" && answer !== undefined;
-  if (!sound || (!answer.allow && (answer.code === "malformed" || answer.code === "engine_failure"))) {
+  const request = readRequestAnswer(instance.evaluate("openshell/request", "{}"));
+  const closed = request?.action === "deny" && request.code === "malformed";
+  if (!sound || !closed || (!answer.allow && (answer.code === "malformed" || answer.code === "engine_failure"))) {
     throw new OpenShellError("internal", "the new policy failed its probe: the rules do not answer as they must");
   }
 }

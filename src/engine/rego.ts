@@ -14,7 +14,7 @@ interface Exports {
   opa_eval(reserved: number, entrypoint: number, data: number, input: number, inputBytes: number, heap: number, format: number): number;
 }
 
-export type Entrypoint = "openshell/index" | "openshell/decision";
+export type Entrypoint = "openshell/index" | "openshell/decision" | "openshell/request";
 
 /** Pages of 64 KiB. A live generation of 1,000 rules needs about 600; 128 MiB keeps a faulty input from taking the host's memory. */
 export const DECISION_PAGES = 2048;

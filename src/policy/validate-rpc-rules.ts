@@ -42,7 +42,7 @@ function* validateMcpRule(rule: RequestRule, endpoint: Endpoint, at: Path): Gene
   const allowAll = endpoint.mcp?.allowAllKnownMcpMethods === true;
   const { method } = rule;
   if (method === "" && !(allowAll && hasTool(rule))) yield { field: fieldPath([...at, "method"]), message: "is missing" };
-  if (method.includes("*") && !/^tools\//.test(method) && !(method === "*" && allowAll)) {
+  if (/[*?[]/.test(method) && !/^tools\//.test(method) && !(method === "*" && allowAll)) {
     yield { field: fieldPath([...at, "method"]), message: "may have * only inside tools/" };
   }
   for (const name of Object.keys(rule.params)) {

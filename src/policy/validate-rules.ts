@@ -1,6 +1,7 @@
 import type { Violation } from "../error.ts";
 import { fieldPath, type Path } from "./field-path.ts";
 import type { Endpoint, Matcher, RequestRule } from "./model.ts";
+import { pathPatternProblem, textPatternProblem } from "./request-patterns.ts";
 import { validateRpcRules } from "./validate-rpc-rules.ts";
 
 type RuleField = "method" | "path" | "command" | "query" | "operation_type" | "operation_name" | "fields" | "params";
@@ -53,6 +54,15 @@ function* validateRule(rule: RequestRule, { protocol }: Endpoint, at: Path): Gen
   if (rule.path !== "" && rule.path !== "**" && !/^(\/|\*\*\/)/.test(rule.path)) {
     yield { field: fieldPath([...at, "path"]), message: `'${rule.path}' matches no request: start it with /, or write ** for any path` };
   }
+  yield* pattern(pathPatternProblem, rule.path, [...at, "path"]);
+  yield* pattern(textPatternProblem, rule.command, [...at, "command"]);
+  yield* pattern(textPatternProblem, rule.operationName, [...at, "operation_name"]);
+  for (const [i, name] of rule.fields.entries()) yield* pattern(textPatternProblem, name, [...at, "fields", i]);
+  // json-rpc and mcp say themselves which of their methods may be patterns.
+  if ((protocol === "rest" || protocol === "websocket") && rule.method.includes("*") && rule.method !== "*") {
+    yield { field: fieldPath([...at, "method"]), message: `'${rule.method}' must be a name or *` };
+  }
+  if (protocol === "mcp") yield* pattern(textPatternProblem, rule.method, [...at, "method"]);
   for (const [map, matchers] of [
     ["query", rule.query],
     ["params", rule.params],
@@ -69,6 +79,12 @@ function* validateRule(rule: RequestRule, { protocol }: Endpoint, at: Path): Gen
 function* validateMatcher(matcher: Matcher, at: Path): Generator<Violation> {
   const globs = "glob" in matcher ? [matcher.glob] : matcher.any;
   if (globs.length === 0 || globs.includes("")) yield { field: fieldPath(at), message: "must not be empty" };
+  for (const glob of globs) yield* pattern(textPatternProblem, glob, at);
+}
+
+function* pattern(problemOf: (pattern: string) => string | undefined, text: string, at: Path): Generator<Violation> {
+  const problem = problemOf(text);
+  if (problem !== undefined) yield { field: fieldPath(at), message: `'${text.slice(0, 80)}' ${problem}` };
 }
 
 /** Upgrade requests and text messages are different things; one rule speaks of one of them. */

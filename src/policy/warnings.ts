@@ -35,9 +35,10 @@ function* endpointWarnings(endpoint: Endpoint, at: Path): Generator<Violation> {
     };
   }
   if (endpoint.tls === "skip" && inspected) {
+    const fate = endpoint.enforcement === "enforce" ? "they are refused" : "they are let through and logged";
     yield {
       field: `${field}.tls`,
-      message: `skip hides the requests of TLS connections: they are refused, because ${endpoint.protocol} rules cannot be checked`,
+      message: `skip hides the requests of TLS connections: ${fate}, because ${endpoint.protocol} rules cannot be checked`,
     };
   }
   if (inspected && endpoint.enforcement === "") {
@@ -85,22 +86,4 @@ function* ruleWarnings(rule: RequestRule, { protocol }: Endpoint, at: Path): Gen
   if (known && rule.method !== "" && !known.has(rule.method.toUpperCase())) {
     yield { field: fieldPath([...at, "method"]), message: `'${rule.method}' is not a known method` };
   }
-  for (const glob of globsOf(rule)) {
-    if (!balanced(glob, "[", "]") || !balanced(glob, "{", "}"))
-      yield { field: fieldPath(at), message: `'${glob}' has unbalanced brackets` };
-  }
-}
-
-function globsOf(rule: RequestRule): string[] {
-  const matchers = [...Object.values(rule.query), ...Object.values(rule.params)];
-  return [rule.path, rule.command, ...rule.fields, ...matchers.flatMap((matcher) => ("glob" in matcher ? [matcher.glob] : matcher.any))];
-}
-
-function balanced(text: string, open: string, close: string): boolean {
-  let depth = 0;
-  for (const character of text) {
-    if (character === open) depth++;
-    if (character === close && --depth < 0) return false;
-  }
-  return depth === 0;
 }
