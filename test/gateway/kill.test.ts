@@ -76,15 +76,18 @@ async function createSteady(host: GatewayHost): Promise<string> {
   using connected = host.connect();
   const spec = { command: ["/bin/sh", "-c", ATTEMPT], policy: policyToProto(restrictiveDefault()) };
   const { sandbox } = await connected.client.createSandbox({ workspaceScope, name: STEADY, spec });
-  await ready(connected, STEADY);
+  await ready(connected, STEADY, host);
   return sandbox?.metadata?.id ?? "";
 }
 
-async function ready({ client }: Connected, name: string): Promise<void> {
-  await eventually(`${name} is ready`, 30_000, async () => {
+async function ready({ client }: Connected, name: string, host: GatewayHost): Promise<void> {
+  let last = "";
+  const look = async () => {
     const { sandbox } = await client.getSandbox({ workspaceScope, name });
+    last = `${sandbox?.metadata?.id} ${SandboxPhase[sandbox?.status?.phase ?? 0]} ${sandbox?.status?.conditions[0]?.message}`;
     return sandbox?.status?.phase === SandboxPhase.READY || undefined;
-  });
+  };
+  await eventually(`${name} is ready`, 30_000, look, async () => `${last}\n${JSON.stringify(host.supervisors())}\n${host.diagnosis()}`);
 }
 
 /** Creates, deletes, policy updates and commands at once, until the gateway is killed in the middle of them. */
@@ -182,7 +185,7 @@ async function check(host: GatewayHost, ledger: Ledger): Promise<void> {
   }
   // The same delete again answers as the first would have, whether it was done or not.
   for (const name of ledger.deleting.keys()) if (!ledger.deleted.has(name)) await deleteOne(client, ledger, name);
-  await ready(connected, STEADY);
+  await ready(connected, STEADY, host);
   await eventually("the newest policy is in force", 20_000, async () => {
     const { revision } = await client.getSandboxPolicyStatus({ workspaceScope, sandbox: STEADY });
     return revision?.status === PolicyStatus.LOADED || undefined;

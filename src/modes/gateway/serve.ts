@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { OpenShellError } from "../../error.ts";
+import { isUser, peerOf } from "./auth/authenticate.ts";
 import { guard, requestGate } from "./auth/interceptor.ts";
 import { openPki, SERVER_NAMES } from "./auth/pki.ts";
 import { openTokenIssuer } from "./auth/tokens.ts";
@@ -17,6 +18,7 @@ import { pages } from "./http/health.ts";
 import { listen } from "./http/server.ts";
 import { openLog } from "./log.ts";
 import { logService } from "./logs/service.ts";
+import { gatewayMetrics } from "./metrics/metrics.ts";
 import type { GatewayOptions } from "./options.ts";
 import { configApplied } from "./policies/acknowledge.ts";
 import { policyService } from "./policies/service.ts";
@@ -143,13 +145,14 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
     cleanup.defer(() => clearInterval(settling));
 
     const report = (reason: unknown): void => log("error", "internal error", reason);
+    const metrics = gatewayMetrics({ repository, sessions });
     const authenticator = { verify: tokens.verify, findSandbox: (id: string) => repository.get(id) };
     const server = await listen({
       port: options.port,
       bindAddress: options.bindAddress,
       pki,
-      routes: routes(context, { drafts, gate: requestGate(authenticator, report), interceptor: guard(report) }),
-      pages: pages(store),
+      routes: routes(context, { drafts, gate: requestGate(authenticator, report), interceptor: guard(report), metrics }),
+      pages: pages({ store, metrics, isUser: (request) => isUser(peerOf(request, options.disableTls)) }),
     });
     cleanup.defer(() => server.close());
     cleanup.defer(() => sessions.endAll());

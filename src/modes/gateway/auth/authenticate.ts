@@ -30,6 +30,11 @@ export function peerOf(request: NodeRequest, plaintext: boolean): Peer {
   return { plaintext, certificate: { commonName, units: list(subject?.OU) } };
 }
 
+/** Whether a peer without any token is a user. */
+export function isUser(peer: Peer): boolean {
+  return peer.certificate !== undefined || peer.plaintext;
+}
+
 export interface Authenticator {
   readonly verify: (token: string) => Promise<SandboxClaims>;
   /** Undefined once the sandbox is gone, which ends its tokens. */

@@ -3,11 +3,35 @@ import { OpenShellError } from "../../../error.ts";
 import { authorization } from "../../../rpc/gen/openshell/options/v1/options_pb.ts";
 import type { Principal } from "./principal.ts";
 
+/** Services of gRPC itself, whose files carry no option of ours. */
+const STANDARD: ReadonlyMap<string, "anyone" | "users"> = new Map([
+  ["grpc.health.v1.Health", "anyone"],
+  ["grpc.reflection.v1.ServerReflection", "users"],
+  ["grpc.reflection.v1alpha.ServerReflection", "users"],
+]);
+
+function authorizeStandard(who: "anyone" | "users", principal: Principal): void {
+  if (principal.kind === "user" || (who === "anyone" && principal.kind === "none")) return;
+  if (principal.kind === "none") throw needsCredential();
+  throw new OpenShellError("permission_denied", "this service is not open to sandboxes");
+}
+
+function needsCredential(): OpenShellError {
+  return new OpenShellError("unauthenticated", "this call needs a client certificate or a bearer token", {
+    next: "use the registration that the gateway wrote: openshell gateway select openshell",
+  });
+}
+
 /**
  * Decides from the method's `authorization` option alone whether a kind of caller may call it; throws the refusal. A method without the
  * option, or with a mode this gateway does not know, is closed to everyone.
  */
 export function authorize(method: DescMethod, principal: Principal): void {
+  const standard = STANDARD.get(method.parent.typeName);
+  if (standard !== undefined) {
+    authorizeStandard(standard, principal);
+    return;
+  }
   if (!hasOption(method, authorization)) throw new OpenShellError("permission_denied", `${method.name} declares no caller and is closed`);
   const rule = getOption(method, authorization);
   if (principal.kind === "sandbox" && principal.token === "agent") {
@@ -15,11 +39,7 @@ export function authorize(method: DescMethod, principal: Principal): void {
     throw new OpenShellError("permission_denied", `${method.name} is not open to the inside of a sandbox`);
   }
   if (rule.authMode === "unauthenticated") return;
-  if (principal.kind === "none") {
-    throw new OpenShellError("unauthenticated", "this call needs a client certificate or a bearer token", {
-      next: "use the registration that the gateway wrote: openshell gateway select openshell",
-    });
-  }
+  if (principal.kind === "none") throw needsCredential();
   switch (rule.authMode) {
     case "bearer":
       if (principal.kind === "user") return;

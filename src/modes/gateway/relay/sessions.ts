@@ -61,6 +61,11 @@ export class SessionRegistry {
     this.#host = host;
   }
 
+  /** Supervisors that are connected. */
+  get size(): number {
+    return this.#live.size;
+  }
+
   get(sandboxId: string): Session | undefined {
     return this.#live.get(sandboxId);
   }
