@@ -46,13 +46,14 @@ export class TestCa {
   context(name: string): Promise<SecureContext> {
     let made = this.#contexts.get(name);
     if (made === undefined) {
-      made = this.#issue(name);
+      made = this.leaf(name).then(createSecureContext);
       this.#contexts.set(name, made);
     }
     return made;
   }
 
-  async #issue(name: string): Promise<SecureContext> {
+  /** Key and certificate for `name`, as PEM. */
+  async leaf(name: string): Promise<{ readonly key: string; readonly cert: string }> {
     const keys = (await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"])) as CryptoKeyPair;
     const leaf = await x509.X509CertificateGenerator.create({
       subject: `CN=${name}`,
@@ -66,6 +67,6 @@ export class TestCa {
         await x509.AuthorityKeyIdentifierExtension.create(this.#issuer),
       ],
     });
-    return createSecureContext({ key: await pem(keys.privateKey), cert: leaf.toString("pem") });
+    return { key: await pem(keys.privateKey), cert: leaf.toString("pem") };
   }
 }

@@ -6,8 +6,13 @@ import { serveChannel } from "./channel.ts";
 import { serveDns, type Zone } from "./dns/server.ts";
 import { countOpenConnections, countPackets, Remembered, type Seen } from "./seen.ts";
 import { serveEcho } from "./servers/echo.ts";
+import { serveGrpc } from "./servers/grpc.ts";
+import { serveHttp2 } from "./servers/h2.ts";
+import { serveOdd } from "./servers/odd.ts";
+import { sites } from "./servers/sites.ts";
+import { serveSshBanner } from "./servers/ssh-banner.ts";
 import { type Ledger, serveHttp, serveHttps } from "./servers/web.ts";
-import { DNS_ADDRESS, ECHO_PORTS, HTTP_PORTS, HTTPS_PORTS } from "./topology.ts";
+import { DNS_ADDRESS, ECHO_PORTS, GRPC_PORT, HTTP_PORTS, HTTP2_PORT, HTTPS_PORTS, SSH_PORT } from "./topology.ts";
 
 async function main(): Promise<void> {
   const directory = process.argv[2] ?? "";
@@ -15,8 +20,13 @@ async function main(): Promise<void> {
   const ca = await TestCa.create();
   writeFileSync(join(directory, "ca.pem"), ca.certificate);
   const dns = await serveDns(DNS_ADDRESS, {});
-  for (const port of HTTP_PORTS) await serveHttp(port, ledger);
-  for (const port of HTTPS_PORTS) await serveHttps(port, ca, ledger);
+  const known = sites(directory);
+  for (const port of HTTP_PORTS) await serveHttp(port, ledger, known);
+  for (const port of HTTPS_PORTS) await serveHttps(port, ca, ledger, known);
+  await serveHttp2(HTTP2_PORT, "h2.example.com", ca, ledger);
+  await serveGrpc(GRPC_PORT, ledger);
+  await serveSshBanner(SSH_PORT, ledger);
+  await serveOdd(ledger);
   for (const port of ECHO_PORTS) serveEcho(port, ledger);
   await serveChannel(join(directory, "internet.sock"), {
     zones: (zone: Zone) => dns.set(zone),

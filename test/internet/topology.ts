@@ -14,6 +14,12 @@ export const HTTPS_PORTS = [443, 8443, 6443] as const;
 /** 7 is the echo service (RFC 862), 22 and 5432 stand for protocols that are not HTTP. */
 export const ECHO_PORTS = [7, 22, 5432] as const;
 
+/** HTTP/2 over TLS, and gRPC in plaintext. */
+export const HTTP2_PORT = 9443;
+export const GRPC_PORT = 50_051;
+/** The version exchange of SSH. */
+export const SSH_PORT = 2222;
+
 /** Names that every test knows; `open({ zones })` adds to them. */
 export const DEFAULT_ZONE = {
   "api.example.com": ["93.184.216.34", "2606:2800::1"],
@@ -21,5 +27,11 @@ export const DEFAULT_ZONE = {
   "cdn.example.net": ["151.101.1.10"],
   "internal.example.com": ["10.1.2.3"],
   "metadata.example.com": ["169.254.169.254"],
+  "git.example.com": ["140.82.121.4"],
+  "npm.example.com": ["104.16.0.35"],
+  "pypi.example.com": ["151.101.0.223"],
+  "grpc.example.com": ["142.250.74.10", "2606:2800::50"],
+  "h2.example.com": ["142.250.74.11"],
+  "ssh.example.com": ["140.82.121.5"],
   "mixed.example.com": ["93.184.216.36", "10.1.2.4"],
 } as const;

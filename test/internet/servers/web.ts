@@ -1,9 +1,10 @@
-/** HTTP and HTTPS servers on every address of the test internet. They answer with what they were asked. */
+/** HTTP and HTTPS servers on every address of the test internet. They answer with what they were asked, a few known hosts with more. */
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer, type Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import type { TestCa } from "../certificates.ts";
 import type { Remembered, SeenConnection, SeenRequest } from "../seen.ts";
+import type { Site } from "./sites.ts";
 
 export interface Ledger {
   readonly connections: Remembered<SeenConnection>;
@@ -17,15 +18,26 @@ export function plainAddress(address: string | undefined): string {
 
 const targets = new WeakMap<object, SeenConnection>();
 
-function echo(scheme: "http" | "https", ledger: Ledger) {
+type Sites = ReadonlyMap<string, Site>;
+
+function serve(scheme: "http" | "https", ledger: Ledger, sites: Sites) {
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const site = sites.get((request.headers.host ?? "").replace(/:\d+$/, ""));
+    const pieces: Buffer[] = [];
     let bodyBytes = 0;
-    for await (const chunk of request) bodyBytes += (chunk as Buffer).length;
+    for await (const chunk of request) {
+      bodyBytes += (chunk as Buffer).length;
+      if (site !== undefined) pieces.push(chunk as Buffer);
+    }
     const { address = "", port = 0 } = targets.get(request.socket) ?? {};
     const method = request.method ?? "";
     const path = request.url ?? "";
     const seen: SeenRequest = { scheme, method, path, host: request.headers.host ?? "", address, port };
     ledger.requests.add(seen);
+    if (site !== undefined) {
+      await site(request, Buffer.concat(pieces), response);
+      return;
+    }
     const body = JSON.stringify({ ...seen, headers: request.headers, bodyBytes });
     response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(body) });
     response.end(body);
@@ -44,14 +56,14 @@ async function listen(port: number, accept: (socket: Socket) => void, ledger: Le
 }
 
 /** Plain HTTP on `port`. */
-export async function serveHttp(port: number, ledger: Ledger): Promise<void> {
-  const http = createHttpServer(echo("http", ledger));
+export async function serveHttp(port: number, ledger: Ledger, sites: Sites = new Map()): Promise<void> {
+  const http = createHttpServer(serve("http", ledger, sites));
   await listen(port, (socket) => http.emit("connection", socket), ledger);
 }
 
 /** HTTPS on `port`, with a certificate for whatever name (or else address) the client asks for. */
-export async function serveHttps(port: number, ca: TestCa, ledger: Ledger): Promise<void> {
-  const http = createHttpServer(echo("https", ledger));
+export async function serveHttps(port: number, ca: TestCa, ledger: Ledger, sites: Sites = new Map()): Promise<void> {
+  const http = createHttpServer(serve("https", ledger, sites));
   await listen(
     port,
     async (socket) => {
