@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { OpenShellError } from "../../error.ts";
 import { tryLock } from "../../linux/file-lock.ts";
 import type { ProcessPolicy } from "../../policy/model.ts";
-import { ordinaryUser, requireOwnUser } from "./rootless/identity.ts";
+import { ordinaryUser, requireOwn } from "./rootless/identity.ts";
 
 /** One uid per sandbox, far above accounts and subordinate ids; the gateway takes them from the start of the range, `sandbox run` from its end. */
 const FIRST_UID = 2_000_000_000;
@@ -28,7 +28,8 @@ export function leaseAgentIdentity(policy: ProcessPolicy | undefined): AgentIden
   const group = !policy?.runAsGroup || policy.runAsGroup === "sandbox" ? user : policy.runAsGroup;
   const own = ordinaryUser();
   if (own !== undefined) {
-    requireOwnUser(user, own.uid, (name) => lookUp("/etc/passwd", name).uid);
+    requireOwn("user", user, own.uid, (name) => lookUp("/etc/passwd", name).uid);
+    if (group !== user) requireOwn("group", group, own.gid, (name) => lookUp("/etc/group", name).uid);
     return { ...own, [Symbol.dispose]: () => {} };
   }
   if (user === "sandbox") return leaseFromRange();

@@ -8,16 +8,14 @@ export function ordinaryUser(): { readonly uid: number; readonly gid: number } |
 }
 
 /**
- * Refuses a policy that asks for another user than the caller: in its user namespace there is no other.
- * @param account looks a name up in the host's accounts; undefined when there is none.
+ * Refuses a policy that asks for another user or group than the caller's: in its user namespace there is no other.
+ * @param find looks a name up in the host's accounts; throws when there is none.
  */
-export function requireOwnUser(asked: string, own: number, account: (name: string) => number | undefined): void {
-  if (asked === "sandbox" || (/^\d+$/.test(asked) ? Number(asked) : account(asked)) === own) return;
+export function requireOwn(kind: "user" | "group", asked: string, own: number, find: (name: string) => number): void {
+  if (asked === "sandbox" || (/^\d+$/.test(asked) ? Number(asked) : find(asked)) === own) return;
   throw new OpenShellError(
     "failed_precondition",
-    `process.run_as_user is ${asked}, but an ordinary user can run programs only as itself (uid ${own})`,
-    {
-      next: "set process.run_as_user to `sandbox`, or run openshell as root",
-    },
+    `process.run_as_${kind} is ${asked}, but an ordinary user can run programs only as itself (${kind} ${own})`,
+    { next: `set process.run_as_${kind} to \`sandbox\`, or run openshell as root` },
   );
 }
