@@ -5,9 +5,15 @@ export const RLIMIT_CORE = 4;
 export const RLIMIT_NPROC = 6;
 export const RLIMIT_NOFILE = 7;
 
-/** Sets soft and hard limit of the calling process. */
+/**
+ * Lowers soft and hard limit of the calling process to `value`, or leaves them at a hard limit that is lower already: to raise that needs
+ * CAP_SYS_RESOURCE, which containers do not have.
+ */
 export function setLimit(resource: number, value: number): void {
-  const limit = new BigUint64Array([BigInt(value), BigInt(value)]);
+  const [soft, hard] = [0, 1];
+  const limit = new BigUint64Array(2);
+  check(syscall("prlimit64", 0, resource, null, limit), "prlimit", String(resource));
+  limit[soft] = limit[hard] = BigInt(Math.min(value, Number(limit[hard])));
   check(syscall("prlimit64", 0, resource, limit, null), "prlimit", String(resource));
 }
 
