@@ -13,6 +13,8 @@ import { extraNumbers } from "./syscalls.ts";
 export const PERL = "/usr/bin/perl";
 /** A user of the host that is nobody: what an agent would be without a sandbox. */
 export const OUTSIDE_UID = 1_999_999_999;
+/** Who starts the sandboxes: root, or the user of this number (see rootless.test.ts). */
+export const AS_USER = Number(process.env["OPENSHELL_ATTACKS_UID"] ?? 0);
 /** Where the attack programs appear, inside and outside. */
 const PROGRAMS = "/attacks";
 
@@ -75,6 +77,7 @@ export class Arena implements AsyncDisposable {
     const variables = { ATTACKS: PROGRAMS, SYSCALLS: syscallTable(), ...attack.env };
     const env = Object.entries(variables).flatMap(([name, value]) => ["--env", `${name}=${value}`]);
     return [
+      ...asUser(AS_USER),
       BINARY,
       "sandbox",
       "run",
@@ -109,7 +112,7 @@ export class Arena implements AsyncDisposable {
   async outside(program: string, env: Readonly<Record<string, string>> = {}): Promise<Outcome> {
     const programs = join(this.net.directory, "programs");
     const { exitCode, stdout, stderr } = await this.net.runOnHost(
-      [...["/usr/bin/setpriv", `--reuid=${OUTSIDE_UID}`, `--regid=${OUTSIDE_UID}`, "--clear-groups"], ...[PERL, join(programs, program)]],
+      [...asUser(OUTSIDE_UID), PERL, join(programs, program)],
       { env: { ATTACKS: programs, SYSCALLS: syscallTable(), ...env }, cwd: "/" },
     );
     return { probes: readProbes(stdout), exitCode, stdout, stderr };
@@ -118,6 +121,11 @@ export class Arena implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.net[Symbol.asyncDispose]();
   }
+}
+
+/** In front of a command: run it as this user, without other groups. */
+export function asUser(uid: number): string[] {
+  return uid === 0 ? [] : ["/usr/bin/setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups"];
 }
 
 export function readProbes(stdout: string): Record<string, string> {
