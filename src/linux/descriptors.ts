@@ -32,6 +32,12 @@ export function close(fd: number): void {
   syscall("close", fd);
 }
 
+/** A second descriptor of the same open file, close-on-exec; each is closed by its owner. */
+export function duplicate(fd: number): number {
+  const F_DUPFD_CLOEXEC = 1030;
+  return check(syscall("fcntl", fd, F_DUPFD_CLOEXEC, 0), "fcntl", "duplicate");
+}
+
 /** Closes every descriptor of a list, ignoring those that are gone. */
 export function closeAll(fds: Iterable<number>): void {
   for (const fd of fds) close(fd);

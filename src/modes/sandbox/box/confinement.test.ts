@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync, unlinkSync, writeFileSync } from "node:fs";
+import { duplicate } from "../../../linux/descriptors.ts";
 import { AGENT_UID, openTestBox, type TestBox } from "./box-fixture.ts";
 
 /** What a program in the box can and cannot do, told by the program itself. */
@@ -204,10 +205,18 @@ describe("network", () => {
     expect(server).toBeDefined();
   });
 
-  test("no address but the proxy's answers", async () => {
-    const attempt = (address: string, port: number) =>
-      perl(`socket(my $s, 2, 1, 0); connect($s, pack_sockaddr_in(${port}, inet_aton("${address}"))) ? print "ok" : print "$!"`);
-    for (const address of ["93.184.216.34", "169.254.169.254", "127.0.0.1", "10.200.0.1"])
-      expect(await attempt(address, 80)).toBe("Connection refused");
+  test("every connection out ends at one of our listeners", async () => {
+    for (const fd of agent.box.listeners.captured)
+      Bun.listen({
+        fd: duplicate(fd),
+        socket: { open: (socket: Bun.Socket) => socket.terminate(), data() {} },
+      } as unknown as Parameters<typeof Bun.listen>[0]);
+    const attempt = (address: string) =>
+      perl(
+        `socket(my $s, 2, 1, 0); connect($s, pack_sockaddr_in(80, inet_aton("${address}"))) && defined sysread($s, my $b, 1) ? print "ok" : print "$!"`,
+      );
+    for (const address of ["93.184.216.34", "169.254.169.254", "10.200.0.1"])
+      expect(await attempt(address)).toBe("Connection reset by peer");
+    expect(await attempt("127.0.0.1")).toBe("Connection refused"); // its own loopback
   });
 });

@@ -3,7 +3,7 @@
  * and the record of which program opened which connection.
  */
 export interface Box extends AsyncDisposable {
-  /** Listening sockets made inside the trap, ready for `Bun.listen({ fd })`, which closes them in the end; the box does not. */
+  /** Listening sockets made inside the trap, the box's own. `Bun.listen({ fd })` closes what it is given: give it a duplicate. */
   readonly listeners: BoxListeners;
   /** Absent where the kernel has no packet sockets. */
   readonly watch?: BoxWatch;

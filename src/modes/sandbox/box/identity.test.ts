@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { duplicate } from "../../../linux/descriptors.ts";
 import { launchOf, openTestBox, type TestBox } from "./box-fixture.ts";
 import type { Identification } from "./contract.ts";
 import { allocateTable, IdentityReader, IdentityWriter } from "./identity-table.ts";
@@ -20,7 +21,7 @@ beforeAll(async () => {
       { address: socket.localAddress, port: socket.localPort },
     ] as const;
   server = Bun.listen({
-    fd: agent.box.listeners.proxy,
+    fd: duplicate(agent.box.listeners.proxy),
     socket: {
       open(socket: Bun.Socket) {
         seen.push(agent.box.identify(...ends(socket)));

@@ -2,8 +2,10 @@ import { afterEach, expect, test } from "bun:test";
 import { parsePacket } from "../../../linux/bpf/packet.ts";
 import { SNAPSHOT_BYTES } from "../../../linux/bpf/packet-filter.ts";
 import { droppedPackets, receivePacket } from "../../../linux/bpf/packet-socket.ts";
-import { closeAll } from "../../../linux/descriptors.ts";
+import { closeAll, duplicate } from "../../../linux/descriptors.ts";
 import { findTcpSocket, TCP_CLOSE_WAIT, TCP_ESTABLISHED } from "../../../linux/netlink/sock-diag.ts";
+import { pidfdGetfd, pidfdOpen } from "../../../linux/pidfd.ts";
+import { syscallNumber } from "../../../linux/syscall-numbers.ts";
 import { WATCH_QUEUE } from "./net-addresses.ts";
 import { openTrap, type Trap } from "./trap.ts";
 
@@ -20,13 +22,20 @@ async function open(): Promise<Trap> {
 
 /** Serves a listener until the end of the test. */
 function serve(fd: number, accepted: (socket: Bun.Socket) => void): void {
-  const server = Bun.listen({ fd, socket: { open: accepted, data() {} } } as unknown as Parameters<typeof Bun.listen>[0]);
+  const server = Bun.listen({ fd: duplicate(fd), socket: { open: accepted, data() {} } } as unknown as Parameters<typeof Bun.listen>[0]);
   afterwards.push(() => server.stop(true));
 }
 
-const enter = (trap: Trap, command: string[]) => ["nsenter", `--net=/proc/${process.pid}/fd/${trap.boxNamespace}`, ...command];
+/** A trap, and whose descriptors it is made of if not ours. */
+type Place = Pick<Trap, "boxNamespace"> & { readonly process?: number };
 
-async function perl(trap: Trap, script: string): Promise<string[]> {
+const enter = (place: Place, command: string[]) => [
+  "nsenter",
+  `--net=/proc/${place.process ?? process.pid}/fd/${place.boxNamespace}`,
+  ...command,
+];
+
+async function perl(trap: Place, script: string): Promise<string[]> {
   const program = Bun.spawn(enter(trap, ["/usr/bin/perl", "-MIO::Socket::IP", "-MSocket=:all", "-e", script]), { stdout: "pipe" });
   return (await new Response(program.stdout).text()).trim().split("\n");
 }
@@ -54,7 +63,6 @@ const facts = (trap: Trap, socket: Bun.Socket) =>
 
 test("the proxy's address and port reach the proxy's listener, and the kernel knows the caller's socket", async () => {
   const trap = await open();
-  closeAll(trap.listeners.captured);
   const peers: string[] = [];
   serve(trap.listeners.proxy, (socket) => {
     peers.push(`${socket.remoteAddress} ${socket.localAddress}:${socket.localPort}`);
@@ -101,13 +109,29 @@ test("every other port of every address reaches the capture's listeners, with th
   expect(packets(trap.watch!.tcp)).toEqual(seen);
 });
 
-test("without anybody who serves them, other ports are refused at once", async () => {
-  const trap = await open();
-  closeAll(trap.listeners.captured);
-  closeAll([trap.listeners.proxy]);
+test("where BPF may not be loaded, other ports are refused at once, seen, and the reason is told", async () => {
+  // A process of its own, since a filter cannot be taken back.
+  const script = `
+    const { FilterAssembler } = require("${import.meta.dir}/../../../linux/seccomp/assembler.ts");
+    const { installFilter } = require("${import.meta.dir}/../../../linux/seccomp/install.ts");
+    const { openTrap } = require("${import.meta.dir}/trap.ts");
+    const [EPERM, ALLOW] = [0x00050001, 0x7fff0000];
+    installFilter(new FilterAssembler().load(0).ifEqual(${syscallNumber("bpf", process.arch as "x64")}, "deny").return(ALLOW).label("deny").return(EPERM).assemble());
+    const trap = await openTrap();
+    console.log(JSON.stringify({ pid: process.pid, ...trap }));
+    for await (const _ of process.stdin) ;`;
+  const child = Bun.spawn([process.execPath, "-e", script], { stdin: "pipe", stdout: "pipe" });
+  afterwards.push(() => child.kill());
+  const { value } = await child.stdout.getReader().read();
+  const trap = JSON.parse(Buffer.from(value ?? []).toString()) as Trap & { pid: number };
+  expect(trap.problems.capture).toContain("EPERM");
+  expect(trap.listeners.captured).toEqual([]);
   const calls = ["10.200.0.1", "93.184.216.34", "2606:2800::1"].map((address) => `attempt("${address}", 443);`).join("");
-  expect(await perl(trap, ATTEMPT + calls)).toEqual(["Connection refused", "Connection refused", "Connection refused"]);
-  expect(packets(trap.watch!.tcp)).toHaveLength(3);
+  expect(await perl({ ...trap, process: child.pid }, ATTEMPT + calls)).toEqual(Array.from({ length: 3 }, () => "Connection refused"));
+  const pidfd = pidfdOpen(child.pid);
+  const watch = pidfdGetfd(pidfd, trap.watch!.tcp);
+  afterwards.push(() => closeAll([pidfd, watch]));
+  expect(packets(watch)).toEqual(["10.200.0.2 10.200.0.1 443", "10.200.0.2 93.184.216.34 443", "fd00::2 2606:2800::1 443"]);
 });
 
 test("threat-26 a forged source address reaches no listener", async () => {
@@ -127,7 +151,6 @@ test("threat-26 a forged source address reaches no listener", async () => {
 
 test("threat-30 UDP is refused and seen, and of a flood a bounded number is kept and the rest counted", async () => {
   const trap = await open();
-  closeAll([trap.listeners.proxy, ...trap.listeners.captured]);
   const send = `my $s = IO::Socket::IP->new(PeerHost => $_[0], PeerPort => 53, Proto => "udp"); syswrite($s, "x"); print sysread($s, my $b, 9) // $!, "\\n";`;
   expect(await perl(trap, `sub ask { ${send} } ask("8.8.8.8"); ask("2001:4860::8888")`)).toEqual([
     "Connection refused",
@@ -149,14 +172,12 @@ test("threat-30 UDP is refused and seen, and of a flood a bounded number is kept
 
 test("the box may use every port itself", async () => {
   const trap = await open();
-  closeAll([trap.listeners.proxy, ...trap.listeners.captured]);
   const listen = `for my $port (80, 443, 3128, 8080) { IO::Socket::IP->new(LocalHost => $_[0], LocalPort => $port, Listen => 1) or print "$port $!\\n" }`;
   expect(await perl(trap, `sub hold { ${listen} } hold("0.0.0.0"); hold("10.200.0.2"); hold("::"); print "done\\n"`)).toEqual(["done"]);
 });
 
 test("TCP Fast Open is off and the cable has no link-local address", async () => {
   const trap = await open();
-  closeAll([trap.listeners.proxy, ...trap.listeners.captured]);
   const output = async (...command: string[]) => new Response(Bun.spawn(enter(trap, command), { stdout: "pipe" }).stdout).text();
   expect((await output("cat", "/proc/sys/net/ipv4/tcp_fastopen")).trim()).toBe("0");
   expect(await output("cat", "/proc/net/if_inet6")).not.toContain("fe80");
@@ -164,6 +185,5 @@ test("TCP Fast Open is off and the cable has no link-local address", async () =>
 
 test("a question about no connection never names a listener", async () => {
   const trap = await open();
-  closeAll([trap.listeners.proxy, ...trap.listeners.captured]);
   expect(findTcpSocket(trap.diagnostics, { address: "10.200.0.2", port: 40_000 }, { address: "10.200.0.1", port: 3128 })).toBeUndefined();
 });

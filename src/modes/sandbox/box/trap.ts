@@ -6,7 +6,7 @@ import type { BoxListeners, BoxWatch } from "./contract.ts";
 import type { NetHelperAnswer, NetHelperProblems } from "./net-helper.ts";
 import { fromWireError } from "./wire-error.ts";
 
-/** The two network namespaces of a sandbox, alive as long as its descriptors. The listeners belong to whoever serves them. */
+/** The two network namespaces of a sandbox, alive as long as its descriptors. */
 export interface Trap extends Disposable {
   /** Network namespace of the agent. */
   readonly boxNamespace: number;
@@ -30,10 +30,9 @@ export async function openTrap(): Promise<Trap> {
     if ("error" in answer) throw fromWireError(answer.error);
     const pidfd = pidfdOpen(helper.pid);
     const taken: number[] = [];
-    const listening: number[] = [];
-    const take = (fd: number, among = taken): number => {
+    const take = (fd: number): number => {
       const own = pidfdGetfd(pidfd, fd);
-      among.push(own);
+      taken.push(own);
       return own;
     };
     try {
@@ -41,8 +40,8 @@ export async function openTrap(): Promise<Trap> {
       const diagnostics = take(answer.fds.diagnostics);
       const { proxy, capture, watch } = answer.fds;
       const listeners = {
-        proxy: take(proxy, listening),
-        captured: [capture?.ipv4, capture?.ipv6].flatMap((fd) => (fd === undefined ? [] : [take(fd, listening)])),
+        proxy: take(proxy),
+        captured: [capture?.ipv4, capture?.ipv6].flatMap((fd) => (fd === undefined ? [] : [take(fd)])),
       };
       if (capture !== undefined) take(capture.link);
       const watched = watch && { tcp: take(watch.tcp), udp: take(watch.udp) };
@@ -55,7 +54,7 @@ export async function openTrap(): Promise<Trap> {
         [Symbol.dispose]: () => closeAll(taken),
       };
     } catch (reason) {
-      closeAll([...taken, ...listening]);
+      closeAll(taken);
       throw reason;
     } finally {
       close(pidfd);

@@ -3,6 +3,7 @@ import type { AddressClass } from "../../../address/address-class.ts";
 import { AddressSet } from "../../../address/address-set.ts";
 import type { DecisionEngine } from "../../../engine/decision.ts";
 import type { EventSink } from "../../../events/event.ts";
+import { duplicate } from "../../../linux/descriptors.ts";
 import type { Identification, SocketAddress } from "../box/contract.ts";
 import { BinaryTrust } from "./binary-trust.ts";
 import { Connection, type ConnectionHost, type ConnectionState } from "./connection.ts";
@@ -16,9 +17,9 @@ import { capturedIntent } from "./intent.ts";
 import { DEFAULT_LIMITS, type EgressLimits } from "./limits.ts";
 
 export interface EgressOptions {
-  /** A listening socket inside the trap; owned by the proxy from now on. */
+  /** A listening socket inside the trap; it stays its owner's. */
   readonly listenerFd: number;
-  /** Listening sockets of connections past the proxy, whose own address is where they want to go; owned likewise. */
+  /** Listening sockets of connections past the proxy, whose own address is where they want to go. */
   readonly capturedFds?: readonly number[];
   /** Told of each captured connection as it is accepted. */
   readonly onCaptured?: (peer: SocketAddress, local: SocketAddress) => void;
@@ -115,8 +116,8 @@ class EgressServer implements Disposable, ConnectionHost {
   }
 
   #listen(fd: number, captured: boolean): { stop(closeActiveConnections?: boolean): void } {
-    // `fd` adopts a listening socket; it works and is not in the types.
-    const adopted = { fd } as unknown as { hostname: string; port: number };
+    // `fd` adopts a listening socket and closes it in the end; it works and is not in the types.
+    const adopted = { fd: duplicate(fd) } as unknown as { hostname: string; port: number };
     return Bun.listen<Connection>({
       ...adopted,
       allowHalfOpen: true,
