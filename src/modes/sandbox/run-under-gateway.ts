@@ -40,7 +40,7 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
   nameProcess("openshell");
   surviveTransportFaults();
   const stop = stopSignal();
-  const { client, token } = connectGateway(spec.gateway);
+  const { client, token, renew } = connectGateway(spec.gateway);
   token.keepFresh(async () => (await client.refreshSandboxToken({})).token);
   const { configuration, notes } = await firstConfiguration(client, spec);
 
@@ -109,6 +109,7 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
       });
     },
     disconnected: (reason) => {
+      renew();
       push.connected = false;
       emit({ kind: "lifecycle", activity: "stop", time: Date.now(), severity: "low", message: `session with the gateway lost: ${reason}` });
     },

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { type Client, Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
+import { type Client, Code, ConnectError, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { OpenShell } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import type { SupervisorSpec } from "../../../supervisor-spec.ts";
@@ -13,8 +13,15 @@ const MAX_REQUEST_BYTES = 1024 * 1024;
 /** HTTP/2 pings tell a dead connection from a quiet one. Milliseconds. */
 const PING_INTERVAL = 10_000;
 
+export interface GatewayConnection {
+  readonly client: GatewayClient;
+  readonly token: SupervisorToken;
+  /** Lets later calls use a connection of their own; those that run keep theirs. */
+  renew(): void;
+}
+
 /** The supervisor's own connection: the gateway's CA and this sandbox's token, never a client certificate. */
-export function connectGateway(gateway: SupervisorSpec["gateway"]): { readonly client: GatewayClient; readonly token: SupervisorToken } {
+export function connectGateway(gateway: SupervisorSpec["gateway"]): GatewayConnection {
   const token = new SupervisorToken(gateway.tokenFile);
   const authenticate: Interceptor = (next) => async (request) => {
     request.header.set("authorization", `Bearer ${token.value}`);
@@ -26,13 +33,26 @@ export function connectGateway(gateway: SupervisorSpec["gateway"]): { readonly c
       throw error;
     }
   };
-  const transport = createGrpcTransport({
-    baseUrl: gateway.endpoint,
-    nodeOptions: { ca: readFileSync(gateway.caFile), rejectUnauthorized: true },
-    interceptors: [authenticate],
-    writeMaxBytes: MAX_REQUEST_BYTES,
-    pingIntervalMs: PING_INTERVAL,
-    pingIdleConnection: true,
-  });
-  return { client: createClient(OpenShell, transport), token };
+  const open = (): Transport =>
+    createGrpcTransport({
+      baseUrl: gateway.endpoint,
+      nodeOptions: { ca: readFileSync(gateway.caFile), rejectUnauthorized: true },
+      interceptors: [authenticate],
+      writeMaxBytes: MAX_REQUEST_BYTES,
+      pingIntervalMs: PING_INTERVAL,
+      pingIdleConnection: true,
+    });
+  let current = open();
+  const transport: Transport = {
+    unary: (...call) => current.unary(...call),
+    stream: (...call) => current.stream(...call),
+  };
+  return {
+    client: createClient(OpenShell, transport),
+    token,
+    // A manager whose connection broke at a bad moment may wait for it for ever.
+    renew: () => {
+      current = open();
+    },
+  };
 }

@@ -18,6 +18,9 @@ const LONGEST_DELAY = 15_000;
 /** Used until the gateway says otherwise. Milliseconds. */
 const DEFAULT_HEARTBEAT = 15_000;
 
+/** A gateway that is there accepts at once. Milliseconds. */
+const ACCEPT_TIME = 15_000;
+
 /** A session without any message for this many heartbeats is dead. */
 const MISSED_HEARTBEATS = 3;
 
@@ -83,6 +86,7 @@ export class SupervisorSession {
       if (Date.now() - heard > interval * MISSED_HEARTBEATS) abort.abort();
       else send({ case: "heartbeat", value: {} });
     };
+    const unaccepted = setTimeout(() => abort.abort(), ACCEPT_TIME);
     try {
       for await (const message of this.#client.connectSupervisor(outgoing, { signal: abort.signal })) {
         heard = Date.now();
@@ -90,12 +94,14 @@ export class SupervisorSession {
           const { heartbeatInterval, sessionId } = message.payload.value;
           if (heartbeatInterval) interval = Number(heartbeatInterval.seconds) * 1000 || DEFAULT_HEARTBEAT;
           heartbeat = setInterval(beat, interval);
+          clearTimeout(unaccepted);
           accepted();
           this.#handlers.connected(sessionId);
         }
         this.#handle(message, send);
       }
     } finally {
+      clearTimeout(unaccepted);
       clearInterval(heartbeat);
       outgoing.close();
       abort.abort();
