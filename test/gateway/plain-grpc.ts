@@ -15,12 +15,16 @@ import type { GatewayHost } from "./host.ts";
 
 /** What a call came to: the published SDK's GatewayError, in our words. */
 export class CallError extends Error {
+  readonly details: string;
   constructor(
     readonly code: status,
-    readonly details: string,
+    text: string,
     readonly metadata: Metadata,
   ) {
+    // grpc-js leaves the percent signs of reserved characters, which other clients decode.
+    const details = decodeURIComponent(text);
     super(`${status[code]}: ${details}`);
+    this.details = details;
   }
 }
 
