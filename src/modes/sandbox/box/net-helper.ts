@@ -61,6 +61,8 @@ function makeNamespaces(): { readonly fds: NetHelperDescriptors; readonly proble
   const diagnostics = openNetlink(NETLINK_SOCK_DIAG);
   setLinkUp(LOOPBACK_INDEX);
   writeSetting("/proc/sys/net/ipv4/tcp_fastopen", "0");
+  // The agent may listen on any port of its own namespace; nobody else is there.
+  writeSetting("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
   writeSetting("/proc/sys/net/ipv6/conf/all/disable_ipv6", "0");
   const ipv6 = existsSync("/proc/thread-self/net/if_inet6");
 
