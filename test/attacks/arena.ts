@@ -111,10 +111,10 @@ export class Arena implements AsyncDisposable {
   /** The same program without a sandbox, as a user of the host without any right: what a probe can do when nothing stops it. */
   async outside(program: string, env: Readonly<Record<string, string>> = {}): Promise<Outcome> {
     const programs = join(this.net.directory, "programs");
-    const { exitCode, stdout, stderr } = await this.net.runOnHost(
-      [...asUser(OUTSIDE_UID), PERL, join(programs, program)],
-      { env: { ATTACKS: programs, SYSCALLS: syscallTable(), ...env }, cwd: "/" },
-    );
+    const { exitCode, stdout, stderr } = await this.net.runOnHost([...asUser(OUTSIDE_UID), PERL, join(programs, program)], {
+      env: { ATTACKS: programs, SYSCALLS: syscallTable(), ...env },
+      cwd: "/",
+    });
     return { probes: readProbes(stdout), exitCode, stdout, stderr };
   }
 

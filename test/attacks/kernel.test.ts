@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmodSync, copyFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { AS_USER, Arena, missingForAttacks, type Outcome, PERL } from "./arena.ts";
+import { Arena, AS_USER, missingForAttacks, type Outcome, PERL } from "./arena.ts";
 import { otherAbiProgram } from "./other-abi.ts";
 
 const missing = missingForAttacks();

@@ -1,11 +1,12 @@
-import { statSync } from "node:fs";
 import { OpenShellError } from "../../../error.ts";
 import { close, pipe, writeAll } from "../../../linux/descriptors.ts";
 import { canonicalAddress } from "../../../linux/netlink/address.ts";
 import { findTcpSocket, type SocketFacts, TCP_CLOSE_WAIT, TCP_ESTABLISHED } from "../../../linux/netlink/sock-diag.ts";
 import { isCompiled } from "../../../reexec.ts";
+import { ordinaryUser } from "../rootless/identity.ts";
 import type { Identification, ProgramIdentity, SocketAddress } from "./contract.ts";
 import { allocateTable, IdentityReader } from "./identity-table.ts";
+import { isOwnExecutable } from "./own-executable.ts";
 
 /** The one message to the Worker. */
 export interface RecorderOrder {
@@ -91,10 +92,10 @@ export class ConnectRecorder implements AsyncDisposable {
 
   #recorded(cookie: bigint): Identification {
     const record = this.#reader.find(cookie);
-    if (record === undefined) return { known: false, code: "no_record", reason: "no program was seen to open this connection" };
+    if (record === undefined) return { known: false, code: "no_record", reason: NO_RECORD };
     switch (record.kind) {
       case "program":
-        if (isOurselves(record.program))
+        if (isOwnExecutable(record.program.file))
           return { known: false, code: "kernel_error", reason: "the openshell executable never acts as the agent" };
         return { known: true, program: record.program };
       case "ambiguous":
@@ -105,13 +106,10 @@ export class ConnectRecorder implements AsyncDisposable {
   }
 }
 
-/** The file of this program; during development that is the Bun of the machine, which an agent may use. */
-const ownFile = isCompiled ? statSync("/proc/self/exe", { bigint: true }) : undefined;
-
-/** No rule may mean our own executable: it can be steered by its environment. */
-function isOurselves({ file }: ProgramIdentity): boolean {
-  return ownFile !== undefined && file.device === String(ownFile.dev) && file.inode === String(ownFile.ino);
-}
+const NO_RECORD =
+  ordinaryUser() === undefined
+    ? "no program was seen to open this connection"
+    : "no program was seen to open this connection; one whose file its user may not read can be seen by a supervisor of root only";
 
 /** The kernel answers with a listener on the same port when the connection is gone; that is another program's socket. */
 function isExactly(facts: SocketFacts, source: SocketAddress, destination: SocketAddress): boolean {

@@ -3,6 +3,7 @@ import { type ProcessRelation, relationOf } from "../../../linux/pidfd.ts";
 import { parentOf } from "../../../linux/process-facts.ts";
 import type { FileIdentity, ProgramIdentity } from "./contract.ts";
 import { type KnownProcess, KnownProcesses } from "./known-processes.ts";
+import { isOwnFile } from "./own-executable.ts";
 
 /** Evidence for people; more would only fill the record. */
 const COMMAND_LINE_BYTES = 512;
@@ -52,7 +53,10 @@ export class ProgramReader {
     this.#processes.closeAll();
   }
 
-  /** Nearest first, up to our init, which is left out. A parent that is gone or unreadable ends the walk: fewer ancestors match fewer rules. */
+  /**
+   * Nearest first, up to our init, which is left out. A parent that is gone or unreadable, or our own executable in the agent's hands, ends
+   * the walk: fewer ancestors match fewer rules.
+   */
   #ancestorsOf(process: KnownProcess, parent: number): string[] {
     const ancestors: string[] = [];
     let child = process;
@@ -65,6 +69,7 @@ export class ProgramReader {
         const next = parentOfKnown(known);
         // Only while the child still has this parent is the number the parent's.
         if ("unknown" in exe || next === undefined || parentOfKnown(child) !== current) break;
+        if (isOwnFile(statSync(`/proc/${current}/exe`, { bigint: true }))) break;
         ancestors.push(exe.path);
         child = known;
         current = next;
