@@ -103,7 +103,8 @@ describe("no proposal", () => {
   test("threat-04: whatever the agent names its files and hosts, a rule matches exactly one of each", () => {
     const alphabet = "abz09./-_*?[]{}\\ \n\u00e9\u202e$'\"";
     const letters = [...alphabet];
-    const word = () => [...randomBytes(12)].map((byte) => letters[byte % letters.length]).join("");
+    // Short enough that a good part of the names has no odd character at all.
+    const word = () => [...randomBytes(1 + ((randomBytes(1)[0] ?? 0) % 6))].map((byte) => letters[byte % letters.length]).join("");
     let proposed = 0;
     for (let i = 0; i < 5000; i++) {
       const one = emission({ binary: `/${word()}`, host: i % 2 === 0 ? "a.example" : `${word()}.example` });
@@ -115,6 +116,6 @@ describe("no proposal", () => {
       expect(rule?.endpoints).toHaveLength(1);
       expect(rule?.binaries).toHaveLength(1);
     }
-    expect(proposed).toBeGreaterThan(0);
+    expect(proposed).toBeGreaterThan(50);
   });
 });
