@@ -28,7 +28,7 @@ __attribute__((constructor)) static void act(void) {
 const COMPILER = "/usr/bin/gcc";
 const ADDRESS = "93.184.216.40";
 /** Where only other programs may go. */
-const OTHERS = ["link", "script", "gone", "family", "self", "library"];
+const OTHERS = ["link", "script", "gone", "family", "self", "library", "flat", "deep", "any"];
 
 describe.skipIf(missing !== undefined)("identity", () => {
   let arena: Arena;
@@ -45,6 +45,9 @@ describe.skipIf(missing !== undefined)("identity", () => {
       rule("tool", "cdn.example.net", 80, ["/sandbox/tool"]) +
       rule("link", "link.example.com", 80, ["/sandbox/link"]) +
       rule("script", "script.example.com", 80, ["/sandbox/script"]) +
+      rule("flat", "flat.example.com", 80, ["/sandbox/flat/*"]) +
+      rule("deep", "deep.example.com", 80, ["/sandbox/deep/**"]) +
+      rule("any", "any.example.com", 80, ["/**"]) +
       rule("gone", "gone.example.com", 80, ["/sandbox/gone"]) +
       rule("family", "family.example.com", 80, ["/usr/bin/bash"]) +
       "  self:\n    endpoints: [{ host: self.example.com, port: 80 }]\n    binaries: [{ path: /usr/bin/bash, self_only: true }]\n";
@@ -82,6 +85,17 @@ describe.skipIf(missing !== undefined)("identity", () => {
 
   test("case-25, case-27: another program's rule is not one's own", () => {
     expectProbes({ "another program's rule": "403 binary_not_allowed", "no rule at all": "403 host_not_allowed" });
+  });
+
+  test("case-24, case-32: patterns of programs mean what they say", () => {
+    expectProbes({
+      "any program": "200",
+      "any program, another host": "403 host_not_allowed",
+      "one star, same directory": "200",
+      "one star, below": "403 binary_not_allowed",
+      "two stars, deep below": "200",
+      "two stars, elsewhere": "403 binary_not_allowed",
+    });
   });
 
   test("threat-01, case-35: the image that called connect decides, whoever holds the socket", () => {

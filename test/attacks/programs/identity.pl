@@ -146,6 +146,15 @@ system "cp", "/sandbox/tool", "/sandbox/gone";
 report("program whose file is gone", says("/sandbox/gone", "-e", "unlink '/sandbox/gone'; \@ARGV = ('gone.example.com'); do '$ask'"));
 report("program called **", do { mkdir "/sandbox/**"; system "cp", "/sandbox/tool", "/sandbox/**/tool"; says("/sandbox/**/tool", $ask, "cdn.example.net") });
 
+# Patterns.
+system "mkdir -p /sandbox/flat/sub /sandbox/deep/a/b && cp /sandbox/tool /sandbox/flat && cp /sandbox/tool /sandbox/flat/sub && cp /sandbox/tool /sandbox/deep/a/b";
+report("one star, same directory", says("/sandbox/flat/tool", $ask, "flat.example.com"));
+report("one star, below", says("/sandbox/flat/sub/tool", $ask, "flat.example.com"));
+report("two stars, deep below", says("/sandbox/deep/a/b/tool", $ask, "deep.example.com"));
+report("two stars, elsewhere", says("/sandbox/tool", $ask, "deep.example.com"));
+report("any program", says($perl, $ask, "any.example.com"));
+report("any program, another host", says($perl, $ask, "nowhere.example.com"));
+
 # Whoever controls the environment of an allowed program acts as it.
 open my $module, ">", "/sandbox/Evil.pm" or die;
 print $module "package Evil; \@ARGV = ('cdn.example.net'); do '$ask'; exit; 1;\n";
