@@ -1,7 +1,7 @@
 /** Exhaustion and survival: a program that takes all it can get harms its own sandbox at most, and nothing of it stays. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { eventually } from "../eventually.ts";
-import { Arena, missingForAttacks, type Outcome, PERL, readProbes, rule } from "./arena.ts";
+import { Arena, AS_USER, asUser, missingForAttacks, type Outcome, PERL, readProbes, rule } from "./arena.ts";
 
 const missing = missingForAttacks();
 if (missing !== undefined) console.log(`skipped: attacks on resources: ${missing}`);
@@ -40,7 +40,9 @@ describe.skipIf(missing !== undefined)("resources", () => {
     const program = await arena.spawn("exhaust.pl", { network, env: { WAIT: "1", IDLE: "400", TUNNELS: "50" } });
     await program.waitForOutput(/"probe":"waiting"/);
     const limit = `--nofile=${FEW_DESCRIPTORS}:${FEW_DESCRIPTORS}`;
-    expect(await arena.net.runOnHost(["/usr/bin/prlimit", "--pid", String(program.pid), limit])).toMatchObject({ exitCode: 0 });
+    expect(await arena.net.runOnHost([...asUser(AS_USER), "/usr/bin/prlimit", "--pid", String(program.pid), limit])).toMatchObject({
+      exitCode: 0,
+    });
     await program.write("\n");
     const { exitCode, stdout, stderr } = await program.exited;
     const probes = healthy({ probes: readProbes(stdout), exitCode, stdout, stderr });

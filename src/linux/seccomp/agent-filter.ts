@@ -93,6 +93,8 @@ export function agentFilter(arch: Architecture): Instruction[] {
   filter.label("sendto").load(argument(3)).ifAnyBit(MSG_FASTOPEN, "fastopen", "allow");
   filter.label("sendmsg").load(argument(2)).ifAnyBit(MSG_FASTOPEN, "fastopen", "allow");
   filter.label("sendmmsg").load(argument(3)).ifAnyBit(MSG_FASTOPEN, "fastopen", "allow");
+  // Another process's limits: our init has the agent's uid where an ordinary user started the sandbox.
+  filter.label("prlimit64").load(argument(0)).ifEqual(0, "allow", "deny");
   personality(filter);
   sockets(filter);
 
@@ -116,6 +118,7 @@ const conditionalCalls = [
   "sendmsg",
   "sendmmsg",
   "personality",
+  "prlimit64",
   "socket",
   "socketpair",
 ] as const satisfies readonly SyscallName[];

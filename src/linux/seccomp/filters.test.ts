@@ -77,6 +77,8 @@ for (const arch of architectures) {
       expect(run("ioctl", 0, 0x5413)).toBe(SECCOMP_RET_ALLOW);
       expect(run("personality", 0xffffffff)).toBe(SECCOMP_RET_ALLOW);
       expect(run("personality", 0x0400000)).toBe(EPERM);
+      expect(run("prlimit64", 0)).toBe(SECCOMP_RET_ALLOW);
+      expect(run("prlimit64", 1)).toBe(EPERM);
     });
 
     test("sockets are an allow-list", () => {
