@@ -6,7 +6,7 @@ import type { Endpoint, Policy, RequestRule } from "./model.ts";
 import { isAddress } from "./validate-host.ts";
 import { isInspected } from "./validate-rules.ts";
 
-const HTTP_METHODS = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "*"]);
+const HTTP_METHODS = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "WEBSOCKET_TEXT", "*"]);
 const WEBSOCKET_METHODS = new Set(["GET", "WEBSOCKET_TEXT", "*"]);
 /** Shorter prefixes name more than one organisation's network: /16 is what existing gateways warn about, /32 is what a provider gets in IPv6. */
 const BROAD_BITS = { ipv4: 16, ipv6: 32 } as const;
