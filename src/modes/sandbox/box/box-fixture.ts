@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, createReadStream, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, createReadStream, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { close } from "../../../linux/descriptors.ts";
@@ -27,6 +27,19 @@ export interface Result {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
+}
+
+/** Names of the agent's processes as the host sees them; a program in the box sees only those of its own launch. */
+export function agentProcesses(state = /^[^Z]/): string[] {
+  return readdirSync("/proc").flatMap((pid) => {
+    try {
+      const status = /^\d+$/.test(pid) ? readFileSync(`/proc/${pid}/status`, "latin1") : "";
+      const value = (name: string) => new RegExp(`^${name}:\\s+(\\S+)`, "m").exec(status)?.[1] ?? "";
+      return value("Uid") === String(AGENT_UID) && state.test(value("State")) ? [value("Name")] : [];
+    } catch {
+      return []; // ended meanwhile
+    }
+  });
 }
 
 export function testSpec(overrides: Partial<BoxSpec> = {}): BoxSpec {
