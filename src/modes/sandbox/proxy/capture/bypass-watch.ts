@@ -1,3 +1,4 @@
+import { OpenShellError } from "../../../../error.ts";
 import type { EventSink, NetworkEvent } from "../../../../events/event.ts";
 import { type PacketEnds, parsePacket } from "../../../../linux/bpf/packet.ts";
 import { SNAPSHOT_BYTES } from "../../../../linux/bpf/packet-filter.ts";
@@ -31,7 +32,7 @@ export class BypassWatch implements Disposable {
 
   constructor(options: BypassWatchOptions) {
     this.#options = options;
-    this.#timer = setInterval(() => this.#look(), LOOK_INTERVAL_MS);
+    this.#timer = setInterval(() => this.#lookSafely(), LOOK_INTERVAL_MS);
     this.#timer.unref();
   }
 
@@ -42,6 +43,24 @@ export class BypassWatch implements Disposable {
 
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
+  }
+
+  /** What cannot be read is not seen any more; it stays refused, and nothing else depends on it. */
+  #lookSafely(): void {
+    try {
+      this.#look();
+    } catch (reason) {
+      this[Symbol.dispose]();
+      this.#options.emit({
+        kind: "finding",
+        time: Date.now(),
+        severity: "medium",
+        id: "bypass-watch-failed",
+        title: "Attempts past the proxy are no longer seen; they stay refused",
+        evidence: { reason: OpenShellError.from(reason).message },
+        remediation: "recreate the sandbox to see them again",
+      });
+    }
   }
 
   #look(): void {
