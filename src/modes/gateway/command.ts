@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from "node:fs";
 import { isAbsolute, resolve } from "node:path";
 import { defineCommand } from "../../command/define.ts";
 import { usageError } from "../../command/usage-error.ts";
@@ -61,6 +62,12 @@ export const serveCommand = defineCommand({
       multiple: true,
       description: "Names that may be resolved to find private addresses",
     },
+    "upstream-ca": {
+      type: "string",
+      valueHint: "FILE",
+      env: "OPENSHELL_UPSTREAM_CA",
+      description: "Authorities (PEM) that servers may be certified by, beside the system's",
+    },
     "allow-mount": {
       type: "string",
       valueHint: "PREFIX",
@@ -94,6 +101,7 @@ export const serveCommand = defineCommand({
       uidRange: parseUidRange(args["uid-range"]),
       trustedCidrs: checked("--trusted-cidr", args["trusted-cidr"], checkCidr),
       internalDomains: checked("--internal-domain", args["internal-domain"], checkDomain),
+      ...(args["upstream-ca"] === undefined ? {} : { upstreamCa: checkCertificates("--upstream-ca", args["upstream-ca"]) }),
       allowedMounts: checked("--allow-mount", args["allow-mount"], checkAbsolute),
       logLevel: args["log-level"] as LogLevel,
     });
@@ -125,6 +133,13 @@ function checked(flag: string, values: readonly string[] | undefined, check: (fi
     }
   }
   return values ?? [];
+}
+
+/** The absolute path of a file that sandboxes will read; the gateway says at once when they could not. */
+function checkCertificates(flag: string, path: string): string {
+  const file = resolve(path);
+  if (existsSync(file) && readFileSync(file, "utf8").includes("-----BEGIN CERTIFICATE-----")) return file;
+  throw usageError(`${flag}: ${file} holds no certificate in PEM form`, PATH);
 }
 
 function checkAbsolute(flag: string, path: string): void {

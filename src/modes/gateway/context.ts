@@ -4,6 +4,7 @@ import type { ComputeDriver } from "./drivers/driver.ts";
 import type { Log } from "./log.ts";
 import type { LogService } from "./logs/service.ts";
 import type { GatewayOptions } from "./options.ts";
+import type { GlobalPolicyService } from "./policies/global.ts";
 import type { PolicyService } from "./policies/service.ts";
 import type { RelayRegistry } from "./relay/relays.ts";
 import type { SessionRegistry } from "./relay/sessions.ts";
@@ -22,6 +23,7 @@ export interface GatewayContext {
   readonly repository: SandboxRepository;
   readonly sandboxes: SandboxService;
   readonly policies: PolicyService;
+  readonly globalPolicy: GlobalPolicyService;
   readonly settings: SettingsService;
   readonly logs: LogService;
   readonly bus: Bus;

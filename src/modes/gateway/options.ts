@@ -16,6 +16,8 @@ export interface GatewayOptions {
   readonly uidRange: UidRange;
   readonly trustedCidrs: readonly string[];
   readonly internalDomains: readonly string[];
+  /** PEM file of authorities that sandboxes accept servers from, beside the system's. */
+  readonly upstreamCa?: string;
   /** Host paths that mounts and policies of sandboxes may name beyond the default view. */
   readonly allowedMounts: readonly string[];
   readonly logLevel: LogLevel;

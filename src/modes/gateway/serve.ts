@@ -21,6 +21,7 @@ import { logService } from "./logs/service.ts";
 import { gatewayMetrics } from "./metrics/metrics.ts";
 import type { GatewayOptions } from "./options.ts";
 import { configApplied } from "./policies/acknowledge.ts";
+import { globalPolicyService } from "./policies/global.ts";
 import { policyService } from "./policies/service.ts";
 import { configSnapshot } from "./policies/snapshot.ts";
 import { registerForMachine, registerForUser } from "./registration.ts";
@@ -33,6 +34,7 @@ import { SandboxService } from "./sandboxes/service.ts";
 import { settingsService } from "./settings/service.ts";
 import { lockState } from "./state-lock.ts";
 import { openStore } from "./store/database.ts";
+import { globalPolicyRepository } from "./store/global-policies.ts";
 import { openLogStore } from "./store/logs.ts";
 import { policyRevisionRepository } from "./store/policy-revisions.ts";
 import { requestIdRepository } from "./store/request-ids.ts";
@@ -71,7 +73,8 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
     const tokens = await openTokenIssuer(state.tls, gatewayId(state.gateway), clock.now);
 
     const repository = sandboxRepository(store.db);
-    const policies = policyService(policyRevisionRepository(store.db), clock);
+    const globalPolicy = globalPolicyService(globalPolicyRepository(store.db), clock);
+    const policies = policyService(policyRevisionRepository(store.db), clock, () => globalPolicy.record() !== undefined);
     const settings = settingsService(settingsRepository(store.db));
     const bus = new Bus();
     const logs = logService(logStore, bus, clock);
@@ -86,6 +89,7 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
       issueToken: async (sandboxId) => (await tokens.issue(sandboxId, "supervisor")).token,
       trustedCidrs: options.trustedCidrs,
       internalDomains: options.internalDomains,
+      ...(options.upstreamCa === undefined ? {} : { upstreamCa: options.upstreamCa }),
       log,
       ...(parts.supervisorCommand === undefined ? {} : { command: parts.supervisorCommand }),
     });
@@ -105,7 +109,24 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
     });
     const { once, later } = replay(store, requestIdRepository(store.db), clock);
     const context: GatewayContext = {
-      ...{ options, clock, log, store, repository, sandboxes, policies, settings, logs, bus, sessions, relays, tokens, driver, once },
+      ...{
+        options,
+        clock,
+        log,
+        store,
+        repository,
+        sandboxes,
+        policies,
+        globalPolicy,
+        settings,
+        logs,
+        bus,
+        sessions,
+        relays,
+        tokens,
+        driver,
+        once,
+      },
       replay: later,
       resolver: parts.resolver ?? resolveName,
       // The port is known once the gateway listens, and nothing asks before.
@@ -124,7 +145,7 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
       snapshot: (id) => {
         const record = sandboxes.get(id);
         if (record === undefined) throw new OpenShellError("not_found", "sandbox not found");
-        return configSnapshot(record, policies, settings);
+        return configSnapshot(record, context);
       },
       connected: (session) => {
         sandboxes.patchStatus(session.sandboxId, { enforcement: session.hello.enforcement });

@@ -12,6 +12,12 @@ type Needs = Pick<GatewayContext, "sandboxes" | "policies" | "logs">;
 /** A supervisor loaded a policy version, or could not. False when there is no such version. */
 export function policyLoaded(context: Needs, sandboxId: string, result: { version: number; loaded: boolean; error: string }): boolean {
   const { version, loaded, error } = result;
+  if (context.policies.globalActive()) {
+    // The version is one of the policy for all sandboxes, which has no state per sandbox.
+    const message = loaded ? `global policy version ${version} loaded` : `global policy version ${version} was not loaded: ${error}`;
+    context.logs.gateway(sandboxId, loaded ? "INFO" : "WARN", message);
+    return true;
+  }
   const known = context.policies.acknowledge(sandboxId, version, loaded ? { loaded } : { loaded, error });
   if (!known) return false;
   if (loaded) context.sandboxes.patchStatus(sandboxId, { currentPolicyVersion: version });

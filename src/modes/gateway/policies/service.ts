@@ -36,13 +36,18 @@ export interface PolicyService {
     version: number,
     result: { readonly loaded: true } | { readonly loaded: false; readonly error: string },
   ): boolean;
+  /** Whether a policy for all sandboxes is in force, which decides instead of a sandbox's own. */
   globalActive(): boolean;
 }
 
 /** A load error is shown to people; longer ones are cut. */
 const MAX_LOAD_ERROR = 4096;
 
-export function policyService(repository: PolicyRevisionRepository, clock: { now(): number }): PolicyService {
+export function policyService(
+  repository: PolicyRevisionRepository,
+  clock: { now(): number },
+  globalActive: () => boolean = () => false,
+): PolicyService {
   const remembered = new Map<string, PolicyRevision>();
   const current = (sandboxId: string): PolicyRevision | undefined => {
     const record = repository.latest(sandboxId);
@@ -82,17 +87,17 @@ export function policyService(repository: PolicyRevisionRepository, clock: { now
       if (result.loaded) return repository.markLoaded(sandboxId, version, clock.now());
       return repository.markFailed(sandboxId, version, result.error.slice(0, MAX_LOAD_ERROR));
     },
-    globalActive: () => false,
+    globalActive,
   };
 }
 
-export function decodePolicy(record: PolicyRevisionRecord): SandboxPolicy {
+export function decodePolicy(record: Pick<PolicyRevisionRecord, "policy">): SandboxPolicy {
   return fromBinary(SandboxPolicySchema, record.policy);
 }
 
 /** One number for everything a supervisor works from, so that a poll can see that nothing changed: 8 bytes of a hash. */
-export function configRevision(policyHashHex: string, settings: Readonly<Record<string, unknown>>): bigint {
-  const hash = createHash("sha256").update(policyHashHex);
+export function configRevision(policy: string, settings: Readonly<Record<string, unknown>>): bigint {
+  const hash = createHash("sha256").update(policy);
   for (const key of Object.keys(settings).sort()) hash.update(`\0${key}\0${JSON.stringify(settings[key], bigintAsText)}`);
   return hash.digest().readBigUInt64LE(0);
 }

@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import { OpenShellError } from "../../../error.ts";
+import { restrictiveDefault } from "../../../policy/defaults.ts";
 import type { Policy } from "../../../policy/model.ts";
 import { policyToProto } from "../../../policy/proto.ts";
 import { GetSandboxConfigResponseSchema, SandboxConfigSnapshotSchema } from "../../../rpc/gen/openshell/sandbox/v1/sandbox_pb.ts";
@@ -13,20 +14,20 @@ import {
 import { principalKey } from "../auth/principal.ts";
 import type { GatewayContext } from "../context.ts";
 import { admitPolicy, onlyAddsPaths, requireDynamic, requireValid } from "../policies/admit.ts";
+import { managedGlobally } from "../policies/global.ts";
 import { mergePolicy } from "../policies/merge-operations.ts";
 import { configSnapshot } from "../policies/snapshot.ts";
 import { checkHostPaths } from "../sandboxes/host-paths.ts";
 import { checkEntries } from "../sandboxes/limits.ts";
 import type { SandboxRecord } from "../store/sandboxes.ts";
-import { noGlobal } from "./policies.ts";
 import type { Handlers } from "./service-impl.ts";
 
 /** Policy and settings: what a supervisor works from, and how people change it. */
 export function configHandlers(context: GatewayContext): Handlers {
-  const { sandboxes, policies, settings, sessions, once } = context;
+  const { sandboxes, settings, sessions, once } = context;
   return {
     getSandboxConfig({ workspaceScope, name }) {
-      const snapshot = configSnapshot(sandboxes.find(workspaceScope, name).record, policies, settings);
+      const snapshot = configSnapshot(sandboxes.find(workspaceScope, name).record, context);
       // The two messages have the same fields under the same names.
       const fields = Object.fromEntries(
         SandboxConfigSnapshotSchema.fields.map(({ localName }) => [localName, snapshot[localName as keyof typeof snapshot]]),
@@ -48,19 +49,48 @@ export function configHandlers(context: GatewayContext): Handlers {
   };
 }
 
-function updateGlobal(
-  { settings, sessions, once }: GatewayContext,
-  request: UpdateConfigRequest,
-  call: HandlerContext,
-): UpdateConfigResponse {
-  if (request.settingKey === "" || request.settingKey === "policy") throw noGlobal();
+function updateGlobal(context: GatewayContext, request: UpdateConfigRequest, call: HandlerContext): UpdateConfigResponse {
+  const { settings, sessions, once } = context;
   refuseSandbox(call);
   const response = once(request, call, () => {
+    if (request.settingKey === GLOBAL_POLICY_KEY) return deleteGlobalPolicy(context, request);
+    if (request.settingKey === "") return updateGlobalPolicy(context, request, call);
     const changed = settings.put(undefined, request.settingKey, settingOf(request));
     return create(UpdateConfigResponseSchema, { settingsRevision: BigInt(settings.revision()), deleted: request.deleteSetting && changed });
   });
   sessions.pushConfigToAll();
   return response;
+}
+
+/** The published clients delete the policy for all sandboxes as if it were a setting of this name. */
+const GLOBAL_POLICY_KEY = "policy";
+
+function updateGlobalPolicy({ globalPolicy, settings, options }: GatewayContext, request: UpdateConfigRequest, call: HandlerContext) {
+  const current = globalPolicy.current();
+  let next: Policy;
+  if (request.policy !== undefined) next = admitPolicy(request.policy);
+  else if (current === undefined) throw new OpenShellError("failed_precondition", "there is no global policy to change");
+  else {
+    next = mergePolicy(current.policy, request.mergeOperations);
+    requireValid(next);
+  }
+  checkHostPaths(options.allowedMounts, [], next);
+  const { version, hash } = globalPolicy.commit(next, provenance(request, call));
+  const settingsRevision = BigInt(settings.revision());
+  return create(UpdateConfigResponseSchema, { version, policyHash: hash, settingsRevision, annotations: request.annotations });
+}
+
+/** Sandboxes that never had a policy of their own get the restrictive one: they must not go on with what was just deleted. */
+function deleteGlobalPolicy({ globalPolicy, policies, repository, settings }: GatewayContext, request: UpdateConfigRequest) {
+  if (!request.deleteSetting) throw new OpenShellError("invalid_argument", "the global policy is set by policy, not by setting_value");
+  const deleted = globalPolicy.delete();
+  const without = deleted
+    ? repository.all().filter(({ id, status }) => status.configurationAdmission && policies.latest(id) === undefined)
+    : [];
+  for (const { id } of without) {
+    policies.commit(id, { expectedVersion: 0, policy: restrictiveDefault(), provenance: "the global policy was deleted" });
+  }
+  return create(UpdateConfigResponseSchema, { settingsRevision: BigInt(settings.revision()), deleted });
 }
 
 /** Runs inside a transaction, from the record as it is there. */
@@ -79,6 +109,7 @@ function updateSandbox(context: GatewayContext, id: string, request: UpdateConfi
     const changed = settings.put(id, request.settingKey, settingOf(request));
     return create(UpdateConfigResponseSchema, { settingsRevision: BigInt(settings.revision()), deleted: request.deleteSetting && changed });
   }
+  if (policies.globalActive()) throw managedGlobally();
   const current = policies.current(id);
   const next = nextPolicy(context, record, current?.policy, request, call);
   const { version, hash } = policies.commit(id, {

@@ -1,9 +1,10 @@
-import { create } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { OpenShellError } from "../../../error.ts";
 import { PolicyStatus, type SandboxPolicyRevision, SandboxPolicyRevisionSchema } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import type { GatewayContext } from "../context.ts";
 import { decodePolicy } from "../policies/service.ts";
+import type { GlobalPolicyRecord } from "../store/global-policies.ts";
 import type { PolicyRevisionRecord, RevisionStatus } from "../store/policy-revisions.ts";
 import { MAX_PAGE_BYTES, pageSize, pageToken, readPageToken } from "./paging.ts";
 import type { Handlers } from "./service-impl.ts";
@@ -16,10 +17,14 @@ const STATUS: Record<RevisionStatus, PolicyStatus> = {
 };
 
 /** What became of each revision of a policy. */
-export function policyHandlers({ sandboxes, policies }: GatewayContext): Handlers {
+export function policyHandlers({ sandboxes, policies, globalPolicy }: GatewayContext): Handlers {
   return {
     getSandboxPolicyStatus(request) {
-      if (request.global) throw noGlobal();
+      if (request.global) {
+        const found = request.version === 0 ? globalPolicy.record() : globalPolicy.get(request.version);
+        if (found === undefined) throw new OpenShellError("not_found", noGlobalRevision(request.version));
+        return { revision: toGlobalRevision(found), activeVersion: globalPolicy.record()?.version ?? 0 };
+      }
       const { id, record } = sandboxes.find(request.workspaceScope, request.sandbox);
       const revision = request.version === 0 ? policies.latest(id) : policies.get(id, request.version);
       if (revision === undefined) {
@@ -31,22 +36,23 @@ export function policyHandlers({ sandboxes, policies }: GatewayContext): Handler
       return { revision: toRevision(revision), activeVersion: record.status.currentPolicyVersion };
     },
     listSandboxPolicies(request) {
-      if (request.global) throw noGlobal();
-      const { id } = sandboxes.find(request.workspaceScope, request.sandbox);
+      const id = request.global ? "global" : sandboxes.find(request.workspaceScope, request.sandbox).id;
       const size = pageSize(request.pageSize);
       const parameters = [id, String(size)];
       const before = Number(readPageToken(request.pageToken, parameters)?.[0] ?? Number.MAX_SAFE_INTEGER);
-      const found = policies.list(id, before, size + 1);
-      const page: PolicyRevisionRecord[] = [];
+      const found = request.global
+        ? globalPolicy.list(before, size + 1).map(toGlobalRevision)
+        : policies.list(id, before, size + 1).map(toRevision);
+      const page: SandboxPolicyRevision[] = [];
       let bytes = 0;
       for (const revision of found) {
-        bytes += revision.policy.length;
+        bytes += toBinary(SandboxPolicyRevisionSchema, revision).length;
         if (page.length === size || (page.length > 0 && bytes > MAX_PAGE_BYTES)) break;
         page.push(revision);
       }
       const last = page.at(-1);
       const more = page.length < found.length && last !== undefined;
-      return { revisions: page.map(toRevision), nextPageToken: more ? pageToken([String(last.version)], parameters) : "" };
+      return { revisions: page, nextPageToken: more ? pageToken([String(last.version)], parameters) : "" };
     },
   };
 }
@@ -64,8 +70,18 @@ function toRevision(record: PolicyRevisionRecord): SandboxPolicyRevision {
   });
 }
 
-export function noGlobal(): OpenShellError {
-  return new OpenShellError("unimplemented", "a policy for all sandboxes is not available in this version of OpenShell", {
-    next: "set the policy of each sandbox: openshell policy set NAME --policy FILE",
+/** In force where a supervisor is connected; every other one was replaced or deleted. */
+function toGlobalRevision(record: GlobalPolicyRecord): SandboxPolicyRevision {
+  return create(SandboxPolicyRevisionSchema, {
+    version: record.version,
+    policyHash: record.hash,
+    status: record.deletedAt === undefined ? PolicyStatus.LOADED : PolicyStatus.SUPERSEDED,
+    createdTime: timestampFromMs(record.createdAt),
+    policy: decodePolicy(record),
+    provenance: { ...record.provenance },
   });
+}
+
+function noGlobalRevision(version: number): string {
+  return version === 0 ? "there is no global policy" : `there is no global policy version ${version}`;
 }

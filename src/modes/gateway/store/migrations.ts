@@ -1,4 +1,5 @@
 import core from "./migrations/001-core.sql" with { type: "text" };
+import globalPolicies from "./migrations/002-global-policies.sql" with { type: "text" };
 import drafts from "./migrations/010-drafts.sql" with { type: "text" };
 
 /** One step of the schema. Numbers are never reused; a step, once released, never changes. */
@@ -10,5 +11,6 @@ export interface Migration {
 /** Every step in order; parts of the gateway add theirs here with numbers of their own (010–019 drafts). */
 export const migrations: readonly Migration[] = [
   { number: 1, sql: core },
+  { number: 2, sql: globalPolicies },
   { number: 10, sql: drafts },
 ];

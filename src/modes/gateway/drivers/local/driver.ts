@@ -32,6 +32,7 @@ export interface LocalDriverOptions {
   readonly issueToken: (sandboxId: string) => Promise<string>;
   readonly trustedCidrs: readonly string[];
   readonly internalDomains: readonly string[];
+  readonly upstreamCa?: string;
   readonly log: Log;
   /** The program that supervises; tests put another in its place. */
   readonly command?: readonly string[];
@@ -174,6 +175,7 @@ function supervisorSpec(record: SandboxRecord, directory: SandboxDirectory, opti
     mounts: spec.mounts.map(({ source, target, readWrite }) => ({ source, target: target === "" ? source : target, readWrite })),
     trustedCidrs: [...options.trustedCidrs, ...spec.trustedCidrs],
     internalDomains: [...options.internalDomains, ...spec.internalDomains],
+    ...(options.upstreamCa === undefined ? {} : { upstreamCa: options.upstreamCa }),
     keep: spec.keep ?? true,
   };
 }
