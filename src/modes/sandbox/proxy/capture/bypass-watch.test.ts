@@ -1,8 +1,8 @@
 /** The watch of a real trap: programs in the box try, and events come. */
 import { afterEach, expect, test } from "bun:test";
 import { eventually } from "../../../../../test/eventually.ts";
-import { duplicate } from "../../../../linux/descriptors.ts";
 import type { NetworkEvent, SecurityEvent } from "../../../../events/event.ts";
+import { duplicate } from "../../../../linux/descriptors.ts";
 import { openTrap, type Trap } from "../../box/trap.ts";
 import { BypassWatch } from "./bypass-watch.ts";
 
