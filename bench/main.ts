@@ -1,12 +1,19 @@
-/** `bun run bench`: prints what the product promises in numbers, beside a peer in the same run. Trust ratios more than absolute values. */
+/** `bun run bench [PART…]`: prints what the product promises in numbers, beside a peer in the same run. Trust ratios more than absolute values. */
 import { cpus } from "node:os";
 import { BINARY, Installation } from "../test/e2e/installation.ts";
 import { allowed } from "../test/e2e/programs.ts";
 import { missingForTestInternet, openTestInternet } from "../test/internet/open.ts";
-import { benchConnect, LOADGEN, TARGET_PORT, TARGETS } from "./connect.ts";
+import { SOURCE_PORT } from "../test/internet/topology.ts";
+import { benchConfined } from "./confined.ts";
+import { benchConnect, LOADGEN, prepareLoad, TARGET, TARGET_PORT } from "./connect.ts";
+import { benchDecision } from "./decision.ts";
+import { benchIdleTunnels } from "./idle-tunnels.ts";
 import { benchLoop } from "./loop.ts";
 import { benchMemory } from "./memory.ts";
+import { startPeers } from "./peers.ts";
 import { benchExec, benchStart } from "./start.ts";
+import { report } from "./statistics.ts";
+import { benchThroughput } from "./throughput.ts";
 
 const POLICY = `version: 1
 network_policies:
@@ -14,7 +21,7 @@ network_policies:
     endpoints: [{ host: api.example.com, port: 80 }]
     binaries: [{ path: ${allowed.path} }]
   load:
-    endpoints: [{ host: ${TARGETS.ours}, port: ${TARGET_PORT} }]
+    endpoints: [{ host: ${TARGET}, ports: [${TARGET_PORT}, ${SOURCE_PORT}] }]
     binaries: [{ path: ${LOADGEN} }]
 `;
 
@@ -30,13 +37,31 @@ async function main(): Promise<number> {
 
   await using net = await openTestInternet();
   await using shell = new Installation(net, "bench");
-  benchStart(shell.policy("start", POLICY));
+  const parts: Readonly<Record<string, () => Promise<void> | void>> = {
+    start: () => benchStart(shell.policy("start", POLICY)),
+    confined: () => benchConfined(),
+    decision: () => benchDecision(),
+    memory: () => benchMemory(shell),
+    exec: () => benchExec(shell, "bench"),
+    async proxies() {
+      await prepareLoad(shell);
+      const peers = await startPeers(shell, (name, why) => report(name, why));
+      await benchConnect(shell, "bench", peers);
+      await benchThroughput(shell, "bench", peers);
+      for (const peer of peers) await peer.stop();
+    },
+    idle: () => benchIdleTunnels(shell, POLICY),
+    loop: () => benchLoop(shell, POLICY, allowed),
+  };
+  const wanted = process.argv.slice(2);
+  const unknown = wanted.find((name) => !(name in parts));
+  if (unknown !== undefined) {
+    console.error(`Error: no benchmark '${unknown}'; there are: ${Object.keys(parts).join(", ")}`);
+    return 2;
+  }
   await shell.startGateway();
   await shell.create("bench", POLICY);
-  await benchMemory(shell);
-  await benchExec(shell, "bench");
-  await benchConnect(shell, "bench");
-  await benchLoop(shell, POLICY, allowed);
+  for (const [name, run] of Object.entries(parts)) if (wanted.length === 0 || wanted.includes(name)) await run();
   await shell.must("sandbox", "delete", "bench");
   return 0;
 }

@@ -10,9 +10,10 @@ import { serveGrpc } from "./servers/grpc.ts";
 import { serveHttp2 } from "./servers/h2.ts";
 import { serveOdd } from "./servers/odd.ts";
 import { sites } from "./servers/sites.ts";
+import { serveSource } from "./servers/source.ts";
 import { serveSshBanner } from "./servers/ssh-banner.ts";
 import { type Ledger, serveHttp, serveHttps } from "./servers/web.ts";
-import { DNS_ADDRESS, ECHO_PORTS, GRPC_PORT, HTTP_PORTS, HTTP2_PORT, HTTPS_PORTS, SSH_PORT } from "./topology.ts";
+import { DNS_ADDRESS, ECHO_PORTS, GRPC_PORT, HTTP_PORTS, HTTP2_PORT, HTTPS_PORTS, SOURCE_PORT, SSH_PORT } from "./topology.ts";
 
 async function main(): Promise<void> {
   const directory = process.argv[2] ?? "";
@@ -27,6 +28,7 @@ async function main(): Promise<void> {
   await serveGrpc(GRPC_PORT, ledger);
   await serveSshBanner(SSH_PORT, ledger);
   await serveOdd(ledger);
+  serveSource(SOURCE_PORT);
   for (const port of ECHO_PORTS) serveEcho(port, ledger);
   await serveChannel(join(directory, "internet.sock"), {
     zones: (zone: Zone) => dns.set(zone),

@@ -20,7 +20,7 @@ export interface TestInternetOptions {
 }
 
 export interface HostOptions {
-  /** The whole environment, beside PATH and LANG. */
+  /** The whole environment, beside PATH, LANG and the authority that servers of the test internet are certified by. */
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
   readonly stdin?: string;
@@ -164,7 +164,7 @@ export async function openTestInternet(options: TestInternetOptions = {}): Promi
   });
 
   const spawnOnHost = async (argv: readonly string[], given: HostOptions = {}): Promise<HostProgram> => {
-    const env = { PATH, LANG: "C.UTF-8", HOME: directory, ...given.env };
+    const env = { PATH, LANG: "C.UTF-8", HOME: directory, OPENSHELL_UPSTREAM_CA: join(directory, "ca.pem"), ...given.env };
     const pid = await host.call<number>("start", { argv, env, cwd: given.cwd ?? directory } satisfies StartRequest);
     claimed.add(pid);
     const program = new HostProgram(

@@ -14,6 +14,8 @@ export const HTTPS_PORTS = [443, 8443, 6443] as const;
 /** 7 is the echo service (RFC 862), 22 and 5432 stand for protocols that are not HTTP. */
 export const ECHO_PORTS = [7, 22, 5432] as const;
 
+/** Zeros without end, for measurements; the character generator of RFC 864. */
+export const SOURCE_PORT = 19;
 /** HTTP/2 over TLS, and gRPC in plaintext. */
 export const HTTP2_PORT = 9443;
 export const GRPC_PORT = 50_051;
