@@ -1,8 +1,10 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { fstatSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../../../../linux/descriptors.ts";
 import { attach, cloneTree, MOUNT_ATTR_RDONLY, makeMountsPrivate, newFileSystem, setTreeAttributes } from "../../../../linux/mounts.ts";
 import { unshare } from "../../../../linux/namespaces.ts";
+import { mapOwners } from "../../../../linux/owner-mapping.ts";
+import { ordinaryUser } from "../../rootless/identity.ts";
 import { type Finding, probe } from "../finding.ts";
 
 /** A directory that every system has; what is below it stays hidden from this process alone. */
@@ -47,8 +49,34 @@ export async function mountFindings(): Promise<Finding[]> {
       return "mounted on a tmpfs, and written to";
     },
   });
-  return [mounts, overlay];
+  return [mounts, overlay, await ownerMapping()];
 }
+
+/** On the root file system: that is where a person's directories are, unless the person knows better. */
+function ownerMapping(): Promise<Finding> {
+  return probe({
+    feature: "idmapped-mounts",
+    meaning: "files that an agent makes in a writable mount can belong to the person",
+    otherwise: "degraded",
+    async run() {
+      if (ordinaryUser() !== undefined) return "not needed: agents run as you";
+      const root = openAt(AT_FDCWD, "/", O_PATH | O_DIRECTORY);
+      const tree = cloneTree(root, "/");
+      try {
+        const owner = fstatSync(root).uid;
+        await mapOwners(tree, { from: owner, to: OTHER_OWNER });
+        if (fstatSync(tree).uid === OTHER_OWNER) return "owners are mapped on the root file system";
+        return { state: "degraded", found: "mapped owners have no effect", remedy: "use another file system" };
+      } finally {
+        close(tree);
+        close(root);
+      }
+    },
+  });
+}
+
+/** Any user that owns nothing. */
+const OTHER_OWNER = 2_000_000_000;
 
 function mountOn(mount: number, path: string): void {
   const target = openAt(AT_FDCWD, path, O_PATH | O_DIRECTORY);
