@@ -175,6 +175,7 @@ cells_end(list, chars, from) := min(ends) if {
 	from <= count(chars) - count(list)
 	ends := [end |
 		some i in numbers.range(from, count(chars) - count(list))
+		cell_matches(list[0], chars[i])
 		cells_at(list, chars, i)
 		end := i + count(list)
 	]
@@ -264,10 +265,14 @@ blocks_between(blocks, segments) if {
 }
 
 # Where the first occurrence at or after `from` ends.
+block_end(block, _, from) := from if count(block) == 0
+
 block_end(block, segments, from) := min(ends) if {
+	count(block) > 0
 	from <= count(segments) - count(block)
 	ends := [end |
 		some i in numbers.range(from, count(segments) - count(block))
+		pieces_match(block[0], segments[i])
 		block_at(block, segments, i)
 		end := i + count(block)
 	]

@@ -12,6 +12,8 @@ const MAX_HOST = 253;
 const MAX_CHAIN = 16_384;
 /** A method is a word; the longest registered one (UPDATEREDIRECTREF) has 17 letters. */
 const MAX_METHOD = 64;
+/** Segments of one path. Patterns with several `**` try every position; real paths have tens. */
+const MAX_SEGMENTS = 256;
 /** UTF-16 units of all names and values of a query: a head has at most 16,384 bytes. */
 const MAX_QUERY = 16_384;
 /** Names and values of what bodies ask for; the bodies are limited before they are parsed. */
@@ -60,7 +62,7 @@ function isToken(value: unknown): boolean {
 
 /** Printable ASCII: the canonical path escapes everything else. */
 function isTarget(value: unknown): boolean {
-  return isText(value, MAX_PATH) && /^[\x21-\x7e]+$/.test(value as string);
+  return isText(value, MAX_PATH) && /^[\x21-\x7e]+$/.test(value as string) && (value as string).split("/").length <= MAX_SEGMENTS + 1;
 }
 
 /** Decoded values may hold any character, NUL included, which no pattern means: they are refused like other broken text. */
