@@ -29,13 +29,22 @@ export interface Result {
   readonly stderr: string;
 }
 
-/** Names of the agent's processes as the host sees them; a program in the box sees only those of its own launch. */
-export function agentProcesses(state = /^[^Z]/): string[] {
+export interface HostView {
+  readonly name: string;
+  /** `Z`: ended and not yet waited for. */
+  readonly state: string;
+  readonly parent: number;
+  readonly group: number;
+}
+
+/** The agent's processes as the host sees them; a program in the box sees only those of its own launch. */
+export function agentProcesses(): HostView[] {
   return readdirSync("/proc").flatMap((pid) => {
     try {
-      const status = /^\d+$/.test(pid) ? readFileSync(`/proc/${pid}/status`, "latin1") : "";
-      const value = (name: string) => new RegExp(`^${name}:\\s+(\\S+)`, "m").exec(status)?.[1] ?? "";
-      return value("Uid") === String(AGENT_UID) && state.test(value("State")) ? [value("Name")] : [];
+      if (!/^\d+$/.test(pid) || !new RegExp(`^Uid:\\s+${AGENT_UID}\\s`, "m").test(readFileSync(`/proc/${pid}/status`, "latin1"))) return [];
+      const [, name = "", rest = ""] = /^\d+ \((.*)\) (.*)$/s.exec(readFileSync(`/proc/${pid}/stat`, "latin1")) ?? [];
+      const [state = "", parent, group] = rest.split(" ");
+      return [{ name, state, parent: Number(parent), group: Number(group) }];
     } catch {
       return []; // ended meanwhile
     }

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync, unlinkSync, writeFileSync } from "node:fs";
 import { duplicate } from "../../../linux/descriptors.ts";
-import { AGENT_UID, agentProcesses, openTestBox, type TestBox } from "./box-fixture.ts";
+import { parentOf } from "../../../linux/process-facts.ts";
+import { AGENT_UID, agentProcesses, launchOf, openTestBox, type TestBox } from "./box-fixture.ts";
 
 /** What a program in the box can and cannot do, told by the program itself. */
 let agent: TestBox;
@@ -132,7 +133,11 @@ describe("processes", () => {
 
   test("orphans are collected", async () => {
     await agent.sh("for i in 1 2 3 4 5; do (sh -c 'sleep 0.01 & exec true' &); done; sleep 0.1");
-    while (agentProcesses(/^Z/).length > 0) await Bun.sleep(1);
+    const child = await agent.box.launch(launchOf(["/bin/sleep", "1000"]));
+    const init = parentOf(child.pid);
+    while (agentProcesses().some(({ state, parent }) => state === "Z" && parent === init)) await Bun.sleep(1);
+    child.signal(9);
+    await child.exited;
   });
 });
 

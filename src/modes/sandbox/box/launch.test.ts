@@ -92,10 +92,11 @@ test("a signal reaches the whole process group", async () => {
   const child = await agent.box.launch(launchOf(["/bin/sh", "-c", "sleep 1000 & echo up; wait"]));
   if (!child.stdio) throw new Error("no pipes");
   await Bun.file(child.stdio.stdout).stream().getReader().read();
-  expect(agentProcesses()).toContain("sleep");
+  const sleeping = () => agentProcesses().some(({ name, group }) => name === "sleep" && group === child.pid);
+  while (!sleeping()) await Bun.sleep(1);
   child.signal(15);
   expect(await child.exited).toBe(143);
-  while (agentProcesses().includes("sleep")) await Bun.sleep(1);
+  while (sleeping()) await Bun.sleep(1);
 });
 
 test("a terminal is the program's own, with the size asked for", async () => {
