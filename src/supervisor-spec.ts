@@ -26,6 +26,8 @@ export interface SupervisorSpec {
   readonly mounts: readonly { readonly source: string; readonly target: string; readonly readWrite: boolean }[];
   readonly trustedCidrs: readonly string[];
   readonly internalDomains: readonly string[];
+  /** PEM file of authorities that servers may be certified by, beside the system's. */
+  readonly upstreamCa?: string;
   /** Keep the supervisor after the main process has ended, for exec and drafts. */
   readonly keep: boolean;
 }

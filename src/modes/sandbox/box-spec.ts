@@ -3,13 +3,14 @@ import type { BoxSpec } from "./box/contract.ts";
 
 /** What a box needs from a policy's static sections. Absent compatibility means `hard_requirement`: nothing falls open. */
 export function boxSpec(policy: Policy, place: Omit<BoxSpec, "filesystem" | "landlock">): BoxSpec {
-  const { sandboxName, uid, gid, workspace, runDirectory, mounts } = place;
+  const { sandboxName, uid, gid, workspace, runDirectory, tlsDirectory, mounts } = place;
   return {
     sandboxName,
     uid,
     gid,
     workspace,
     runDirectory,
+    ...(tlsDirectory === undefined ? {} : { tlsDirectory }),
     mounts,
     filesystem: policy.filesystem ?? { includeWorkdir: true, readOnly: BASELINE_READ_ONLY, readWrite: BASELINE_READ_WRITE },
     landlock: policy.landlock?.compatibility ?? "hard_requirement",

@@ -1,3 +1,5 @@
+import { trustEnvironment } from "./proxy/tls/trust-files.ts";
+
 /** Address of the explicit proxy inside the box, the one that existing images and tools expect. */
 export const PROXY_URL = "http://10.200.0.1:3128";
 
@@ -30,6 +32,7 @@ export function childEnvironment(
   environment["NO_PROXY"] = NO_PROXY;
   environment["no_proxy"] = NO_PROXY;
   environment["NODE_USE_ENV_PROXY"] = "1";
+  Object.assign(environment, trustEnvironment());
   environment["OPENSHELL_SANDBOX"] = "1";
   environment["OPENSHELL_SANDBOX_NAME"] = identity.sandboxName;
   environment["NEMOCLAW_SANDBOX_NAME"] = identity.sandboxName;

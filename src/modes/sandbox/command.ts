@@ -57,6 +57,12 @@ export const runCommand = defineCommand({
       multiple: true,
       description: "Names that may be resolved to find private addresses for a proposal",
     },
+    "upstream-ca": {
+      type: "string",
+      valueHint: "FILE",
+      env: "OPENSHELL_UPSTREAM_CA",
+      description: "Authorities (PEM) that servers may be certified by, beside the system's",
+    },
     "log-dir": { type: "string", valueHint: "DIR", description: "Write event logs there as well" },
     spec: { type: "string", valueHint: "FILE", hidden: true, description: "Written by a gateway's driver" },
     command: { type: "positional", required: false, multiple: true, terminator: "implied", description: "The program and its arguments" },
@@ -83,6 +89,7 @@ export const runCommand = defineCommand({
       trustedCidrs: args["trusted-cidr"].map(parseTrustedCidr),
       internalDomains: args["internal-domain"],
       ...(args.policy === undefined ? {} : { policyFile: resolve(args.policy) }),
+      ...(args["upstream-ca"] === undefined ? {} : { upstreamCa: resolve(args["upstream-ca"]) }),
       ...(args["log-dir"] === undefined ? {} : { logDirectory: resolve(args["log-dir"]) }),
     });
   },

@@ -1,4 +1,5 @@
 import { statSync } from "node:fs";
+import { join } from "node:path";
 import { OpenShellError } from "../../error.ts";
 import type { Policy } from "../../policy/model.ts";
 import { leaseAgentIdentity } from "./agent-identity.ts";
@@ -30,6 +31,7 @@ export interface StandaloneOptions {
   readonly mounts: readonly { readonly source: string; readonly target: string; readonly readWrite: boolean }[];
   readonly trustedCidrs: readonly string[];
   readonly internalDomains: readonly string[];
+  readonly upstreamCa?: string;
 }
 
 /** `openshell sandbox run` without a gateway: one confined program; resolves to its exit code and leaves nothing behind. */
@@ -77,12 +79,19 @@ async function runConfined(options: StandaloneOptions, policy: Policy, { log, sa
   using scratch = openScratch(identity);
   for (const note of unwritableMounts(options.mounts, identity)) say(note);
   await using sandbox = await startSandbox({
-    box: boxSpec(policy, { ...options, ...identity, workspace: scratch.workspace, runDirectory: scratch.run }),
+    box: boxSpec(policy, {
+      ...options,
+      ...identity,
+      workspace: scratch.workspace,
+      runDirectory: scratch.run,
+      tlsDirectory: join(scratch.run, "tls"),
+    }),
     policy,
     trustedCidrs: options.trustedCidrs,
     internalDomains: options.internalDomains,
     blockedAddresses: [],
     emit: log.write,
+    upstreamCa: options.upstreamCa,
   });
   for (const { feature, requested, enforced, detail } of sandbox.box.enforcement) {
     if (enforced !== "yes" && enforced !== requested) say(`${feature}: requested ${requested}, enforced ${enforced} (${detail})`);

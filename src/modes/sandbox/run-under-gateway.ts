@@ -79,6 +79,7 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
       gid: spec.gid,
       workspace: join(spec.directory, "workspace"),
       runDirectory: join(spec.directory, "run"),
+      tlsDirectory: join(spec.directory, "tls"),
       mounts: spec.mounts,
     }),
     policy: configuration.policy,
@@ -86,6 +87,7 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
     internalDomains: spec.internalDomains,
     blockedAddresses: gatewayAddresses(spec.gateway.endpoint),
     emit,
+    upstreamCa: spec.upstreamCa,
   });
   const keeper = new ConfigurationKeeper({ client, spec, sandbox, log, advisor, applied: configuration });
   const environment = (added: Readonly<Record<string, string>>) => childEnvironment(spec, { ...spec.environment, ...added });

@@ -7,6 +7,9 @@ import { withBypassFindings } from "./proxy/capture/bypass-finding.ts";
 import { BypassWatch } from "./proxy/capture/bypass-watch.ts";
 import { hostAddresses } from "./proxy/destination/own-addresses.ts";
 import { type Egress, serveEgress } from "./proxy/serve.ts";
+import { SandboxCa } from "./proxy/tls/sandbox-ca.ts";
+import { upstreamAuthorities } from "./proxy/tls/trust.ts";
+import { writeTrustFiles } from "./proxy/tls/trust-files.ts";
 
 /** What a sandbox is made from, whoever asks for it. */
 export interface SandboxPlan {
@@ -17,6 +20,8 @@ export interface SandboxPlan {
   /** Addresses of the gateway; no policy reaches them (threat 24). */
   readonly blockedAddresses: readonly string[];
   readonly emit: EventSink;
+  /** PEM file of authorities that servers may be certified by, beside the system's. */
+  readonly upstreamCa?: string | undefined;
 }
 
 /** Paths at which this program may be found inside; no rule matches them and none is proposed (threat 33). */
@@ -33,11 +38,17 @@ export interface Sandbox extends AsyncDisposable {
 
 /** The order is the design: nothing runs inside before every decision about it can be made. */
 export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
+  const ca = new SandboxCa();
+  const authorities = upstreamAuthorities(plan.upstreamCa);
+  if (plan.box.tlsDirectory !== undefined) writeTrustFiles(plan.box.tlsDirectory, ca.certificate);
   const engine = new PolicyEngine({ ownExecutables: OWN_EXECUTABLES });
-  engine.load(plan.policy);
   const stack = new AsyncDisposableStack();
   try {
-    const box = stack.use(await openBox(plan.box));
+    // Its helper processes start on the other processor while the rules are loaded here.
+    const opening = openBox(plan.box);
+    stack.defer(() => opening.then((box) => box[Symbol.asyncDispose]()).catch(() => {}));
+    engine.load(plan.policy);
+    const box = await opening;
     const emit = withBypassFindings(plan.emit);
     const capturing = box.listeners.captured.length > 0;
     const watch = box.watch && stack.use(new BypassWatch({ sockets: box.watch, capturing, emit }));
@@ -49,6 +60,8 @@ export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
         identify: (peer, local) => box.identify(peer, local),
         engine,
         emit,
+        ca,
+        authorities,
         trustedCidrs: plan.trustedCidrs,
         internalDomains: plan.internalDomains,
         ownAddresses: hostAddresses(plan.blockedAddresses),

@@ -110,5 +110,7 @@ export interface BoxSpec {
   readonly workspace: string;
   /** Private scratch directory of this box on the host (mode 0700), emptied afterwards by the caller. */
   readonly runDirectory: string;
+  /** Host directory that appears as /etc/openshell-tls: certificates that programs inside are to trust. */
+  readonly tlsDirectory?: string;
   readonly mounts: readonly { readonly source: string; readonly target: string; readonly readWrite: boolean }[];
 }

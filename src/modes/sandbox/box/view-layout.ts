@@ -5,6 +5,9 @@ import { isBelow } from "./view-probe.ts";
 /** Home and working directory of the agent. */
 export const WORKSPACE_PATH = "/sandbox";
 
+/** Certificates that programs inside are to trust. */
+export const TLS_PATH = "/etc/openshell-tls";
+
 /** In a policy these always mean the view's own directory, never the host's. */
 const ownPaths = ["/etc", "/tmp", "/dev", "/proc", "/var/log", "/run", "/var/run", WORKSPACE_PATH];
 

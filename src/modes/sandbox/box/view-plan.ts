@@ -1,7 +1,7 @@
 import { OpenShellError } from "../../../error.ts";
 import type { LandlockRule } from "../../../linux/landlock.ts";
 import type { BoxSpec } from "./contract.ts";
-import { deviceRules, isOwnPath, scratchDirectories, systemPaths, WELL_KNOWN_PATHS, WORKSPACE_PATH } from "./view-layout.ts";
+import { deviceRules, isOwnPath, scratchDirectories, systemPaths, TLS_PATH, WELL_KNOWN_PATHS, WORKSPACE_PATH } from "./view-layout.ts";
 import { type HostPath, inspect, isBelow } from "./view-probe.ts";
 
 /** One thing to put into the new root. Targets are absolute paths inside it. */
@@ -59,6 +59,8 @@ class Planner {
     for (const path of readOnly) if (!writable.has(path)) this.#policyPath(path, false);
     if (includeWorkdir) this.#grant(WORKSPACE_PATH, "write", true);
     for (const mount of this.#spec.mounts) this.#mount(mount);
+    const { tlsDirectory } = this.#spec;
+    if (tlsDirectory !== undefined) this.#mount({ source: tlsDirectory, target: TLS_PATH, readWrite: false });
     const scratch = readWrite.some((path) => path === "/tmp" || path === "/dev" || path === "/dev/shm");
     this.#rules.push(...deviceRules(scratch));
     const steps = this.#ordered();

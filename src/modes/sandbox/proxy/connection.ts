@@ -1,18 +1,25 @@
 import type { Socket } from "bun";
 import type { Actor } from "../../../events/event.ts";
-import type { Identification } from "../box/contract.ts";
+import type { Identification, ProgramIdentity } from "../box/contract.ts";
 import { allowedEvent, closedEvent, refusedEvent, unreadEvent } from "./decision-event.ts";
 import type { EgressContext } from "./egress-context.ts";
 import { Exchange } from "./exchange.ts";
 import { readHead } from "./http1/head.ts";
+import { asOriginRequest } from "./http1/origin-request.ts";
 import { actorOf } from "./identity.ts";
+import { InspectedConnection, type Secured } from "./inspect/inspected-connection.ts";
+import { InspectionSite, type SiteOwner } from "./inspect/site.ts";
 import { type Intent, intentOf } from "./intent.ts";
 import { UPSTREAM_KEEP_ALIVE_MS } from "./limits.ts";
 import { refusalOf, unreadRefusal } from "./refusal.ts";
 import { Tunnel } from "./relay.ts";
-import { type Denied, judge, stillPermitted, unreachable, type Verdict } from "./verdict.ts";
+import { type Denied, judge, nowInspected, stillPermitted, unreachable, type Verdict } from "./verdict.ts";
 
 const ESTABLISHED = Buffer.from("HTTP/1.1 200 Connection Established\r\n\r\n");
+
+/** A forwarded request has no connection of its own that could last or end. */
+const NO_OWNER: SiteOwner = { lasts() {}, inspectionEnded() {} };
+const IN_PLAIN_TEXT: Secured = { scheme: "http", misdirected: undefined };
 
 /**
  * waiting: no room yet. head: reading the request. deciding: identity, policy, addresses. dialling: connecting upstream.
@@ -52,8 +59,10 @@ export class Connection {
   #attempt = 0;
   #upstream: Socket<Connection> | undefined;
   #tunnel: Tunnel | undefined;
-  /** The one request and answer of a forwarded connection; a CONNECT tunnel has none. */
+  /** The one request and answer of a forwarded connection. */
   #exchange: Exchange | undefined;
+  /** What a CONNECT tunnel or a captured connection carries. */
+  #inspected: InspectedConnection | undefined;
 
   constructor(client: Socket<Connection>, who: Identification, context: EgressContext, host: ConnectionHost, captured?: Intent) {
     this.client = client;
@@ -80,7 +89,9 @@ export class Connection {
   }
 
   clientData(bytes: Buffer): void {
-    if (this.#state === "open") {
+    if (this.#inspected !== undefined) {
+      this.#inspected.clientData(bytes);
+    } else if (this.#state === "open") {
       this.#toUpstream(bytes);
     } else if (this.#state === "head") {
       this.#readHead(this.#early === undefined ? bytes : Buffer.concat([this.#early, bytes]));
@@ -90,18 +101,21 @@ export class Connection {
   }
 
   clientDrained(): void {
-    this.#tunnel?.clientDrained();
+    if (this.#inspected !== undefined) this.#inspected.clientDrained();
+    else this.#tunnel?.clientDrained();
   }
 
   /** FIN from the client: a tunnel passes it on, a request that is not complete yet will never be. */
   clientEnded(): void {
     this.#clientFinished = true;
-    if (this.#state === "open") this.#tunnel?.clientFinished();
+    if (this.#inspected !== undefined) this.#inspected.clientEnded();
+    else if (this.#state === "open") this.#tunnel?.clientFinished();
     else if (this.#state !== "deciding" && this.#state !== "dialling") this.client.end();
   }
 
   clientClosed(error: Error | undefined): void {
-    if (this.#tunnel !== undefined) this.#tunnel.clientClosed(error);
+    if (this.#inspected !== undefined) this.#inspected.clientClosed(error);
+    else if (this.#tunnel !== undefined) this.#tunnel.clientClosed(error);
     else this.#enter("closed", 0);
   }
 
@@ -113,21 +127,48 @@ export class Connection {
     }
     this.#upstream = socket;
     socket.setKeepAlive(true, UPSTREAM_KEEP_ALIVE_MS);
+    if (intent.request === undefined) {
+      this.#inspect(intent, this.who.program, verdict, socket);
+      return;
+    }
     this.#tunnel = new Tunnel(this.client, socket, this);
     this.#context.emit(allowedEvent(intent, actorOf(this.who.program, verdict.sha256), verdict, this.#address()));
     this.#enter("open", 0);
-    if (intent.request !== undefined) {
-      this.#exchange = new Exchange(intent.request);
-      this.#tunnel.toUpstream(this.#exchange.requestHead);
-    } else if (intent.stage === "connect") {
-      this.client.write(ESTABLISHED);
-    }
+    this.#exchange = new Exchange(intent.request);
+    this.#tunnel.toUpstream(this.#exchange.requestHead);
+    this.#releaseEarly();
+  }
+
+  /** Tells the client to go ahead. `upstream`: absent while no request has been allowed where requests are decided. */
+  #inspect(intent: Intent, program: ProgramIdentity, verdict: Allowed, upstream: Socket<Connection> | undefined): void {
+    const { authority } = intent;
+    const { ca, authorities, limits } = this.#context;
+    const site = new InspectionSite(intent, program, verdict, this.#context, {
+      lasts: (milliseconds) => this.#lasts(milliseconds),
+      inspectionEnded: () => this.tunnelEnded(),
+    });
+    const target = {
+      addresses: verdict.addresses,
+      port: authority.port,
+      host: authority.host,
+      authorities,
+      dialMs: limits.dialMs,
+      keepAliveMs: UPSTREAM_KEEP_ALIVE_MS,
+    };
+    this.#context.emit(allowedEvent(intent, actorOf(program, verdict.sha256), verdict, this.#address()));
+    this.#enter("open", 0);
+    this.#inspected = new InspectedConnection({ client: this.client, authority, plan: verdict.plan, target, ca, limits }, site, upstream);
+    if (intent.stage === "connect") this.client.write(ESTABLISHED);
     this.#releaseEarly();
   }
 
   /** `socket`: only the one in use counts; a late one of an earlier attempt does not. */
   upstreamData(socket: Socket<Connection>, bytes: Buffer): void {
     if (socket !== this.#upstream) return;
+    if (this.#inspected !== undefined) {
+      this.#inspected.upstream.rawData(bytes);
+      return;
+    }
     if (this.#exchange === undefined || this.#exchange.answered) {
       this.#tunnel?.toClient(bytes);
       return;
@@ -138,19 +179,23 @@ export class Connection {
   }
 
   upstreamDrained(socket: Socket<Connection>): void {
-    if (socket === this.#upstream) this.#tunnel?.upstreamDrained();
+    if (socket !== this.#upstream) return;
+    if (this.#inspected !== undefined) this.#inspected.upstream.rawDrained();
+    else this.#tunnel?.upstreamDrained();
   }
 
   upstreamEnded(socket: Socket<Connection>): void {
     if (socket !== this.#upstream) return;
-    if (this.#exchange !== undefined && !this.#exchange.answered)
+    if (this.#inspected !== undefined) this.#inspected.upstream.rawEnded();
+    else if (this.#exchange !== undefined && !this.#exchange.answered)
       this.#answerBadGateway("the server closed the connection without an answer");
     else this.#tunnel?.upstreamFinished();
   }
 
   upstreamClosed(socket: Socket<Connection>, error: Error | undefined): void {
     if (socket !== this.#upstream) return;
-    if (error !== undefined && this.#exchange !== undefined && !this.#exchange.answered)
+    if (this.#inspected !== undefined) this.#inspected.upstream.rawClosed(error);
+    else if (error !== undefined && this.#exchange !== undefined && !this.#exchange.answered)
       this.#answerBadGateway("the server reset the connection without an answer");
     else this.#tunnel?.upstreamClosed(error);
   }
@@ -174,6 +219,7 @@ export class Connection {
     const { headMs, dialMs } = this.#context.limits;
     if (this.#state === "head") this.refuseUnread(408, "head_timeout", `no complete request head within ${headMs} ms`);
     else if (this.#state === "dialling") this.upstreamFailed(`no answer within ${dialMs} ms`);
+    else if (this.#inspected !== undefined) this.#inspected.expire();
     else this.client.end();
   }
 
@@ -183,8 +229,8 @@ export class Connection {
     if (!who.known || intent === undefined || verdict === undefined) return false;
     if (this.#state !== "open" && this.#state !== "dialling") return false;
     const now = stillPermitted(intent, who.program, this.#address(), this.#context);
-    if (now.allowed) return false;
-    this.#context.emit(closedEvent(intent, actorOf(who.program, verdict.sha256), now));
+    if (now.allowed && this.#inspected?.outlived(now.plan) !== true) return false;
+    this.#context.emit(closedEvent(intent, actorOf(who.program, verdict.sha256), now.allowed ? nowInspected(now.policy) : now));
     this.abort();
     return true;
   }
@@ -198,7 +244,8 @@ export class Connection {
 
   /** Ends every socket at once. */
   abort(): void {
-    if (this.#tunnel !== undefined) this.#tunnel.abort();
+    if (this.#inspected !== undefined) this.#inspected.abort();
+    else if (this.#tunnel !== undefined) this.#tunnel.abort();
     else this.client.terminate();
     this.#enter("closed", 0);
   }
@@ -237,7 +284,26 @@ export class Connection {
       return;
     }
     this.#verdict = verdict;
-    this.#dial();
+    const intent = this.#judgeForwarded(verdict);
+    if (intent === undefined) return;
+    // Where every request is decided, the server hears nothing before the first that is allowed.
+    if (intent.request === undefined && verdict.plan.opaque === "refuse" && this.who.known)
+      this.#inspect(intent, this.who.program, verdict, undefined);
+    else this.#dial();
+  }
+
+  /** The one request of a forwarded connection is decided before anything is dialled; undefined: refused. */
+  #judgeForwarded(verdict: Allowed): Intent | undefined {
+    const intent = this.#intent;
+    if (intent?.request === undefined || !verdict.plan.inspected || !this.who.known) return intent;
+    const gate = new InspectionSite(intent, this.who.program, verdict, this.#context, NO_OWNER).gate(IN_PLAIN_TEXT);
+    const judged = gate.judge(asOriginRequest(intent.request));
+    if (!judged.allowed) {
+      this.#answer(judged.answer);
+      return undefined;
+    }
+    this.#intent = { ...intent, request: { ...intent.request, target: judged.target } };
+    return this.#intent;
   }
 
   #dial(): void {
@@ -255,8 +321,11 @@ export class Connection {
     const early = this.#early;
     this.#early = undefined;
     if (this.#earlyPaused) this.client.resume();
-    if (early !== undefined) this.#toUpstream(early);
-    if (this.#clientFinished && this.#state === "open") this.#tunnel?.clientFinished();
+    if (early !== undefined && this.#inspected !== undefined) this.#inspected.clientData(early);
+    else if (early !== undefined) this.#toUpstream(early);
+    if (!this.#clientFinished || this.#state !== "open") return;
+    if (this.#inspected !== undefined) this.#inspected.clientEnded();
+    else this.#tunnel?.clientFinished();
   }
 
   /** A tunnel passes everything; a forwarded request only what belongs to its body. */
@@ -305,7 +374,11 @@ export class Connection {
     const from = this.#state;
     if (from === "closed") return;
     this.#state = state;
-    this.deadline = lastsMs === 0 ? 0 : performance.now() + lastsMs;
+    this.#lasts(lastsMs);
     this.#host.stateChanged(this, from, state);
+  }
+
+  #lasts(milliseconds: number): void {
+    this.deadline = milliseconds === 0 ? 0 : performance.now() + milliseconds;
   }
 }

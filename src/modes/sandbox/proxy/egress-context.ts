@@ -1,18 +1,23 @@
-import type { DecisionEngine } from "../../../engine/decision.ts";
+import type { RequestEngine } from "../../../engine/decision.ts";
 import type { EventSink } from "../../../events/event.ts";
 import type { BinaryTrust } from "./binary-trust.ts";
 import type { DestinationRules } from "./destination/permission.ts";
 import type { Resolver } from "./destination/resolver.ts";
 import type { Authority } from "./http1/authority.ts";
 import type { EgressLimits } from "./limits.ts";
+import type { SandboxCa } from "./tls/sandbox-ca.ts";
 
 /** What every connection of one proxy works with. */
 export interface EgressContext {
-  readonly engine: DecisionEngine;
+  readonly engine: RequestEngine;
   readonly emit: EventSink;
   readonly trust: BinaryTrust;
   readonly resolver: Resolver;
   readonly destinations: DestinationRules;
   readonly controlPlane: Authority | undefined;
   readonly limits: EgressLimits;
+  /** Ends the TLS of clients. */
+  readonly ca: SandboxCa;
+  /** What servers are verified against, PEM. */
+  readonly authorities: readonly string[];
 }

@@ -9,7 +9,10 @@ const STATUS_TEXT: Readonly<Record<number, string>> = {
   403: "Forbidden",
   405: "Method Not Allowed",
   408: "Request Timeout",
+  414: "URI Too Long",
+  421: "Misdirected Request",
   431: "Request Header Fields Too Large",
+  501: "Not Implemented",
   502: "Bad Gateway",
   503: "Service Unavailable",
   504: "Gateway Timeout",
@@ -28,12 +31,16 @@ export interface Refusal {
   readonly authority?: Authority | undefined;
   readonly method?: string | undefined;
   readonly path?: string | undefined;
+  /** What the rules are about: `rest`, … */
+  readonly protocol?: string | undefined;
   /** Absent when the program is not known. */
   readonly binary?: string | undefined;
   readonly policy?: string | undefined;
   /** Machine code. */
   readonly reason: string;
   readonly resolvedIps?: readonly string[] | undefined;
+  /** The rule that would have allowed it. */
+  readonly ruleMissing?: object | undefined;
   readonly nextSteps: readonly string[];
 }
 
@@ -87,6 +94,7 @@ function refusalBody(refusal: Refusal): object {
     error: refusal.error,
     detail: refusal.detail,
     layer: refusal.layer,
+    protocol: refusal.protocol,
     host: refusal.authority?.host ?? "",
     port: refusal.authority?.port ?? 0,
     method: refusal.method,
@@ -95,6 +103,7 @@ function refusalBody(refusal: Refusal): object {
     policy: refusal.policy,
     reason: refusal.reason,
     resolved_ips: refusal.resolvedIps,
+    rule_missing: refusal.ruleMissing,
     next_steps: refusal.nextSteps,
   };
 }

@@ -1,9 +1,22 @@
-import type { Socket } from "bun";
+/** What a relay needs of a connection; the sockets of `Bun.listen` and `Bun.connect` are some, TLS ended by us is another. */
+export interface ByteSocket {
+  /** How many bytes were taken; fewer than given: wait for `drain`. Negative: the socket is gone. */
+  write(bytes: Uint8Array): number;
+  /** Nothing more will be written: FIN behind what was. */
+  shutdown(): void;
+  /** Closes once what was written is delivered. */
+  end(): void;
+  /** Closes at once, by a reset. */
+  terminate(): void;
+  pause(): void;
+  resume(): void;
+}
 
-type AnySocket = Socket<unknown>;
+/** Where bytes come from, as far as slowing it down goes. */
+export type ByteSource = Pick<ByteSocket, "pause" | "resume">;
 
 /** One direction of a tunnel: what could not be written yet, and whether its source has finished. */
-class Flow {
+export class Flow {
   #pending: Buffer | undefined;
   #finished = false;
 
@@ -13,7 +26,7 @@ class Flow {
   }
 
   /** Passes bytes on; a destination that cannot take them stops the source until `drained`. */
-  pass(bytes: Buffer, from: AnySocket | undefined, to: AnySocket): void {
+  pass(bytes: Buffer, from: ByteSource | undefined, to: ByteSocket): void {
     if (this.#pending !== undefined) {
       this.#pending = Buffer.concat([this.#pending, bytes]);
       return;
@@ -26,7 +39,7 @@ class Flow {
   }
 
   /** The destination can take more. */
-  drained(from: AnySocket | undefined, to: AnySocket): void {
+  drained(from: ByteSource | undefined, to: ByteSocket): void {
     const pending = this.#pending;
     if (pending === undefined) return;
     const written = Math.max(0, to.write(pending));
@@ -37,7 +50,7 @@ class Flow {
   }
 
   /** The source has finished (FIN): the destination learns it behind the last byte. */
-  finish(to: AnySocket): void {
+  finish(to: ByteSocket): void {
     if (this.#finished) return;
     this.#finished = true;
     if (this.#pending === undefined) to.shutdown();
@@ -49,16 +62,24 @@ class Flow {
  * once, when both sockets are gone.
  */
 export class Tunnel {
-  #client: AnySocket | undefined;
-  #upstream: AnySocket | undefined;
-  readonly #up = new Flow();
-  readonly #down = new Flow();
+  #client: ByteSocket | undefined;
+  #upstream: ByteSocket | undefined;
+  readonly #up: Flow;
+  readonly #down: Flow;
   readonly #owner: { tunnelEnded(): void };
 
-  constructor(client: AnySocket, upstream: AnySocket, owner: { tunnelEnded(): void }) {
+  /** `flows`: what is already under way between the two. */
+  constructor(
+    client: ByteSocket,
+    upstream: ByteSocket,
+    owner: { tunnelEnded(): void },
+    flows: { readonly up: Flow; readonly down: Flow } = { up: new Flow(), down: new Flow() },
+  ) {
     this.#client = client;
     this.#upstream = upstream;
     this.#owner = owner;
+    this.#up = flows.up;
+    this.#down = flows.down;
   }
 
   toUpstream(bytes: Buffer): void {

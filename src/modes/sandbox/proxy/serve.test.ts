@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { classifyAddress } from "../../../address/address-class.ts";
-import type { ConnectionQuery, Decision, DecisionEngine } from "../../../engine/decision.ts";
+import type { ConnectionQuery, Decision, RequestDecision, RequestEngine, RequestQuery } from "../../../engine/decision.ts";
 import type { NetworkEvent, SecurityEvent } from "../../../events/event.ts";
 import { listenTcp } from "../../../linux/listener.ts";
 import type { Endpoint } from "../../../policy/model.ts";
@@ -19,7 +19,7 @@ const curl: ProgramIdentity = {
 };
 
 /** Allows the hosts it is given; the interface of the real engine, whose rules have their own tests. */
-class Hosts implements DecisionEngine {
+class Hosts implements RequestEngine {
   generation = 1;
   asked: ConnectionQuery[] = [];
   constructor(public allowed: Record<string, Partial<Endpoint>>) {}
@@ -35,6 +35,12 @@ class Hosts implements DecisionEngine {
       };
     const full = { host: query.host, allowedIps: [], ...endpoint } as unknown as Endpoint;
     return { allowed: true, policy: "rule", endpoints: [{ id: "rule/0", endpoint: full }], generation: 1 };
+  }
+  /** Allows to read. */
+  decideRequest({ request }: RequestQuery): RequestDecision {
+    const allowed = request.kind === "http" && request.method === "GET";
+    if (allowed) return { action: "allow", reason: "", policy: "rule", generation: 1 };
+    return { action: "deny", code: "request_not_allowed", reason: "not permitted by policy", policy: "rule", generation: 1 };
   }
 }
 
@@ -306,12 +312,13 @@ describe("CONNECT", () => {
 });
 
 describe("fail closed", () => {
-  test("an endpoint with enforced request rules is not opened uninspected; audit is", async () => {
+  test("where requests are decided the server hears nothing before one is allowed, and nothing that is no request", async () => {
     const { port, engine, events } = proxy();
     const target = server();
     engine.allowed = { "a.example": { protocol: "rest", enforcement: "enforce" } };
-    expect(bodyOf(await talk(port, connect("a.example", target.port)))).toMatchObject({ error: "inspection_unavailable", policy: "rule" });
-    expect(events.at(-1)).toMatchObject({ action: "denied", engine: "l7" });
+    const answer = await talk(port, connect("a.example", target.port, "SSH-2.0-client\r\n"));
+    expect(bodyOf(answer.slice(answer.indexOf("HTTP/1.1 403")))).toMatchObject({ error: "unsupported_l7_protocol", policy: "rule" });
+    expect(events.at(-1)).toMatchObject({ action: "denied", code: "unsupported_l7_protocol" });
     expect(target.received).toEqual([]);
     engine.allowed = { "a.example": { protocol: "rest", enforcement: "audit" } };
     expect(await talk(port, connect("a.example", target.port), { finish: true })).toContain(" 200 ");

@@ -1,7 +1,7 @@
 import type { Socket, SocketHandler } from "bun";
 import type { AddressClass } from "../../../address/address-class.ts";
 import { AddressSet } from "../../../address/address-set.ts";
-import type { DecisionEngine } from "../../../engine/decision.ts";
+import type { RequestEngine } from "../../../engine/decision.ts";
 import type { EventSink } from "../../../events/event.ts";
 import { duplicate } from "../../../linux/descriptors.ts";
 import type { Identification, SocketAddress } from "../box/contract.ts";
@@ -15,6 +15,8 @@ import type { Authority } from "./http1/authority.ts";
 import { type Identify, identifySafely, plainAddress } from "./identity.ts";
 import { capturedIntent } from "./intent.ts";
 import { DEFAULT_LIMITS, type EgressLimits } from "./limits.ts";
+import { SandboxCa } from "./tls/sandbox-ca.ts";
+import { upstreamAuthorities } from "./tls/trust.ts";
 
 export interface EgressOptions {
   /** A listening socket inside the trap; it stays its owner's. */
@@ -24,7 +26,7 @@ export interface EgressOptions {
   /** Told of each captured connection as it is accepted. */
   readonly onCaptured?: (peer: SocketAddress, local: SocketAddress) => void;
   readonly identify: Identify;
-  readonly engine: DecisionEngine;
+  readonly engine: RequestEngine;
   readonly emit: EventSink;
   /** Private networks that allowed names may lead to. */
   readonly trustedCidrs: readonly string[];
@@ -39,6 +41,10 @@ export interface EgressOptions {
   readonly ownAddresses?: OwnAddresses;
   readonly resolver?: Resolver;
   readonly trust?: BinaryTrust;
+  /** Ends the TLS of clients; default: one of its own. */
+  readonly ca?: SandboxCa;
+  /** What servers are verified against, PEM; default: the system's. */
+  readonly authorities?: readonly string[];
   /** Replaced in tests, which have nothing but loopback. */
   readonly classify?: (address: string) => AddressClass;
 }
@@ -69,6 +75,8 @@ export function serveEgress(options: EgressOptions): Egress {
     },
     controlPlane: options.controlPlane,
     limits: { ...DEFAULT_LIMITS, ...options.limits },
+    ca: options.ca ?? new SandboxCa(),
+    authorities: options.authorities ?? upstreamAuthorities(undefined),
   });
   return {
     closeDisallowed: () => server.closeDisallowed(),

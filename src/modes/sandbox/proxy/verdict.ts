@@ -1,4 +1,5 @@
-import type { Decision, MatchedEndpoint } from "../../../engine/decision.ts";
+import type { Decision, Inspection, MatchedEndpoint } from "../../../engine/decision.ts";
+import { inspectionOf } from "../../../engine/inspection.ts";
 import { OpenShellError } from "../../../error.ts";
 import type { DecisionEngineName, DenialStage } from "../../../events/event.ts";
 import type { Identification, ProgramIdentity } from "../box/contract.ts";
@@ -16,6 +17,8 @@ export type Verdict =
       readonly endpoints: readonly MatchedEndpoint[];
       readonly addresses: readonly string[];
       readonly sha256: string;
+      /** What is to be done with what passes. */
+      readonly plan: Inspection;
     }
   | Denied;
 
@@ -44,7 +47,6 @@ const NEXT_POLICY =
 const NEXT_ADDRESS = "Private addresses need allowed_ips in the policy or --trusted-cidr. Ask the person who owns the sandbox.";
 const NEXT_IDENTITY = "Open a new connection from the program itself and send the request on it.";
 const NEXT_INTEGRITY = "The executable is not the one that was first used. Recreate the sandbox if the change is wanted.";
-const NEXT_INSPECTION = "Ask the person who owns the sandbox for an endpoint without request rules, or with enforcement: audit.";
 const NEXT_NETWORK = "Check the name and try again.";
 
 type Allow = Extract<Decision, { allowed: true }>;
@@ -116,16 +118,11 @@ function decide(intent: Intent, program: ProgramIdentity, context: EgressContext
 }
 
 function atAddresses(intent: Intent, decision: Allow, addresses: readonly string[], sha256: string, context: EgressContext): Verdict {
-  if (decision.endpoints.some(needsInspection)) return uninspectable(intent, decision);
   const { host, port } = intent.authority;
   const verdict = checkDestination(host, port, addresses, decision.endpoints, context.destinations);
   if (!verdict.permitted) return addressDenial(intent, decision, verdict);
-  return { allowed: true, policy: decision.policy, endpoints: decision.endpoints, addresses, sha256 };
-}
-
-/** Whether requests would have to be refused inside the connection; under `audit` they never are. */
-function needsInspection({ endpoint }: MatchedEndpoint): boolean {
-  return endpoint.enforcement === "enforce" && endpoint.protocol !== "" && endpoint.protocol !== "tcp";
+  const { policy, endpoints } = decision;
+  return { allowed: true, policy, endpoints, addresses, sha256, plan: inspectionOf(decision) };
 }
 
 function what(intent: Intent): string {
@@ -150,17 +147,17 @@ function undecided(error: unknown): Denied {
   return { allowed: false, status: 503, error: "undecided", reason, code: "internal", engine: "opa", next: NEXT_NETWORK };
 }
 
-/** Request rules that nobody enforces must not become a permission. */
-function uninspectable(intent: Intent, decision: Allow): Denied {
+/** What passes unread on an open connection may pass no more: new rules are about requests. */
+export function nowInspected(policy: string): Denied {
   return {
     allowed: false,
-    status: 503,
-    error: "inspection_unavailable",
-    reason: `policy '${decision.policy}' enforces request rules for ${hostPort(intent.authority)}, and requests are not inspected yet`,
-    code: "inspection_unavailable",
+    status: 403,
+    error: "policy_denied",
+    reason: `the rules of policy '${policy}' are about requests now, and this connection carries something else`,
+    code: "unsupported_l7_protocol",
     engine: "l7",
-    policy: decision.policy,
-    next: NEXT_INSPECTION,
+    policy,
+    next: NEXT_POLICY,
   };
 }
 

@@ -2,7 +2,7 @@ import type { Authority } from "./authority.ts";
 import { checkNominated, nominatedFields } from "./connection-options.ts";
 import type { Field } from "./fields.ts";
 import { type BodyFraming, readFraming } from "./framing.ts";
-import { headSize, ORIGIN_FORM, readHostField, readRequestParts } from "./head.ts";
+import { type ForwardHead, headSize, ORIGIN_FORM, readHostField, readRequestParts } from "./head.ts";
 import { HeadError, type Refusal } from "./refused.ts";
 
 /** One request head inside a tunnel: cookies and tokens make them larger than those for a proxy. Node's and nginx' limit is 16 KiB as well. */
@@ -57,17 +57,25 @@ function parse(text: string, authority: Authority): OriginRequest {
   if (host !== undefined && (host.host !== authority.host || host.port !== authority.port))
     throw new HeadError(421, "host", "the Host field names another server than this connection");
   checkNominated(fields);
-  const mark = target.indexOf("?");
   return {
     method,
-    path: mark < 0 ? target : target.slice(0, mark),
-    query: mark < 0 ? undefined : target.slice(mark + 1),
+    ...splitTarget(target),
     version,
     fields,
     body: readFraming(version, fields),
     upgrade: readUpgrade(version, fields),
     keepAlive: version === "1.1" && !nominatedFields(fields).has("close"),
   };
+}
+
+/** A forwarded request as its server will see it. */
+export function asOriginRequest({ method, target, version, fields, body }: ForwardHead): OriginRequest {
+  return { method, ...splitTarget(target), version, fields, body, upgrade: "", keepAlive: false };
+}
+
+function splitTarget(target: string): Pick<OriginRequest, "path" | "query"> {
+  const mark = target.indexOf("?");
+  return mark < 0 ? { path: target, query: undefined } : { path: target.slice(0, mark), query: target.slice(mark + 1) };
 }
 
 /** WebSocket is the only change of protocol (threat 23); `h2c` and others are refused rather than dropped, so that nobody is misled. */

@@ -41,12 +41,12 @@ function canonicalSegment(text: string): string {
   return segment;
 }
 
-function canonicalEscape(escape: string, hex: string | undefined): string {
+function canonicalEscape(encoded: string, hex: string | undefined): string {
   if (hex === undefined) throw new HeadError(400, "path_encoding", "percent sign that is no escape in the path");
   const code = Number.parseInt(hex, 16);
-  if (code < 0x20 || code === 0x7f || code === 0x5c) throw new HeadError(400, "path_encoding", `${escape} in the path`);
+  if (code < 0x20 || code === 0x7f || code === 0x5c) throw new HeadError(400, "path_encoding", `${encoded} in the path`);
   const character = String.fromCharCode(code);
-  return UNRESERVED.test(character) ? character : escape.toUpperCase();
+  return UNRESERVED.test(character) ? character : encoded.toUpperCase();
 }
 
 /** A server that decodes again would see `..` or a separator next to dots. */

@@ -1,16 +1,15 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { TLS_PATH } from "../../box/view-layout.ts";
 import { systemBundle } from "./trust.ts";
-
-/** Where the files appear inside every box. */
-export const TLS_PATH = "/etc/openshell-tls";
 
 const CA_FILE = "openshell-ca.pem";
 const BUNDLE_FILE = "ca-bundle.pem";
 
 /** Writes what programs inside need in order to trust the sandbox's authority: it alone, and beside the system's. Public, so readable by all. */
 export function writeTrustFiles(directory: string, authority: string): void {
-  mkdirSync(directory, { recursive: true, mode: 0o755 });
+  mkdirSync(directory, { recursive: true });
+  chmodSync(directory, 0o755);
   writeFileSync(join(directory, CA_FILE), authority, { mode: 0o644 });
   writeFileSync(join(directory, BUNDLE_FILE), `${systemBundle()}\n${authority}`, { mode: 0o644 });
 }

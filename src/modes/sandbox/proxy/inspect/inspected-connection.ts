@@ -1,0 +1,436 @@
+import type { Socket } from "bun";
+import type { Inspection } from "../../../../engine/decision.ts";
+import { type Authority, readHost } from "../http1/authority.ts";
+import type { OriginRequest } from "../http1/origin-request.ts";
+import type { Refusal } from "../http1/refused.ts";
+import type { EgressLimits } from "../limits.ts";
+import { type ByteSocket, Flow, Tunnel } from "../relay.ts";
+import { readClientHello } from "../tls/client-hello.ts";
+import type { SandboxCa } from "../tls/sandbox-ca.ts";
+import { TlsServerSide } from "../tls/server-side.ts";
+import { Conversation, type ConversationHost, type Ruling } from "./conversation.ts";
+import { type Spoken, spokenIn } from "./first-bytes.ts";
+import { Upstream, type UpstreamEvents, type UpstreamTarget } from "./upstream.ts";
+import { Valve } from "./valve.ts";
+
+/** Decides and answers for the requests of one connection. */
+export interface Gate {
+  rule(request: OriginRequest): Ruling;
+  stillAllowed(request: OriginRequest): boolean;
+  unreadable(refusal: Refusal): Buffer;
+  badGateway(problem: string): Buffer;
+}
+
+/** What is known about the TLS of the client when its requests begin. */
+export interface Secured {
+  readonly scheme: "http" | "https";
+  /** Why the client means another server; undefined: it does not. */
+  readonly misdirected: string | undefined;
+}
+
+/** What an inspected connection needs of the one that accepted it. */
+export interface InspectionHost {
+  gate(secured: Secured): Gate;
+  /** The present state ends in `expire` after so many milliseconds; 0: never. */
+  lasts(milliseconds: number): void;
+  /** The connection is over for a reason that somebody should know: it emits the event. */
+  refusedBytes(code: string, reason: string): void;
+  /** The whole answer, in plain text, to bytes that are no requests where there must be some. */
+  unsupported(reason: string): Buffer;
+  /** Bytes pass that cannot be inspected where requests are audited. */
+  audited(code: string, reason: string): void;
+  /** Nothing is left. */
+  inspectionEnded(): void;
+}
+
+export interface InspectionSetup {
+  readonly client: ByteSocket;
+  readonly authority: Authority;
+  readonly plan: Inspection;
+  readonly target: UpstreamTarget;
+  readonly ca: SandboxCa;
+  readonly limits: Pick<EgressLimits, "headMs" | "lingerMs">;
+}
+
+/**
+ * A connection whose client has been told to go ahead, from its first byte: TLS is ended here, requests are decided one by one, and what is
+ * neither passes only where no rules are about requests.
+ *
+ * first: what does it speak? handshake: our end of TLS. requests: HTTP/1. opening: bytes will pass, the server is not there yet. raw: they do.
+ * over: nothing more passes.
+ */
+export class InspectedConnection implements ConversationHost, UpstreamEvents {
+  readonly #setup: InspectionSetup;
+  readonly #host: InspectionHost;
+  readonly #upstream: Upstream;
+  readonly #upstreamValve: Valve;
+  readonly #clientValve: Valve;
+  #plan: Inspection;
+  #mode: "first" | "handshake" | "requests" | "opening" | "raw" | "over" = "first";
+  #early: Buffer | undefined;
+  #clientFinished = false;
+  #tls: TlsServerSide | undefined;
+  #secured: Secured = { scheme: "http", misdirected: undefined };
+  #gate: Gate | undefined;
+  #conversation: Conversation | undefined;
+  #down = new Flow();
+  #up = new Flow();
+  #tunnel: Tunnel | undefined;
+  /** The request whose upgrade let other bytes pass. */
+  #upgraded: OriginRequest | undefined;
+
+  constructor(setup: InspectionSetup, host: InspectionHost, upstream: Socket<unknown> | undefined) {
+    this.#setup = setup;
+    this.#host = host;
+    this.#plan = setup.plan;
+    this.#upstream = new Upstream(setup.target, this);
+    if (upstream !== undefined) this.#upstream.adopt(upstream);
+    this.#upstreamValve = new Valve(() => this.#upstream.socket);
+    this.#clientValve = new Valve(() => this.#client);
+  }
+
+  /** Where raw events of an upstream socket go that was dialled elsewhere. */
+  get upstream(): Upstream {
+    return this.#upstream;
+  }
+
+  get #client(): ByteSocket {
+    return this.#tls ?? this.#setup.client;
+  }
+
+  clientData(bytes: Buffer): void {
+    if (this.#tls !== undefined) this.#tls.feed(bytes);
+    else this.#received(bytes);
+  }
+
+  clientDrained(): void {
+    if (this.#tls !== undefined) this.#tls.rawDrained();
+    else this.#drained();
+  }
+
+  clientEnded(): void {
+    if (this.#tls !== undefined) this.#tls.rawEnded();
+    else this.#ended();
+    if (this.#mode === "over") this.#setup.client.end();
+  }
+
+  clientClosed(error: Error | undefined): void {
+    this.#tls?.rawClosed();
+    if (this.#tunnel !== undefined) {
+      this.#tunnel.clientClosed(error);
+      return;
+    }
+    this.#mode = "over";
+    this.#upstream.abort();
+    this.#host.inspectionEnded();
+  }
+
+  /** The present state has lasted too long. */
+  expire(): void {
+    const { headMs } = this.#setup.limits;
+    if (this.#mode === "over") this.abort();
+    else if (this.#mode === "requests") {
+      const reason = `no complete request head within ${headMs} ms`;
+      this.toClient(this.refuse({ status: 408, code: "head_timeout", reason }));
+      this.finishClient();
+    } else this.#refuseBytes("tls_timeout", `no complete TLS handshake within ${headMs} ms`);
+  }
+
+  /** A new policy: true when what passes here without being looked at may no longer do so. */
+  outlived(plan: Inspection): boolean {
+    this.#plan = plan;
+    if (this.#upgraded !== undefined) return this.#gate?.stillAllowed(this.#upgraded) !== true;
+    if (this.#mode !== "raw" && this.#mode !== "opening") return false;
+    return plan.opaque === "refuse" || (this.#tls === undefined && plan.tls !== "skip" && this.#setup.plan.tls === "skip");
+  }
+
+  // What TLS says.
+
+  #secure(serverName: string | undefined): void {
+    const { authority, ca, client, limits } = this.#setup;
+    this.#mode = "handshake";
+    this.#secured = { scheme: "https", misdirected: misdirection(serverName, authority) };
+    this.#host.lasts(limits.headMs);
+    const early = this.#early;
+    this.#early = undefined;
+    if (this.#upstream.socket !== undefined) this.#upstream.secure();
+    this.#tls = new TlsServerSide(client, ca.context(authority.host), ["http/1.1"], {
+      secured: () => this.#handshakeDone(),
+      data: (bytes) => this.#received(bytes),
+      drained: () => this.#drained(),
+      ended: () => this.#ended(),
+      failed: (error) => this.#refuseBytes("tls_failed", `TLS with the client failed: ${error.message}`),
+    });
+    if (early !== undefined) this.#tls.feed(early);
+  }
+
+  #handshakeDone(): void {
+    if (this.#mode !== "handshake") return;
+    this.#mode = "first";
+    this.#host.lasts(0);
+  }
+
+  // What the client says.
+
+  #received(bytes: Buffer): void {
+    switch (this.#mode) {
+      case "handshake":
+        this.#handshakeDone();
+        this.#recognise(bytes);
+        break;
+      case "first":
+        this.#recognise(bytes);
+        break;
+      case "requests":
+        this.#conversation?.clientData(bytes);
+        break;
+      case "opening":
+        this.#keep(bytes);
+        this.#clientValve.hold();
+        break;
+      case "raw":
+        this.#tunnel?.toUpstream(bytes);
+        break;
+      case "over":
+    }
+  }
+
+  #keep(bytes: Buffer): Buffer {
+    this.#early = this.#early === undefined ? bytes : Buffer.concat([this.#early, bytes]);
+    return this.#early;
+  }
+
+  #recognise(bytes: Buffer): void {
+    const early = this.#keep(bytes);
+    const spoken = spokenIn(early);
+    if (spoken === "unknown") return;
+    if (spoken === "tls" && this.#tls === undefined) this.#hello(early);
+    else if (spoken === "http") this.#converse();
+    else this.#opaque(spoken);
+  }
+
+  #hello(early: Buffer): void {
+    const hello = readClientHello(early);
+    if (hello.kind === "incomplete") {
+      this.#host.lasts(this.#setup.limits.headMs);
+      return;
+    }
+    this.#host.lasts(0);
+    if (hello.kind === "invalid") {
+      this.#refuseBytes("tls_malformed", hello.reason);
+    } else if (this.#plan.tls !== "skip") {
+      this.#secure(hello.serverName);
+    } else {
+      // What passes unread must at least be for the server that was decided about.
+      const problem = misdirection(hello.serverName, this.#setup.authority) ?? unnamed(hello.serverName, this.#setup.authority);
+      if (problem === undefined) this.#opaque("tls");
+      else this.#refuseBytes("sni_mismatch", problem);
+    }
+  }
+
+  #converse(): void {
+    this.#mode = "requests";
+    this.#gate = this.#host.gate(this.#secured);
+    this.#conversation = new Conversation(this.#setup.authority, this, { connected: this.#upstream.socket !== undefined });
+    const early = this.#early;
+    this.#early = undefined;
+    if (early !== undefined) this.#conversation.clientData(early);
+    if (this.#clientFinished) this.#conversation.clientFinished();
+  }
+
+  /** Bytes in which no requests can be seen. */
+  #opaque(spoken: Spoken): void {
+    const what = WHAT[spoken];
+    const { misdirected } = this.#secured;
+    if (misdirected !== undefined) {
+      this.#refuseBytes("sni_mismatch", misdirected);
+    } else if (this.#plan.opaque === "refuse") {
+      const reason = `${what} where the policy has rules about requests`;
+      this.#host.refusedBytes("unsupported_l7_protocol", reason);
+      this.toClient(this.#host.unsupported(reason));
+      this.finishClient();
+    } else {
+      if (this.#plan.opaque === "audit") this.#host.audited("unsupported_l7_protocol", `${what} where the policy has rules about requests`);
+      this.#passRaw();
+    }
+  }
+
+  #passRaw(): void {
+    this.#host.lasts(0);
+    this.#mode = "opening";
+    if (this.#upstream.socket !== undefined && !(this.#secured.scheme === "https" && this.#upstream.opening)) this.#startRaw();
+    else this.#upstream.open(this.#secured.scheme);
+  }
+
+  #startRaw(): void {
+    const { socket } = this.#upstream;
+    if (socket === undefined) return;
+    this.#mode = "raw";
+    this.#tunnel = new Tunnel(this.#client, socket, { tunnelEnded: () => this.#host.inspectionEnded() });
+    const early = this.#early;
+    this.#early = undefined;
+    if (early !== undefined) this.#tunnel.toUpstream(early);
+    this.#clientValve.release();
+    if (this.#clientFinished) this.#tunnel.clientFinished();
+  }
+
+  #drained(): void {
+    if (this.#tunnel !== undefined) this.#tunnel.clientDrained();
+    else this.#down.drained(this.#upstreamValve, this.#client);
+  }
+
+  #ended(): void {
+    if (this.#clientFinished) return;
+    this.#clientFinished = true;
+    if (this.#mode === "requests") this.#conversation?.clientFinished();
+    else if (this.#mode === "raw") this.#tunnel?.clientFinished();
+    else if (this.#mode === "first" && this.#plan.opaque === "relay" && this.#upstream.socket !== undefined) this.#startRaw();
+    else if (this.#mode !== "opening") this.#client.end();
+  }
+
+  // What the server says.
+
+  upstreamReady(): void {
+    if (this.#mode === "requests") this.#conversation?.upstreamReady();
+    else if (this.#mode === "opening") this.#startRaw();
+  }
+
+  upstreamFailed(problem: string): void {
+    if (this.#mode === "requests") this.#conversation?.upstreamFailed(problem);
+    else if (this.#mode === "opening") this.#refuseBytes("upstream_failed", problem);
+  }
+
+  upstreamData(bytes: Buffer): void {
+    // The server speaks first: no protocol of requests.
+    if (this.#mode === "first" && this.#plan.opaque === "relay" && this.#secured.misdirected === undefined) this.#startRaw();
+    if (this.#mode === "requests") this.#conversation?.upstreamData(bytes);
+    else if (this.#mode === "raw") this.#tunnel?.toClient(bytes);
+    else this.#upstream.drop();
+  }
+
+  upstreamDrained(): void {
+    if (this.#tunnel !== undefined) this.#tunnel.upstreamDrained();
+    else if (this.#upstream.socket !== undefined) this.#up.drained(this.#clientValve, this.#upstream.socket);
+  }
+
+  upstreamEnded(): void {
+    if (this.#mode === "requests") this.#conversation?.upstreamFinished();
+    else if (this.#mode === "raw") this.#tunnel?.upstreamFinished();
+    else this.upstreamClosed(undefined);
+  }
+
+  upstreamClosed(error: Error | undefined): void {
+    if (this.#mode === "requests") this.#conversation?.upstreamFinished();
+    else if (this.#tunnel !== undefined) this.#tunnel.upstreamClosed(error);
+    // The server ended a connection that nobody has used: as it would without us.
+    else if (this.#mode === "first" && this.#early === undefined && this.#tls === undefined) this.finishClient();
+  }
+
+  // What the conversation asks for.
+
+  rule(request: OriginRequest): Ruling {
+    if (this.#gate === undefined) throw new TypeError("a request before the gate");
+    return this.#gate.rule(request);
+  }
+
+  refuse(refusal: Refusal): Buffer {
+    return this.#gate?.unreadable(refusal) ?? Buffer.alloc(0);
+  }
+
+  badGateway(problem: string): Buffer {
+    return this.#gate?.badGateway(problem) ?? Buffer.alloc(0);
+  }
+
+  toClient(bytes: Buffer): void {
+    this.#down.pass(bytes, this.#upstreamValve, this.#client);
+  }
+
+  toUpstream(bytes: Buffer): void {
+    if (this.#upstream.socket !== undefined) this.#up.pass(bytes, this.#clientValve, this.#upstream.socket);
+  }
+
+  openUpstream(): void {
+    this.#renewUp();
+    this.#upstream.open(this.#secured.scheme);
+  }
+
+  dropUpstream(): void {
+    this.#upstream.drop();
+    this.#renewUp();
+  }
+
+  /** What a server that is gone did not take is gone with it. */
+  #renewUp(): void {
+    this.#up = new Flow();
+    this.#clientValve.resume();
+  }
+
+  finishClient(): void {
+    this.#mode = "over";
+    this.#upstream.drop();
+    this.#host.lasts(this.#setup.limits.lingerMs);
+    this.#client.resume();
+    this.#down.finish(this.#client);
+    if (this.#clientFinished) this.#client.end();
+  }
+
+  abort(): void {
+    this.#mode = "over";
+    this.#tunnel = undefined;
+    this.#upstream.abort();
+    this.#client.terminate();
+  }
+
+  holdClient(): void {
+    this.#clientValve.hold();
+  }
+
+  releaseClient(): void {
+    this.#clientValve.release();
+  }
+
+  entered(phase: "idle" | "head" | "busy"): void {
+    this.#host.lasts(phase === "head" ? this.#setup.limits.headMs : 0);
+  }
+
+  switched(request: OriginRequest, fromServer: Buffer | undefined, fromClient: Buffer | undefined): void {
+    const { socket } = this.#upstream;
+    if (socket === undefined) return;
+    this.#mode = "raw";
+    this.#upgraded = request;
+    this.#tunnel = new Tunnel(
+      this.#client,
+      socket,
+      { tunnelEnded: () => this.#host.inspectionEnded() },
+      { up: this.#up, down: this.#down },
+    );
+    if (fromServer !== undefined) this.#tunnel.toClient(fromServer);
+    if (fromClient !== undefined) this.#tunnel.toUpstream(fromClient);
+  }
+
+  #refuseBytes(code: string, reason: string): void {
+    if (this.#mode === "over") return;
+    this.#host.refusedBytes(code, reason);
+    this.abort();
+  }
+}
+
+const WHAT: Readonly<Record<Spoken, string>> = {
+  tls: "TLS that is not ended here",
+  http: "HTTP",
+  http2: "HTTP/2 without TLS",
+  other: "a protocol other than HTTP",
+  unknown: "an unknown protocol",
+};
+
+/** CONNECT, SNI and Host must name one server (the last is checked with each request). */
+function misdirection(serverName: string | undefined, authority: Authority): string | undefined {
+  if (serverName === undefined) return undefined;
+  const named = readHost(serverName);
+  return named === authority.host ? undefined : `TLS names another server than ${authority.host}`;
+}
+
+/** An address is never named in TLS; a name always is. */
+function unnamed(serverName: string | undefined, { host }: Authority): string | undefined {
+  return serverName === undefined && !/^[\d.]+$|:/.test(host) ? `TLS names no server, and only ${host} is allowed` : undefined;
+}

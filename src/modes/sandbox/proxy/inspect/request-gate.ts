@@ -1,0 +1,208 @@
+import type { HttpFacts, RequestDecision, RequestEngine } from "../../../../engine/decision.ts";
+import { inspectionOf } from "../../../../engine/inspection.ts";
+import type { EventSink, HttpEvent } from "../../../../events/event.ts";
+import type { ProgramIdentity } from "../../box/contract.ts";
+import type { Authority } from "../http1/authority.ts";
+import { type OriginRequest, originRequestHead } from "../http1/origin-request.ts";
+import { canonicalPath } from "../http1/path.ts";
+import { readQuery } from "../http1/query.ts";
+import { HeadError, type Refusal } from "../http1/refused.ts";
+import { actorOf } from "../identity.ts";
+import { refusalResponse } from "../refusal.ts";
+import type { Ruling } from "./conversation.ts";
+
+export interface GateSetup {
+  readonly engine: RequestEngine;
+  readonly emit: EventSink;
+  readonly authority: Authority;
+  readonly scheme: "http" | "https";
+  readonly program: ProgramIdentity;
+  readonly sha256: string;
+  /** Of the connection. */
+  readonly policy: string;
+  /** Why every request here is for another server than the connection was decided for; undefined: it is not. */
+  readonly misdirected: string | undefined;
+}
+
+type Judged = { readonly allowed: true; readonly target: string } | { readonly allowed: false; readonly answer: Buffer };
+
+const NEXT_REQUEST =
+  "This request is proposed for review. Ask the person who owns the sandbox to look at: openshell sandbox draft, or use a request that the policy allows.";
+const NEXT_DENY_RULE = "A deny rule refuses this request; no proposal can change that. Ask the person who owns the sandbox.";
+const NEXT_READABLE = "Send a well-formed HTTP/1.1 request for this host.";
+const NEXT_NETWORK = "Check the server and try again.";
+const NEXT_BODY = "Rules about bodies are not enforced yet, so the request is refused. Ask the person who owns the sandbox.";
+
+/** Decides the requests of one connection, one by one under the policy in force at that moment, and tells of each. */
+export class RequestGate {
+  readonly #setup: GateSetup;
+
+  constructor(setup: GateSetup) {
+    this.#setup = setup;
+  }
+
+  rule(request: OriginRequest): Ruling {
+    const judged = this.judge(request);
+    return judged.allowed
+      ? { forward: true, head: originRequestHead(request, judged.target, this.#hostField()) }
+      : { forward: false, answer: judged.answer };
+  }
+
+  /** The target that goes to the server, or the answer to the client. */
+  judge(request: OriginRequest): Judged {
+    const { misdirected } = this.#setup;
+    if (misdirected !== undefined) return this.#refused({ status: 421, code: "misdirected", reason: misdirected }, request);
+    try {
+      return this.#decide(request);
+    } catch (error) {
+      if (error instanceof HeadError) return this.#refused(error.refusal, request);
+      throw error;
+    }
+  }
+
+  /** Whether the request would pass now; says nothing about it. For connections that have changed to another protocol. */
+  stillAllowed(request: OriginRequest): boolean {
+    const facts = this.#facts(request);
+    return facts === undefined || this.#ask(facts).action !== "deny";
+  }
+
+  /** The answer to a request that could not be read. */
+  unreadable(refusal: Refusal): Buffer {
+    this.#emit({ severity: "low", action: "denied", method: "", url: this.#url(""), engine: "l7", ...codeAndReason(refusal) });
+    return this.#answer(refusal.status, "bad_request", refusal.reason, refusal.code, NEXT_READABLE, undefined);
+  }
+
+  badGateway(problem: string): Buffer {
+    return this.#answer(502, "upstream_unreachable", problem, "upstream_failed", NEXT_NETWORK, undefined);
+  }
+
+  #decide(request: OriginRequest): Judged {
+    const facts = this.#facts(request);
+    if (facts === undefined) return this.#unruled(request);
+    const decision = this.#ask(facts);
+    if (decision.action === "deny") return this.#denied(facts, decision);
+    const audited = decision.action === "audit";
+    this.#emit({
+      severity: audited ? "low" : "informational",
+      action: "allowed",
+      method: facts.method,
+      url: this.#url(facts.path),
+      policy: decision.policy ?? this.#setup.policy,
+      engine: "l7",
+      ...(audited ? { stage: "l7_audit", ...codeAndReason(decision) } : {}),
+    });
+    return { allowed: true, target: targetOf(facts.path, request.query) };
+  }
+
+  /** Undefined where no rules are about requests: then they pass as they are. */
+  #facts(request: OriginRequest): HttpFacts | undefined {
+    const { engine, authority, program } = this.#setup;
+    const connection = engine.decide({ ...authority, exe: program.exe, ancestors: program.ancestors });
+    if (connection.allowed && !inspectionOf(connection).inspected) return undefined;
+    const { method, upgrade } = request;
+    return { kind: "http", method, path: canonicalPath(request.path), query: readQuery(request.query ?? ""), upgrade };
+  }
+
+  #ask(facts: HttpFacts): RequestDecision {
+    const { engine, authority, program } = this.#setup;
+    const { host, port } = authority;
+    const query = { host, port, exe: program.exe, ancestors: program.ancestors };
+    const decision = engine.decideRequest({ ...query, request: facts });
+    if (decision.action === "deny" || facts.upgrade === "") return decision;
+    // Messages pass unread behind the upgrade, so it is allowed only where every message would be.
+    const messages = engine.decideRequest({ ...query, request: { kind: "websocket_text", path: facts.path, query: facts.query } });
+    return messages.action === "deny" ? messages : decision;
+  }
+
+  #unruled(request: OriginRequest): Judged {
+    this.#emit({
+      severity: "informational",
+      action: "allowed",
+      method: request.method,
+      url: this.#url(request.path),
+      policy: this.#setup.policy,
+      engine: "opa",
+    });
+    return { allowed: true, target: targetOf(request.path, request.query) };
+  }
+
+  #denied(facts: HttpFacts, decision: RequestDecision): Judged {
+    const code = decision.code ?? "request_not_allowed";
+    this.#emit({
+      severity: "medium",
+      action: "denied",
+      method: facts.method,
+      url: this.#url(facts.path),
+      engine: "l7",
+      stage: "l7_deny",
+      code,
+      reason: decision.reason,
+      ...(decision.policy === undefined ? {} : { policy: decision.policy }),
+    });
+    const next = code === "request_denied" ? NEXT_DENY_RULE : code === "body_needed" ? NEXT_BODY : NEXT_REQUEST;
+    return { allowed: false, answer: this.#answer(403, "policy_denied", decision.reason, code, next, { facts, decision }) };
+  }
+
+  #refused(refusal: { status: number; code: string; reason: string }, request: OriginRequest): Judged {
+    this.#emit({
+      severity: "low",
+      action: "denied",
+      method: request.method,
+      url: this.#url(request.path),
+      engine: "l7",
+      ...codeAndReason(refusal),
+    });
+    return { allowed: false, answer: this.#answer(refusal.status, "bad_request", refusal.reason, refusal.code, NEXT_READABLE, undefined) };
+  }
+
+  #answer(
+    status: number,
+    error: string,
+    detail: string,
+    reason: string,
+    next: string,
+    denied: { readonly facts: HttpFacts; readonly decision: RequestDecision } | undefined,
+  ): Buffer {
+    const { authority, program } = this.#setup;
+    return refusalResponse({
+      status,
+      error,
+      detail,
+      layer: "l7",
+      authority,
+      method: denied?.facts.method,
+      path: denied?.facts.path,
+      protocol: denied?.decision.endpoint?.protocol,
+      binary: program.exe,
+      policy: denied?.decision.policy,
+      reason,
+      ruleMissing: denied?.decision.ruleMissing,
+      nextSteps: [next],
+    });
+  }
+
+  #emit(event: Omit<HttpEvent, "kind" | "time" | "host" | "port" | "actor">): void {
+    const { emit, authority, program, sha256 } = this.#setup;
+    const { host, port } = authority;
+    emit({ kind: "http", time: Date.now(), host, port, actor: actorOf(program, sha256), ...event });
+  }
+
+  #url(path: string): string {
+    return `${this.#setup.scheme}://${this.#hostField()}${path}`;
+  }
+
+  /** The port is left out where the scheme implies it. */
+  #hostField(): string {
+    const { authority, scheme } = this.#setup;
+    const host = authority.host.includes(":") ? `[${authority.host}]` : authority.host;
+    return authority.port === (scheme === "https" ? 443 : 80) ? host : `${host}:${authority.port}`;
+  }
+}
+
+function targetOf(path: string, query: string | undefined): string {
+  return query === undefined ? path : `${path}?${query}`;
+}
+
+function codeAndReason({ code, reason }: { readonly code?: string; readonly reason: string }): { code?: string; reason: string } {
+  return code === undefined ? { reason } : { code, reason };
+}

@@ -1,0 +1,89 @@
+import type { NetworkEvent } from "../../../../events/event.ts";
+import type { ProgramIdentity } from "../../box/contract.ts";
+import type { EgressContext } from "../egress-context.ts";
+import { actorOf } from "../identity.ts";
+import type { Intent } from "../intent.ts";
+import { refusalResponse } from "../refusal.ts";
+import type { Verdict } from "../verdict.ts";
+import type { InspectionHost, Secured } from "./inspected-connection.ts";
+import { RequestGate } from "./request-gate.ts";
+
+const NEXT_HTTP = "Use HTTP/1.1 on this connection, or ask the person who owns the sandbox for an endpoint without request rules.";
+
+/** What an inspected connection needs of its accepted one. */
+export interface SiteOwner {
+  lasts(milliseconds: number): void;
+  inspectionEnded(): void;
+}
+
+/** The surroundings of one inspected connection: who asks, for what, under which policy, and where events go. */
+export class InspectionSite implements InspectionHost {
+  readonly #intent: Intent;
+  readonly #program: ProgramIdentity;
+  readonly #verdict: Verdict & { allowed: true };
+  readonly #context: EgressContext;
+  readonly #owner: SiteOwner;
+
+  constructor(intent: Intent, program: ProgramIdentity, verdict: Verdict & { allowed: true }, context: EgressContext, owner: SiteOwner) {
+    this.#intent = intent;
+    this.#program = program;
+    this.#verdict = verdict;
+    this.#context = context;
+    this.#owner = owner;
+  }
+
+  gate({ scheme, misdirected }: Secured): RequestGate {
+    const { engine, emit } = this.#context;
+    const { policy, sha256 } = this.#verdict;
+    return new RequestGate({
+      engine,
+      emit,
+      authority: this.#intent.authority,
+      scheme,
+      program: this.#program,
+      sha256,
+      policy,
+      misdirected,
+    });
+  }
+
+  lasts(milliseconds: number): void {
+    this.#owner.lasts(milliseconds);
+  }
+
+  inspectionEnded(): void {
+    this.#owner.inspectionEnded();
+  }
+
+  refusedBytes(code: string, reason: string): void {
+    this.#emit({ ...this.#about(), severity: "medium", activity: "close", action: "denied", code, reason });
+  }
+
+  audited(code: string, reason: string): void {
+    this.#emit({ ...this.#about(), severity: "low", activity: "open", action: "allowed", code, reason });
+  }
+
+  unsupported(reason: string): Buffer {
+    return refusalResponse({
+      status: 403,
+      error: "unsupported_l7_protocol",
+      detail: reason,
+      layer: "l7",
+      authority: this.#intent.authority,
+      binary: this.#program.exe,
+      policy: this.#verdict.policy,
+      reason: "unsupported_l7_protocol",
+      nextSteps: [NEXT_HTTP],
+    });
+  }
+
+  #about(): Omit<NetworkEvent, "severity" | "activity" | "action"> {
+    const { host, port } = this.#intent.authority;
+    const { policy, sha256 } = this.#verdict;
+    return { kind: "network", time: Date.now(), host, port, protocol: "tcp", policy, engine: "tls", actor: actorOf(this.#program, sha256) };
+  }
+
+  #emit(event: NetworkEvent): void {
+    this.#context.emit(event);
+  }
+}

@@ -1,0 +1,221 @@
+import type { Socket } from "bun";
+import type { ByteSocket } from "../relay.ts";
+
+/** What becomes of the connection to the server. */
+export interface UpstreamEvents {
+  /** Bytes can be written; over TLS, the server is verified. */
+  upstreamReady(): void;
+  upstreamFailed(problem: string): void;
+  upstreamData(bytes: Buffer): void;
+  upstreamDrained(): void;
+  /** The server will send nothing more. */
+  upstreamEnded(): void;
+  upstreamClosed(error: Error | undefined): void;
+}
+
+export interface UpstreamTarget {
+  /** What policy and resolver let through; nothing else is dialled, and none of them is resolved again. */
+  readonly addresses: readonly string[];
+  readonly port: number;
+  /** The name that the server must prove; a name or an address. */
+  readonly host: string;
+  /** Certificates that are trusted, PEM. */
+  readonly authorities: readonly string[];
+  readonly dialMs: number;
+  readonly keepAliveMs: number;
+}
+
+/** `http/1.1` as on the wire (RFC 7301 section 3.1); Bun takes no other form. */
+const ALPN = "\x08http/1.1";
+
+const noop = () => {};
+
+/** One connection to the server, or none: dialled when wanted, with or without TLS, replaced when it is gone. */
+export class Upstream {
+  /** Where bytes go; undefined unless ready. */
+  socket: ByteSocket | undefined;
+  readonly #target: UpstreamTarget;
+  readonly #events: UpstreamEvents;
+  #raw: Socket<unknown> | undefined;
+  #state: "none" | "dialling" | "plain" | "handshake" | "secure" = "none";
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #address = 0;
+
+  constructor(target: UpstreamTarget, events: UpstreamEvents) {
+    this.#target = target;
+    this.#events = events;
+  }
+
+  /** Whether something is under way that will end in `upstreamReady` or `upstreamFailed`. */
+  get opening(): boolean {
+    return this.#state === "dialling" || this.#state === "handshake";
+  }
+
+  /** Takes a connection that stands; its raw events come in by the methods named `raw…`. */
+  adopt(socket: Socket<unknown>): void {
+    this.#raw = socket;
+    this.socket = socket;
+    this.#state = "plain";
+  }
+
+  open(scheme: "http" | "https"): void {
+    if (this.opening) return;
+    if (this.#state === "plain" && scheme === "https") this.secure();
+    else if (this.socket !== undefined) this.#events.upstreamReady();
+    else this.#dial(scheme);
+  }
+
+  /** Speaks TLS from here on, on a connection that has carried nothing. */
+  secure(): void {
+    const raw = this.#raw;
+    if (raw === undefined || this.#state !== "plain") return;
+    this.socket = undefined;
+    this.#state = "handshake";
+    this.#expect("no TLS handshake");
+    const { host, authorities } = this.#target;
+    const [, tls] = raw.upgradeTLS({
+      tls: { ca: [...authorities], serverName: host, rejectUnauthorized: true, ALPNProtocols: ALPN },
+      data: undefined,
+      socket: {
+        open: noop,
+        handshake: (socket, verified, error) => this.#verified(raw, socket, verified, error),
+        data: (_, bytes) => this.#ifCurrent(raw, () => this.#events.upstreamData(bytes)),
+        drain: () => this.#ifCurrent(raw, () => this.#events.upstreamDrained()),
+        end: () => this.#ifCurrent(raw, () => this.#ended()),
+        close: (_, error) => this.#ifCurrent(raw, () => this.#closed(error ?? undefined)),
+        error: (_, error) => this.#ifCurrent(raw, () => this.#fail(error.message)),
+      },
+    });
+    tls.data = undefined;
+  }
+
+  /** Closes what there is; nothing of it is reported any more. */
+  drop(): void {
+    const { socket } = this;
+    const raw = this.#raw;
+    this.#forget();
+    if (socket !== undefined) socket.end();
+    else raw?.terminate();
+  }
+
+  abort(): void {
+    const raw = this.#raw;
+    this.#forget();
+    raw?.terminate();
+  }
+
+  rawData(bytes: Buffer): void {
+    if (this.#state === "plain") this.#events.upstreamData(bytes);
+  }
+
+  rawDrained(): void {
+    if (this.#state === "plain") this.#events.upstreamDrained();
+  }
+
+  rawEnded(): void {
+    if (this.#state === "plain") this.#ended();
+  }
+
+  rawClosed(error: Error | undefined): void {
+    if (this.#state === "plain") this.#closed(error);
+    else if (this.#state === "handshake") this.#fail("the server closed the connection during the TLS handshake");
+  }
+
+  #dial(scheme: "http" | "https"): void {
+    this.#state = "dialling";
+    this.#expect("no answer");
+    const { addresses, port, keepAliveMs } = this.#target;
+    const attempt = this.#address;
+    const current = () => this.#state === "dialling" && this.#address === attempt;
+    Bun.connect({
+      hostname: addresses[attempt] ?? "",
+      port,
+      allowHalfOpen: true,
+      socket: {
+        open: (socket) => {
+          if (!current()) {
+            socket.terminate();
+            return;
+          }
+          this.#settle();
+          socket.setKeepAlive(true, keepAliveMs);
+          this.adopt(socket);
+          if (scheme === "https") this.secure();
+          else this.#events.upstreamReady();
+        },
+        data: (socket, bytes) => this.#ifCurrent(socket, () => this.rawData(bytes)),
+        drain: (socket) => this.#ifCurrent(socket, () => this.rawDrained()),
+        end: (socket) => this.#ifCurrent(socket, () => this.rawEnded()),
+        close: (socket, error) => this.#ifCurrent(socket, () => this.rawClosed(error)),
+        error: (socket, error) => this.#ifCurrent(socket, () => this.#fail(error.message)),
+        connectError: (_, error) => {
+          if (current()) this.#nextAddress(scheme, error.message);
+        },
+      },
+    }).catch(noop);
+  }
+
+  #nextAddress(scheme: "http" | "https", problem: string): void {
+    if (this.#address + 1 < this.#target.addresses.length) {
+      this.#address++;
+      this.#dial(scheme);
+    } else {
+      this.#fail(problem);
+    }
+  }
+
+  #verified(raw: Socket<unknown>, socket: ByteSocket, verified: boolean, error: Error | null): void {
+    if (raw !== this.#raw || this.#state !== "handshake") return;
+    this.#settle();
+    if (!verified || error !== null) {
+      this.#fail(`the server's certificate is not accepted: ${error?.message ?? "not verified"}`);
+      return;
+    }
+    this.#state = "secure";
+    this.socket = socket;
+    this.#events.upstreamReady();
+  }
+
+  #ended(): void {
+    this.#events.upstreamEnded();
+  }
+
+  #closed(error: Error | undefined): void {
+    if (this.#state === "handshake") {
+      this.#fail("the server closed the connection during the TLS handshake");
+      return;
+    }
+    this.#forget();
+    this.#events.upstreamClosed(error);
+  }
+
+  #fail(problem: string): void {
+    const opening = this.opening;
+    this.abort();
+    this.#address = 0;
+    if (opening) this.#events.upstreamFailed(problem);
+    else this.#events.upstreamClosed(new Error(problem));
+  }
+
+  #expect(what: string): void {
+    const { dialMs } = this.#target;
+    this.#settle();
+    this.#timer = setTimeout(() => this.#fail(`${what} within ${dialMs} ms`), dialMs);
+  }
+
+  #settle(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #forget(): void {
+    this.#settle();
+    this.#raw = undefined;
+    this.socket = undefined;
+    this.#state = "none";
+  }
+
+  /** Late events of a connection that was replaced do not count. */
+  #ifCurrent(raw: Socket<unknown>, act: () => void): void {
+    if (raw === this.#raw) act();
+  }
+}
