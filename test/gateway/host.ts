@@ -111,8 +111,9 @@ export class GatewayHost implements AsyncDisposable {
   /** What a person would look at when something went wrong. */
   diagnosis(): string {
     const logs = this.sandboxDirectories().map((id) => {
-      const file = join(this.sandboxesDirectory, id, "log/supervisor.log");
-      return `${id}: ${existsSync(file) ? readFileSync(file, "utf8").slice(-3000) : "no log"}`;
+      const directory = join(this.sandboxesDirectory, id, "log");
+      const files = existsSync(directory) ? readdirSync(directory).filter((name) => name.endsWith(".log")) : [];
+      return files.map((name) => `${id}/${name}: ${readFileSync(join(directory, name), "utf8").slice(-3000)}`).join("\n");
     });
     return [`gateway: ${this.log.slice(-3000)}`, ...logs].join("\n");
   }

@@ -10,6 +10,9 @@ export const policy: Command = defineCommand({
   subCommands: {
     get: lazyCommand({ description: "Show the policy of a sandbox" }, async () => (await import("./get.ts")).default),
     set: lazyCommand({ description: "Replace the policy of a running sandbox" }, async () => (await import("./set.ts")).default),
+    update: lazyCommand({ description: "Change parts of a network policy" }, async () => (await import("./update.ts")).default),
+    diff: lazyCommand({ description: "Compare revisions, or a policy with a file" }, async () => (await import("./diff.ts")).default),
+    delete: lazyCommand({ description: "Delete the policy for all sandboxes" }, async () => (await import("./delete.ts")).default),
     list: lazyCommand({ description: "List the revisions of a policy" }, async () => (await import("./list.ts")).default),
     validate: lazyCommand({ description: "Check a policy file" }, async () => (await import("./validate.ts")).default),
     explain: lazyCommand(

@@ -13,13 +13,13 @@ import type { GatewayClient } from "./gateway-client.ts";
 
 /** Reconnect delays: quick after a blip, patient when the gateway is away. Milliseconds. */
 const FIRST_DELAY = 250;
-const LONGEST_DELAY = 15_000;
+const LONGEST_DELAY = 5_000;
 
 /** Used until the gateway says otherwise. Milliseconds. */
 const DEFAULT_HEARTBEAT = 15_000;
 
 /** A gateway that is there accepts at once. Milliseconds. */
-const ACCEPT_TIME = 15_000;
+const ACCEPT_TIME = 10_000;
 
 /** A session without any message for this many heartbeats is dead. */
 const MISSED_HEARTBEATS = 3;

@@ -1,11 +1,11 @@
-import { OpenShellError } from "../../../error.ts";
-import { removeBinary, removeEndpoint, removeRule } from "../../../policy/edit.ts";
-import { endpointText } from "../../../policy/hash.ts";
-import { withRules } from "../../../policy/merge.ts";
-import type { Binary, Endpoint, NetworkRule, Policy, RequestRule } from "../../../policy/model.ts";
-import { ruleFromProto } from "../../../policy/proto.ts";
-import { requestRuleFromProto } from "../../../policy/proto-rules.ts";
-import type { L7RuleTarget, PolicyMergeOperation } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import { OpenShellError } from "../error.ts";
+import type { L7RuleTarget, PolicyMergeOperation } from "../rpc/gen/openshell/v1/openshell_pb.ts";
+import { removeBinary, removeEndpoint, removeRule } from "./edit.ts";
+import { endpointText } from "./hash.ts";
+import { withRules } from "./merge.ts";
+import type { Binary, Endpoint, NetworkRule, Policy, RequestRule } from "./model.ts";
+import { ruleFromProto } from "./proto.ts";
+import { requestRuleFromProto } from "./proto-rules.ts";
 
 /** The policy after the operations, in order; throws `invalid_argument` or `not_found` for one that does not apply. */
 export function mergePolicy(policy: Policy, operations: readonly PolicyMergeOperation[]): Policy {
