@@ -225,6 +225,18 @@ describe.skipIf(missing !== undefined)("sandbox run as an ordinary user", () => 
     });
   });
 
+  test("a binary that the user may run and not read is named, with what to change", async () => {
+    const folder = arena.directory("binary");
+    chmodSync(folder, 0o755);
+    const binary = join(folder, "openshell");
+    copyFileSync(BINARY, binary);
+    chmodSync(binary, 0o711);
+    const { exitCode, stderr } = await arena.net.runOnHost([...as(USER), binary, "sandbox", "run", "--", "/bin/true"], {
+      env: environment(),
+    });
+    expect({ exitCode, stderr }).toEqual({ exitCode: 1, stderr: expect.stringContaining(`chmod a+r ${binary}`) });
+  });
+
   test("without XDG_RUNTIME_DIR, a directory for temporary files that somebody else made is not used", async () => {
     const temporary = arena.directory("temporary");
     chmodSync(temporary, 0o1777);

@@ -1,3 +1,4 @@
+import { accessSync, constants } from "node:fs";
 import { OpenShellError } from "../../../error.ts";
 import { hasCapability } from "../../../linux/capabilities.ts";
 import { close } from "../../../linux/descriptors.ts";
@@ -73,13 +74,30 @@ function withoutSteering(environment: Readonly<Record<string, string | undefined
 
 /** Tries in a process of its own whether this user may make a user namespace and use it; undefined when nothing is in the way. */
 export function findObstacle({ uid, gid }: Caller = ordinaryCaller()): Obstacle | undefined {
+  // A process that runs from a file which it may not read is nobody's to look at, not even its own (proc(5), PR_SET_DUMPABLE).
+  if (!isReadable(process.execPath)) {
+    return { problem: `this user may run ${process.execPath} but not read it`, remedy: `make it readable: chmod a+r ${process.execPath}` };
+  }
   const image = newImage();
   enterOwnUserNamespace(image, uid, gid);
   useOwnUserNamespace(image);
   image.call("exit_group", [0]);
   using launcher = memoryExecutable("openshell-launcher", image.build());
-  const { exitCode, stderr } = Bun.spawnSync([launcher.path], { cwd: "/", env: {} });
-  return exitCode === 0 ? undefined : explainObstacle(stderr.toString() || "start a program in memory", exitCode);
+  try {
+    const { exitCode, stderr } = Bun.spawnSync([launcher.path], { cwd: "/", env: {} });
+    return exitCode === 0 ? undefined : explainObstacle(stderr.toString(), exitCode);
+  } catch {
+    return { problem: "this machine does not let a user start a program in memory", remedy: "set the sysctl vm.memfd_noexec to 0 or 1" };
+  }
+}
+
+function isReadable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function ordinaryCaller(): Caller {
