@@ -53,6 +53,27 @@ describe("every trap of rego in wasm has an answer", () => {
     expect(answer === undefined || (answer as { allow: boolean }).allow === false).toBe(true);
   });
 
+  test.each([["{oops"], ["null"], ["false"], ["{}"], ["[]"], [""], ['{"endpoints":[["a",0]]}'], ['{"endpoints":[["x",0]],"request":{}}']])(
+    "the request entry point allows nothing for %p",
+    (input) => {
+      let answer: unknown;
+      try {
+        answer = live().evaluate("openshell/request", input);
+      } catch {
+        return;
+      }
+      expect(answer === undefined || (answer as { action: string }).action === "deny").toBe(true);
+    },
+  );
+
+  test("requests are refused without data or index", () => {
+    const input = JSON.stringify({ endpoints: [["a", 0]], request: { kind: "http", method: "GET", path: "/", query: {}, upgrade: "" } });
+    expect(live().evaluate("openshell/request", input)).toEqual({ action: "allow", endpoint: ["a", 0] });
+    const bare = new RegoInstance(DECISION_PAGES);
+    bare.setData(JSON.stringify(engineData(policy)));
+    expect(bare.evaluate("openshell/request", input)).toEqual({ action: "deny", code: "engine_failure" });
+  });
+
   test("a lone surrogate aborts with an error of ours, not a string", () => {
     expect(() => decide(live(), '{"host":"\\ud800"}')).toThrow(/policy rules aborted/);
   });

@@ -37,6 +37,7 @@ const NAMED_AT_MOST = 3;
 
 function asked(facts: RequestFacts): string {
   if (facts.kind === "sql") return "";
+  if (facts.kind === "http" && facts.upgrade !== "") return ` (upgrade to ${facts.upgrade})`;
   const operations = (facts.graphql ?? []).map((operation) =>
     "persisted" in operation ? `persisted ${operation.persisted}` : `${operation.type} ${operation.fields.join("+")}`,
   );
