@@ -23,6 +23,8 @@ export interface Actor {
   /** Hex; absent until hashed. */
   readonly sha256?: string;
   readonly commandLine?: string;
+  /** A finding about the program: it had memory that is writable and executable at once when it connected. */
+  readonly writableCode?: true;
 }
 
 export interface NetworkEvent extends EventBase {

@@ -156,6 +156,7 @@ function actorDetails(actor: Actor | undefined): object {
         file: { path: actor.binary, name: actor.binary.slice(actor.binary.lastIndexOf("/") + 1), type_id: 1, ...hashes },
         ...(actor.commandLine === undefined ? {} : { cmd_line: sanitiseCommandLine(actor.commandLine) }),
         ancestry: actor.ancestors.map((path) => ({ file: { path } })),
+        ...(actor.writableCode === undefined ? {} : { xattributes: { writable_code: true } }),
       },
     },
   };

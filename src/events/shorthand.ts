@@ -52,7 +52,8 @@ function processDetails(event: ProcessEvent): string {
 }
 
 function actor(who: Actor | undefined): string {
-  return who === undefined ? "-" : `${escapeWord(who.binary)}(${who.pid})`;
+  if (who === undefined) return "-";
+  return `${escapeWord(who.binary)}(${who.pid})${who.writableCode === true ? " [finding:writable-code]" : ""}`;
 }
 
 /** IPv6 literals in brackets, as in a URL. */

@@ -53,6 +53,8 @@ export interface ProgramIdentity {
   readonly ancestors: readonly string[];
   /** First 512 bytes of the command line, separated by blanks; evidence only, it can be forged. */
   readonly commandLine: string;
+  /** It had memory that is writable and executable at once: a just-in-time compiler, or code that somebody put there (threat 07). */
+  readonly writableCode?: true;
 }
 
 /** Which file an executable path meant at that moment. */

@@ -60,6 +60,20 @@ test("threat-02: executing another program after connect changes nothing", async
   expect(describeLast(seenLater)).toEqual({ exe: await realPath("/usr/bin/perl"), ancestors: [] });
 });
 
+test("threat-07: memory that is writable and executable at once is a finding about the program", async () => {
+  const mmap = process.arch === "arm64" ? 222 : 9;
+  const converse = `${connect} syswrite(S, "x"); sysread(S, my $b, 9);`;
+  const finding = () => {
+    const last = seen.at(-1);
+    return last?.known ? last.program.writableCode : last;
+  };
+  await perl(converse);
+  expect(finding()).toBeUndefined();
+  // PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS
+  await perl(`syscall(${mmap}, 0, 4096, 7, 0x22, -1, 0) > 0 or die "$!"; ${converse}`);
+  expect(finding()).toBe(true);
+});
+
 test("a second program that calls connect on the same socket makes it ambiguous for good", async () => {
   const again =
     'open(S, "+<&=", $ARGV[0]); connect(S, pack_sockaddr_in(3128, inet_aton("10.200.0.1"))); syswrite(S, "x"); sysread(S, my $b, 9)';

@@ -13,6 +13,8 @@ export interface KnownProcess {
   readonly startTime: number;
   /** First bytes of the command line of one image; evidence only. */
   commandLine?: { readonly image: string; readonly text: string };
+  /** What the mappings of one image were like when they were last read (performance.now, milliseconds). */
+  mappings?: { readonly image: string; readonly time: number; readonly writableCode: boolean };
 }
 
 /** What never changes about a process, read once; each use asks the kernel whether it is still that process. */

@@ -10,6 +10,10 @@ const COMMAND_LINE_BYTES = 512;
 /** Deeper trees exist only to make us walk. */
 const MAX_ANCESTORS = 64;
 const DELETED = " (deleted)";
+/** A mapping that is writable and executable at once (/proc/PID/maps, proc(5)). */
+const WRITABLE_CODE = /^[0-9a-f]+-[0-9a-f]+ .wx/m;
+/** The list of mappings of a large program takes as long as a whole connection, so it is not read for each of many. Milliseconds. */
+const MAPPINGS_INTERVAL = 1000;
 
 export type ProgramFacts = { readonly program: ProgramIdentity } | { readonly unknown: string };
 
@@ -42,6 +46,7 @@ export class ProgramReader {
           file,
           ancestors: this.#ancestorsOf(process, relation.parent),
           commandLine: commandLineOf(process, file),
+          ...(hasWritableCode(process, file) ? { writableCode: true } : {}),
         },
       };
     } catch (reason) {
@@ -130,8 +135,23 @@ function relationFromStatus(thread: number): ProcessRelation {
   return { process: field(status, "Tgid"), parent: field(status, "PPid") };
 }
 
+/** A finding, not a refusal: just-in-time compilers need it, and so does injected code. Once seen it stays for that image. */
+function hasWritableCode(process: KnownProcess, file: FileIdentity): boolean {
+  const image = imageOf(file);
+  const known = process.mappings?.image === image ? process.mappings : undefined;
+  const now = performance.now();
+  if (known !== undefined && (known.writableCode || now - known.time < MAPPINGS_INTERVAL)) return known.writableCode;
+  const writableCode = WRITABLE_CODE.test(readFileSync(`/proc/${process.pid}/maps`, "latin1"));
+  process.mappings = { image, time: now, writableCode };
+  return writableCode;
+}
+
+function imageOf({ device, inode }: FileIdentity): string {
+  return `${device}:${inode}`;
+}
+
 function commandLineOf(process: KnownProcess, file: FileIdentity): string {
-  const image = `${file.device}:${file.inode}`;
+  const image = imageOf(file);
   if (process.commandLine?.image === image) return process.commandLine.text;
   const fd = openSync(`/proc/${process.pid}/cmdline`, "r");
   try {

@@ -26,6 +26,13 @@ export function identifySafely(identify: Identify, peer: SocketAddress, local: S
 
 /** The program as events show it. */
 export function actorOf(program: ProgramIdentity, sha256?: string): Actor {
-  const { exe: binary, pid, ancestors, commandLine } = program;
-  return sha256 === undefined ? { binary, pid, ancestors, commandLine } : { binary, pid, ancestors, commandLine, sha256 };
+  const { exe: binary, pid, ancestors, commandLine, writableCode } = program;
+  return {
+    binary,
+    pid,
+    ancestors,
+    commandLine,
+    ...(sha256 === undefined ? {} : { sha256 }),
+    ...(writableCode === undefined ? {} : { writableCode }),
+  };
 }
