@@ -163,7 +163,7 @@ tool_denied(_, call) if not call.name
 
 # `named`: what deny rules look at. `required`: what allow rules must all offer. A WebSocket through an endpoint that reads no messages needs
 # the right to send them.
-methods_at[i] := {"named": {"WEBSOCKET_TEXT"}, "required": {"WEBSOCKET_TEXT"}} if {
+methods_at[i] := {"named": {"WEBSOCKET_TEXT"}, "required": {message_right(endpoint_at[i])}} if {
 	some i in covering
 	input.request.kind == "websocket_text"
 }
@@ -182,6 +182,12 @@ methods_at[i] := {"named": both, "required": required} if {
 	both := method | {"WEBSOCKET_TEXT"}
 	required := both - {text | some text in ["WEBSOCKET_TEXT"]; endpoint_at[i].opaque_messages}
 }
+
+# Where messages pass unread for the sake of their credentials, who may open the connection may send them.
+message_right(endpoint) := "GET" if {
+	endpoint.protocol == "rest"
+	endpoint.opaque_messages
+} else := "WEBSOCKET_TEXT"
 
 carries_messages(i) if {
 	input.request.kind == "http"

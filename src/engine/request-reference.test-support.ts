@@ -183,10 +183,10 @@ function allows(endpoint: Endpoint, request: RequestFacts): boolean {
     );
   };
   if (protocol === "rest") {
-    const needed = words(endpoint, request).filter(
-      (word) => !(endpoint.websocketCredentialRewrite && word === "WEBSOCKET_TEXT" && request.kind === "http"),
-    );
-    return needed.every(head);
+    // Whoever may open a connection for credentials in messages may send the messages.
+    const opaque = endpoint.websocketCredentialRewrite;
+    if (opaque && request.kind === "websocket_text") return head("GET");
+    return words(endpoint, request).every((word) => (opaque && word === "WEBSOCKET_TEXT") || head(word));
   }
   if (protocol === "websocket") {
     const reads = [...rules, ...endpoint.denyRules].some(speaksOfOperations);
