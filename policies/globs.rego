@@ -172,10 +172,12 @@ cells_in_order(list, chars) if {
 
 # Where the first occurrence at or after `from` ends.
 cells_end(list, chars, from) := min(ends) if {
-	from <= count(chars) - count(list)
+	last := count(chars) - count(list)
 	ends := [end |
-		some i in numbers.range(from, count(chars) - count(list))
-		cell_matches(list[0], chars[i])
+		some i, char in chars
+		i >= from
+		i <= last
+		cell_matches(list[0], char)
 		cells_at(list, chars, i)
 		end := i + count(list)
 	]
