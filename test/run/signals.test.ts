@@ -1,6 +1,5 @@
 /** Signals of the supervisor reach the program, and ending it at any moment leaves nothing behind. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readdirSync } from "node:fs";
 import { BINARY } from "../e2e/installation.ts";
 import { eventually } from "../eventually.ts";
 import { missingForTestInternet, openTestInternet, type TestInternet } from "../internet/open.ts";
@@ -9,19 +8,22 @@ import { missingForRun, Runs, until } from "./harness.ts";
 const missing = missingForRun() ?? missingForTestInternet();
 if (missing !== undefined) console.log(`skipped: signals of sandbox run: ${missing}`);
 
-/** What `sandbox run` keeps on disk while it runs. */
-const left = () => (existsSync("/run/openshell") ? readdirSync("/run/openshell").filter((name) => name !== "uids") : []);
-
 describe.skipIf(missing !== undefined)("sandbox run: signals", () => {
   const runs = new Runs();
   let net: TestInternet;
   beforeAll(async () => {
     net = await openTestInternet();
+    // Its own, because other sandboxes of this machine come and go.
+    await net.runOnHost(["/bin/sh", "-ec", "mkdir -p /run/openshell; mount -t tmpfs tmpfs /run/openshell"]);
   });
   afterAll(async () => {
     await net?.[Symbol.asyncDispose]();
     runs[Symbol.dispose]();
   });
+
+  /** What `sandbox run` keeps on disk while it runs. */
+  const left = async () =>
+    (await net.runOnHost(["/bin/ls", "-A", "/run/openshell"])).stdout.split("\n").filter((name) => name !== "" && name !== "uids");
 
   test("each signal that people send reaches the program, which decides", async () => {
     const script = `for name in INT TERM QUIT USR1 USR2 HUP; do trap "echo got $name" $name; done
@@ -58,7 +60,7 @@ describe.skipIf(missing !== undefined)("sandbox run: signals", () => {
       namespaces: await net.namespaces(),
       mounts: await net.mounts(),
       processes: (await net.processes()).length,
-      left: left(),
+      left: await left(),
     };
     // From the first instruction to well after the start, which takes about a tenth of a second.
     for (let delay = 0; delay <= 200; delay += 20) {
@@ -71,7 +73,7 @@ describe.skipIf(missing !== undefined)("sandbox run: signals", () => {
     await eventually("end of every process", 5000, async () => (await net.processes()).length <= before.processes || undefined);
     expect(await net.namespaces()).toEqual(before.namespaces);
     expect(await net.mounts()).toEqual(before.mounts);
-    expect(left()).toEqual(before.left);
+    expect(await left()).toEqual(before.left);
   });
 
   test("threat-17 kill -9 of the supervisor ends every process of the program, within a second", async () => {
@@ -86,15 +88,14 @@ describe.skipIf(missing !== undefined)("sandbox run: signals", () => {
   });
 
   test("files of a supervisor that was killed go at the next start", async () => {
-    const before = left();
-    const program = runs.start(["--policy", runs.closed, "--", "/bin/sh", "-c", "echo up; exec sleep 86437"]);
-    await until(program.stdout, /up/);
-    const during = left();
-    program.kill("SIGKILL");
+    const run = (...command: string[]) => [BINARY, "sandbox", "run", "--policy", runs.closed, "--", ...command];
+    const program = await net.spawnOnHost(run("/bin/sh", "-c", "echo up; exec sleep 86437"));
+    await program.waitForOutput(/^up$/m);
+    const during = await left();
+    expect(during.length).toBeGreaterThan(0);
+    await program.kill("SIGKILL");
     await program.exited;
-    await eventually("its files to go", 5000, async () => {
-      await runs.shell("exit 0");
-      return left().every((name) => before.includes(name) || !during.includes(name)) || undefined;
-    });
+    await net.runOnHost(run("/bin/true"));
+    expect((await left()).filter((name) => during.includes(name))).toEqual([]);
   });
 });

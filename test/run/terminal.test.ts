@@ -87,11 +87,10 @@ describe.skipIf(missing !== undefined)("sandbox run: terminal", () => {
 
   test("Ctrl-Z and job control work, Ctrl-D ends the shell", async () => {
     const session = open("/bin/sh", "-i");
-    session.type("sleep 86439");
-    await session.shows(/sleep 86439/);
-    await Bun.sleep(100); // until the program is in front; there is nothing to see of that
+    session.type(`sh -c "echo in-fr''ont; exec sleep 86439"`);
+    await session.shows(/in-front/);
     session.terminal.write("\x1a");
-    await session.shows(/Stopped/);
+    await session.shows(/[Ss]topped/);
     session.type("kill %1; echo go''ne");
     await session.shows(/gone/);
     session.terminal.write("\x04");
