@@ -17,6 +17,7 @@ import {
   MAX_STRUCT_BYTES,
   MAX_TEMPLATE_STRING,
 } from "./limits.ts";
+import { resourceLimits } from "./resources.ts";
 
 /** Everything about a create request that needs no look at the host or the store. Throws `invalid_argument`, or `unimplemented` for what waits. */
 export function validateCreate(request: CreateSandboxRequest): SandboxSpec {
@@ -30,6 +31,7 @@ export function validateCreate(request: CreateSandboxRequest): SandboxSpec {
   checkUserEnvironment("spec.environment", spec.environment);
   checkCommand(spec.command);
   checkTemplate(spec);
+  resourceLimits(spec);
   atMost("spec.mounts", spec.mounts.length, MAX_MOUNTS, "entries");
   atMost("spec.trusted_cidrs", spec.trustedCidrs.length, MAX_CIDRS, "entries");
   for (const [index, cidr] of spec.trustedCidrs.entries()) checkCidr(`spec.trusted_cidrs[${index}]`, cidr);

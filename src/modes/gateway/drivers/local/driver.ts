@@ -6,8 +6,10 @@ import { ownEnvironment, selfCommand } from "../../../../reexec.ts";
 import type { SupervisorSpec } from "../../../../supervisor-spec.ts";
 import { writeFileAtomically } from "../../files.ts";
 import type { Log } from "../../log.ts";
+import { resourceLimits } from "../../sandboxes/resources.ts";
 import type { SandboxRecord } from "../../store/sandboxes.ts";
 import type { ComputeDriver, Found, SupervisorEnd } from "../driver.ts";
+import { SandboxGroup } from "./cgroups.ts";
 import {
   forgetProcess,
   makeDirectories,
@@ -68,7 +70,10 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
     tell({ sandboxId: id, instanceId: supervisor.instanceId, reason: "SupervisorExited", message });
   }
 
-  function spawn(id: string, instanceId: string, directory: SandboxDirectory): void {
+  function spawn({ id, instanceId, spec }: SandboxRecord, directory: SandboxDirectory): void {
+    const limits = resourceLimits(spec);
+    const group = new SandboxGroup(id);
+    group.prepare(limits);
     const log = openSync(directory.logFile, "a", 0o600);
     try {
       const child = Bun.spawn({
@@ -86,6 +91,13 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
       const supervisor: Watched = { pid: child.pid, startTime: start, instanceId, stopping: false };
       writeSupervisorRecord(directory, { pid: child.pid, startTime: start, bootId: boot, instanceId });
       watched.set(id, supervisor);
+      try {
+        group.enter(child.pid, limits);
+      } catch (error) {
+        supervisor.stopping = true;
+        child.kill("SIGKILL");
+        throw error;
+      }
       void child.exited.then(() => ended(id, supervisor));
     } finally {
       closeSync(log);
@@ -117,11 +129,12 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
       writeToken(directory, await options.issueToken(record.id));
       writeFileAtomically(directory.caFile, options.caCertificate, 0o644);
       writeSpec(directory, supervisorSpec(record, directory, options));
-      spawn(record.id, record.instanceId, directory);
+      spawn(record, directory);
     },
     stop,
     async remove(id) {
       await stop(id);
+      new SandboxGroup(id).remove();
       removeDirectory(sandboxDirectory(options.root, id));
     },
     async adopt(record): Promise<Found> {
@@ -148,6 +161,7 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
       for (const id of readdirSync(options.root)) {
         if (known.has(id)) continue;
         options.log("warn", `removing ${join(options.root, id)}, which nothing owns`);
+        new SandboxGroup(id).remove();
         removeDirectory(sandboxDirectory(options.root, id));
       }
     },
