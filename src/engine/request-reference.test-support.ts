@@ -281,7 +281,7 @@ function randomEndpoint(dice: Dice, protocol: Protocol, enforcement: "enforce" |
     ...(protocol === "mcp" && { mcp: { strictToolNames: true, allowAllKnownMcpMethods: allowAll } }),
     ...(protocol === "graphql" && {
       persistedQueries: dice.pick(["allow_registered", "deny"]),
-      graphqlPersistedQueries: { p: { operationType: dice.pick(["query", "mutation", ""]), operationName: "a", fields: ["a"] } },
+      graphqlPersistedQueries: { p: { operationType: dice.pick(["query", "mutation"]), operationName: "a", fields: ["a"] } },
     }),
   };
 }

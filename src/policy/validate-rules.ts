@@ -43,6 +43,12 @@ export function* validateRequestRules(endpoint: Endpoint, at: Path): Generator<V
   }
   if (rpc) yield* validateRpcRules(endpoint, at);
   if (protocol === "websocket") yield* validateWebSocketRules(endpoint, field);
+  for (const [id, { operationType }] of Object.entries(endpoint.graphqlPersistedQueries)) {
+    if (operationType === "*" || !OPERATIONS.has(operationType)) {
+      const place = fieldPath([...at, "graphql_persisted_queries", id, "operation_type"]);
+      yield { field: place, message: "expected query, mutation or subscription: what it is decides who may run it" };
+    }
+  }
 }
 
 function* validateRule(rule: RequestRule, { protocol }: Endpoint, at: Path): Generator<Violation> {
