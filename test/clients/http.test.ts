@@ -1,6 +1,6 @@
 /** curl, wget, Python and Node through the explicit proxy: http and https, allowed and denied. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { Inside, installed, missingFor, pathOf } from "./inside.ts";
+import { CA, Inside, installed, missingFor, pathOf } from "./inside.ts";
 
 const curl = installed("curl", "/usr/bin/curl");
 const wget = installed("wget", "/usr/bin/wget");
@@ -44,7 +44,7 @@ const clients = [
   {
     name: "wget",
     program: wget,
-    get: (url: string) => ["wget", "-q", "-O-", "--tries=1", `--ca-certificate=/ca/ca.pem`, url],
+    get: (url: string) => ["wget", "-q", "-O-", "--tries=1", `--ca-certificate=${CA}`, url],
     schemes: ["http", "https"],
   },
   { name: "Python's urllib", program: python, get: (url: string) => ["/usr/bin/python3", "-c", PYTHON, url], schemes: ["http", "https"] },

@@ -4,19 +4,8 @@ import { join } from "node:path";
 import { BINARY, Installation, missingBinary } from "../e2e/installation.ts";
 import { type Finished, missingForTestInternet, openTestInternet, type TestInternet } from "../internet/open.ts";
 
-/** Where the sandbox finds the authority of the test internet. */
-export const CA = "/ca/ca.pem";
-
-/** Each tool has its own variable for it; in this version the tunnel is opaque, so the server's certificate is what a client sees. */
-const TRUST = [
-  "CURL_CA_BUNDLE",
-  "SSL_CERT_FILE",
-  "REQUESTS_CA_BUNDLE",
-  "GIT_SSL_CAINFO",
-  "NODE_EXTRA_CA_CERTS",
-  "PIP_CERT",
-  "npm_config_cafile",
-].flatMap((name) => ["--env", `${name}=${CA}`]);
+/** Where the sandbox finds its own authority; the variables of every tool lead there already. */
+export const CA = "/etc/openshell-tls/ca-bundle.pem";
 
 /** The executable of a program in the part of the machine that every sandbox shows; the reason when there is none. */
 export function installed(name: string, ...paths: readonly string[]): { readonly path: string } | { readonly missing: string } {
@@ -69,7 +58,7 @@ export class Inside implements AsyncDisposable {
 
   /** Runs a program in a sandbox of its own. */
   run(argv: readonly string[], flags: readonly string[] = [], stdin = ""): Promise<Finished> {
-    const words = ["--policy", this.#policy, "--mount", `${this.net.caFile}:${CA}`, ...TRUST, ...this.#flags, ...flags];
+    const words = ["--policy", this.#policy, ...this.#flags, ...flags];
     return this.net.runOnHost([BINARY, "sandbox", "run", ...words, "--", ...argv], { stdin });
   }
 

@@ -5,7 +5,7 @@ import type { OriginRequest } from "../http1/origin-request.ts";
 import type { Refusal } from "../http1/refused.ts";
 import type { EgressLimits } from "../limits.ts";
 import { type ByteSocket, Flow, Tunnel } from "../relay.ts";
-import { readClientHello } from "../tls/client-hello.ts";
+import { type ClientHello, readClientHello } from "../tls/client-hello.ts";
 import type { SandboxCa } from "../tls/sandbox-ca.ts";
 import { TlsServerSide } from "../tls/server-side.ts";
 import { Conversation, type ConversationHost, type Ruling } from "./conversation.ts";
@@ -71,6 +71,8 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
   #clientFinished = false;
   #tls: TlsServerSide | undefined;
   #secured: Secured = { scheme: "http", misdirected: undefined };
+  /** Protocols that the client offers inside TLS. */
+  #offered: readonly string[] = [];
   #gate: Gate | undefined;
   #conversation: Conversation | undefined;
   #down = new Flow();
@@ -146,15 +148,28 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
 
   // What TLS says.
 
-  #secure(serverName: string | undefined): void {
-    const { authority, ca, client, limits } = this.#setup;
+  #secure({ serverName, protocols }: ClientHello): void {
+    const { authority, limits } = this.#setup;
     this.#mode = "handshake";
     this.#secured = { scheme: "https", misdirected: misdirection(serverName, authority) };
     this.#host.lasts(limits.headMs);
+    this.#offered = protocols;
+    const passesUnread = this.#plan.opaque === "relay" && this.#upstream.socket !== undefined;
+    if (passesUnread && protocols.includes(HTTP2)) {
+      // What the server agrees to is what the client gets: HTTP/2 passes where nobody has to read it.
+      this.#upstream.secure([HTTP2, HTTP1]);
+      return;
+    }
+    if (this.#upstream.socket !== undefined) this.#upstream.secure();
+    this.#answerHello(HTTP1);
+  }
+
+  /** A client that does not offer the protocol is answered without one, not turned away: `curl -0` offers http/1.0 alone. */
+  #answerHello(protocol: string): void {
+    const { authority, ca, client } = this.#setup;
     const early = this.#early;
     this.#early = undefined;
-    if (this.#upstream.socket !== undefined) this.#upstream.secure();
-    this.#tls = new TlsServerSide(client, ca.context(authority.host), ["http/1.1"], {
+    this.#tls = new TlsServerSide(client, ca.context(authority.host), this.#offered.includes(protocol) ? [protocol] : [], {
       secured: () => this.#handshakeDone(),
       data: (bytes) => this.#received(bytes),
       drained: () => this.#drained(),
@@ -165,9 +180,8 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
   }
 
   #handshakeDone(): void {
-    if (this.#mode !== "handshake") return;
-    this.#mode = "first";
-    this.#host.lasts(0);
+    if (this.#mode === "handshake") this.#mode = "first";
+    if (this.#mode === "first" || this.#mode === "raw") this.#host.lasts(0);
   }
 
   // What the client says.
@@ -175,6 +189,10 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
   #received(bytes: Buffer): void {
     switch (this.#mode) {
       case "handshake":
+        if (this.#tls === undefined) {
+          this.#keep(bytes);
+          break;
+        }
         this.#handshakeDone();
         this.#recognise(bytes);
         break;
@@ -205,7 +223,7 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     const spoken = spokenIn(early);
     if (spoken === "unknown") return;
     if (spoken === "tls" && this.#tls === undefined) this.#hello(early);
-    else if (spoken === "http") this.#converse();
+    else if (spoken === "http" && this.#upstream.protocol !== HTTP2) this.#converse();
     else this.#opaque(spoken);
   }
 
@@ -219,7 +237,7 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     if (hello.kind === "invalid") {
       this.#refuseBytes("tls_malformed", hello.reason);
     } else if (this.#plan.tls !== "skip") {
-      this.#secure(hello.serverName);
+      this.#secure(hello);
     } else {
       // What passes unread must at least be for the server that was decided about.
       const problem = misdirection(hello.serverName, this.#setup.authority) ?? unnamed(hello.serverName, this.#setup.authority);
@@ -291,18 +309,22 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
   // What the server says.
 
   upstreamReady(): void {
-    if (this.#mode === "requests") this.#conversation?.upstreamReady();
+    if (this.#mode === "handshake" && this.#tls === undefined) this.#answerHello(this.#upstream.protocol ?? HTTP1);
+    else if (this.#mode === "requests") this.#conversation?.upstreamReady();
     else if (this.#mode === "opening") this.#startRaw();
   }
 
   upstreamFailed(problem: string): void {
-    if (this.#mode === "requests") this.#conversation?.upstreamFailed(problem);
+    // The client learns it as the answer to its first request.
+    if (this.#mode === "handshake" && this.#tls === undefined) this.#answerHello(HTTP1);
+    else if (this.#mode === "requests") this.#conversation?.upstreamFailed(problem);
     else if (this.#mode === "opening") this.#refuseBytes("upstream_failed", problem);
   }
 
   upstreamData(bytes: Buffer): void {
-    // The server speaks first: no protocol of requests.
-    if (this.#mode === "first" && this.#plan.opaque === "relay" && this.#secured.misdirected === undefined) this.#startRaw();
+    // The server speaks first: no protocol of requests that we read. HTTP/2 does, before the client's handshake is complete.
+    const undecided = this.#mode === "first" || (this.#mode === "handshake" && this.#tls !== undefined);
+    if (undecided && this.#plan.opaque === "relay" && this.#secured.misdirected === undefined) this.#startRaw();
     if (this.#mode === "requests") this.#conversation?.upstreamData(bytes);
     else if (this.#mode === "raw") this.#tunnel?.toClient(bytes);
     else this.#upstream.drop();
@@ -414,6 +436,9 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     this.abort();
   }
 }
+
+const HTTP1 = "http/1.1";
+const HTTP2 = "h2";
 
 const WHAT: Readonly<Record<Spoken, string>> = {
   tls: "TLS that is not ended here",

@@ -25,8 +25,12 @@ export interface UpstreamTarget {
   readonly keepAliveMs: number;
 }
 
-/** `http/1.1` as on the wire (RFC 7301 section 3.1); Bun takes no other form. */
-const ALPN = "\x08http/1.1";
+/** As on the wire (RFC 7301 section 3.1); Bun takes no other form. */
+function alpn(protocols: readonly string[]): string {
+  return protocols.map((protocol) => String.fromCharCode(protocol.length) + protocol).join("");
+}
+
+const HTTP1: readonly string[] = ["http/1.1"];
 
 const noop = () => {};
 
@@ -34,6 +38,8 @@ const noop = () => {};
 export class Upstream {
   /** Where bytes go; undefined unless ready. */
   socket: ByteSocket | undefined;
+  /** What the server has agreed to speak inside TLS. */
+  protocol: string | undefined;
   readonly #target: UpstreamTarget;
   readonly #events: UpstreamEvents;
   #raw: Socket<unknown> | undefined;
@@ -65,8 +71,8 @@ export class Upstream {
     else this.#dial(scheme);
   }
 
-  /** Speaks TLS from here on, on a connection that has carried nothing. */
-  secure(): void {
+  /** Speaks TLS from here on, on a connection that has carried nothing; `protocols`: what is offered to the server. */
+  secure(protocols: readonly string[] = HTTP1): void {
     const raw = this.#raw;
     if (raw === undefined || this.#state !== "plain") return;
     this.socket = undefined;
@@ -74,11 +80,14 @@ export class Upstream {
     this.#expect("no TLS handshake");
     const { host, authorities } = this.#target;
     const [, tls] = raw.upgradeTLS({
-      tls: { ca: [...authorities], serverName: host, rejectUnauthorized: true, ALPNProtocols: ALPN },
+      tls: { ca: [...authorities], serverName: host, rejectUnauthorized: true, ALPNProtocols: alpn(protocols) },
       data: undefined,
       socket: {
         open: noop,
-        handshake: (socket, verified, error) => this.#verified(raw, socket, verified, error),
+        handshake: (socket, verified, error) => {
+          this.protocol = typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : undefined;
+          this.#verified(raw, socket, verified, error);
+        },
         data: (_, bytes) => this.#ifCurrent(raw, () => this.#events.upstreamData(bytes)),
         drain: () => this.#ifCurrent(raw, () => this.#events.upstreamDrained()),
         end: () => this.#ifCurrent(raw, () => this.#ended()),
@@ -211,6 +220,7 @@ export class Upstream {
     this.#settle();
     this.#raw = undefined;
     this.socket = undefined;
+    this.protocol = undefined;
     this.#state = "none";
   }
 

@@ -8,14 +8,20 @@ const MAX_RECORD = 16_384;
 const HANDSHAKE_HEADER = 4;
 const CLIENT_HELLO = 1;
 const SERVER_NAME = 0;
+const ALPN = 16;
 const HOST_NAME = 0;
+
+/** What a client says before anything is encrypted. */
+export interface ClientHello {
+  /** As sent; undefined when the client named none. */
+  readonly serverName: string | undefined;
+  /** Application protocols that it offers (RFC 7301), its favourite first. */
+  readonly protocols: readonly string[];
+}
 
 export type HelloResult =
   /** More bytes are needed. */
-  | { readonly kind: "incomplete" }
-  /** `serverName`: as sent; undefined when the client named none. */
-  | { readonly kind: "hello"; readonly serverName: string | undefined }
-  | { readonly kind: "invalid"; readonly reason: string };
+  { readonly kind: "incomplete" } | ({ readonly kind: "hello" } & ClientHello) | { readonly kind: "invalid"; readonly reason: string };
 
 const INCOMPLETE: HelloResult = { kind: "incomplete" };
 
@@ -26,7 +32,7 @@ class Malformed extends Error {}
 export function readClientHello(bytes: Buffer): HelloResult {
   try {
     const message = handshakeMessage(bytes);
-    return message === undefined ? INCOMPLETE : { kind: "hello", serverName: serverNameOf(message) };
+    return message === undefined ? INCOMPLETE : { kind: "hello", ...read(message) };
   } catch (error) {
     if (error instanceof Malformed) return { kind: "invalid", reason: error.message };
     throw error;
@@ -57,26 +63,40 @@ function handshakeMessage(bytes: Buffer): Reader | undefined {
   return undefined;
 }
 
-/** RFC 8446 section 4.1.2, RFC 6066 section 3. */
-function serverNameOf(hello: Reader): string | undefined {
+/** RFC 8446 section 4.1.2. */
+function read(hello: Reader): ClientHello {
   hello.take(2 + 32); // legacy version, random
   hello.vector(1); // session id
   hello.vector(2); // cipher suites
   hello.vector(1); // compression methods
-  if (hello.empty) return undefined;
-  const extensions = new Reader(hello.vector(2));
-  let found: string | undefined;
+  let serverName: string | undefined;
+  let protocols: readonly string[] = [];
+  const extensions = new Reader(hello.empty ? Buffer.alloc(0) : hello.vector(2));
   while (!extensions.empty) {
     const type = extensions.number(2);
-    const contents = extensions.vector(2);
+    const contents = new Reader(extensions.vector(2));
+    if (type === ALPN) protocols = protocolsIn(contents);
     if (type !== SERVER_NAME) continue;
-    if (found !== undefined) throw new Malformed("two server names in the ClientHello");
-    const names = new Reader(new Reader(contents).vector(2));
-    if (names.number(1) !== HOST_NAME) throw new Malformed("server name of an unknown kind");
-    found = names.vector(2).toString("latin1");
-    if (!names.empty) throw new Malformed("two server names in the ClientHello");
+    if (serverName !== undefined) throw new Malformed("two server names in the ClientHello");
+    serverName = serverNameIn(contents);
   }
-  return found;
+  return { serverName, protocols };
+}
+
+/** RFC 6066 section 3: a list that holds one name in practice, and here. */
+function serverNameIn(extension: Reader): string {
+  const names = new Reader(extension.vector(2));
+  if (names.number(1) !== HOST_NAME) throw new Malformed("server name of an unknown kind");
+  const name = names.vector(2).toString("latin1");
+  if (!names.empty) throw new Malformed("two server names in the ClientHello");
+  return name;
+}
+
+function protocolsIn(extension: Reader): readonly string[] {
+  const list = new Reader(extension.vector(2));
+  const protocols: string[] = [];
+  while (!list.empty) protocols.push(list.vector(1).toString("latin1"));
+  return protocols;
 }
 
 /** Takes values from the front of bytes; a value that is not all there is a fault. */

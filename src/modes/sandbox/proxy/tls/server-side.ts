@@ -44,7 +44,7 @@ export class TlsServerSide implements ByteSocket {
       },
       destroy: (_, done) => done(null),
     });
-    const options = { isServer: true, secureContext: context, ALPNProtocols: [...alpn] };
+    const options = { isServer: true, secureContext: context, ...(alpn.length === 0 ? {} : { ALPNProtocols: [...alpn] }) };
     this.#tls = new TLSSocket(this.#wire, options);
     this.#tls.on("secure", () => events.secured());
     this.#tls.on("data", (bytes: Buffer) => events.data(bytes));

@@ -30,6 +30,7 @@ const REPLACING = [
   "GIT_SSL_CAINFO",
   "PIP_CERT",
   "CARGO_HTTP_CAINFO",
+  "npm_config_cafile",
   "AWS_CA_BUNDLE",
   "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
 ] as const;
