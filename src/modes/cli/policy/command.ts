@@ -14,6 +14,14 @@ export const policy: Command = defineCommand({
     diff: lazyCommand({ description: "Compare revisions, or a policy with a file" }, async () => (await import("./diff.ts")).default),
     delete: lazyCommand({ description: "Delete the policy for all sandboxes" }, async () => (await import("./delete.ts")).default),
     list: lazyCommand({ description: "List the revisions of a policy" }, async () => (await import("./list.ts")).default),
+    templates: lazyCommand(
+      { description: "List the policies that come with OpenShell" },
+      async () => (await import("./show-templates.ts")).templates,
+    ),
+    "show-template": lazyCommand(
+      { description: "Print a template as a policy file" },
+      async () => (await import("./show-templates.ts")).showTemplate,
+    ),
     validate: lazyCommand({ description: "Check a policy file" }, async () => (await import("./validate.ts")).default),
     explain: lazyCommand(
       { description: "Say whether a program may connect, by which rule, or what is missing" },

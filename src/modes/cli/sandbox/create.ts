@@ -4,6 +4,7 @@ import { printable } from "../../../command/printable.ts";
 import { EXIT_OK } from "../../../command/report.ts";
 import { integerValue, pairsValue } from "../../../command/values.ts";
 import { OpenShellError } from "../../../error.ts";
+import type { SandboxPolicy } from "../../../rpc/gen/openshell/sandbox/v1/sandbox_pb.ts";
 import { type Sandbox, SandboxPhase } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { checkSandboxName } from "../../../sandbox-name.ts";
 import { CALL_TIMEOUT_MS, type Gateway, withGateway } from "../connection/gateway.ts";
@@ -33,6 +34,29 @@ async function followToTheEnd(name: string, gateway: Gateway, progress: Progress
   return sandbox.status?.exitCode ?? EXIT_OK;
 }
 
+/** The policy of `--policy` (or its variable), or of templates; none: the one found in the sandbox. A template that was asked for wins over the variable. */
+async function chosenPolicy(
+  args: { readonly policy: string | undefined; readonly "policy-template": readonly string[] },
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<SandboxPolicy | undefined> {
+  const names = args["policy-template"];
+  if (names.length === 0) return args.policy === undefined ? undefined : readPolicyProto(args.policy);
+  if (args.policy !== undefined && args.policy !== env["OPENSHELL_SANDBOX_POLICY"]) {
+    throw new OpenShellError("invalid_argument", "--policy and --policy-template both give a policy", {
+      next: "openshell policy show-template NAME > policy.yaml, and add to it",
+    });
+  }
+  const { templatePolicy } = await import("../policy/templates.ts");
+  const { policyToProto } = await import("../../../policy/proto.ts");
+  return policyToProto(templatePolicy(names.join(","), env));
+}
+
+/** Limits as Kubernetes writes them, which is what the API takes. */
+function resources({ cpu, memory }: { readonly cpu: string | undefined; readonly memory: string | undefined }) {
+  const limits = { ...(cpu === undefined ? {} : { cpu }), ...(memory === undefined ? {} : { memory }) };
+  return Object.keys(limits).length === 0 ? {} : { template: { resources: { limits } } };
+}
+
 function sayMainProcess(sandbox: Sandbox, progress: Progress): number {
   const code = sandbox.status?.exitCode ?? EXIT_OK;
   progress.note(`the main process has ended with exit code ${code}`);
@@ -57,6 +81,16 @@ export default defineCommand({
       valueHint: "FILE",
       description: "Policy to enforce; else the one found in the sandbox",
     },
+    "policy-template": {
+      type: "string",
+      multiple: true,
+      valueHint: "NAME[,NAME]",
+      description: "Policy made of these templates; see policy templates",
+    },
+    cpu: { type: "string", valueHint: "N", description: "Processors at most: 2, 0.5 or 500m" },
+    memory: { type: "string", valueHint: "SIZE", description: "Memory at most: 512Mi, 2G" },
+    pids: { type: "string", integer: { min: 64, max: 4_194_304 }, valueHint: "N", description: "Processes and threads at most" },
+    replace: { type: "boolean", description: "Delete a sandbox of this name first" },
     label: { type: "string", multiple: true, valueHint: "KEY=VALUE", description: "Label" },
     env: { type: "string", multiple: true, valueHint: "KEY=VALUE", description: "Variable for programs in the sandbox" },
     "trusted-cidr": {
@@ -102,7 +136,8 @@ export default defineCommand({
     if (!args.keep && (args.detach || !args.wait)) {
       throw new OpenShellError("invalid_argument", "--no-keep follows the command to its end, it cannot go with --detach or --no-wait");
     }
-    const policy = args.policy === undefined ? undefined : await readPolicyProto(args.policy);
+    if (args.replace && args.name === undefined) throw new OpenShellError("invalid_argument", "--replace needs --name");
+    const policy = await chosenPolicy(args, terminal.env);
     return withGateway({ globals, terminal }, async (gateway) => {
       const progress = openProgress(terminal);
       let name = args.name ?? "";
@@ -114,8 +149,12 @@ export default defineCommand({
           tty: args.tty ?? false,
           trustedCidrs: [...args["trusted-cidr"]],
           keep: args.keep,
+          pidsLimit: args.pids ?? 0,
+          ...resources(args),
           ...(policy === undefined ? {} : { policy }),
         };
+        if (args.replace)
+          await gateway.client.deleteSandbox({ workspaceScope: gateway.scope, name, allowMissing: true }, { timeoutMs: CALL_TIMEOUT_MS });
         const answer = await gateway.client.createSandbox(
           { workspaceScope: gateway.scope, name, labels, spec },
           { timeoutMs: CALL_TIMEOUT_MS },

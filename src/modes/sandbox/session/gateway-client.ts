@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { type Client, Code, ConnectError, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
-import { createGrpcTransport } from "@connectrpc/connect-node";
+import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { OpenShell } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import type { SupervisorSpec } from "../../../supervisor-spec.ts";
 import { SupervisorToken } from "./supervisor-token.ts";
@@ -16,6 +16,8 @@ const PING_INTERVAL = 10_000;
 export interface GatewayConnection {
   readonly client: GatewayClient;
   readonly token: SupervisorToken;
+  /** Whether the connection that calls use now is known to have ended; a stream on it may not have noticed. */
+  ended(): boolean;
   /** Lets later calls use a connection of their own; those that run keep theirs. */
   renew(): void;
 }
@@ -33,23 +35,30 @@ export function connectGateway(gateway: SupervisorSpec["gateway"]): GatewayConne
       throw error;
     }
   };
-  const open = (): Transport =>
-    createGrpcTransport({
+  const open = (): { readonly manager: Http2SessionManager; readonly transport: Transport } => {
+    const pings = { pingIntervalMs: PING_INTERVAL, pingIdleConnection: true };
+    const tls = { ca: readFileSync(gateway.caFile), rejectUnauthorized: true };
+    const manager = new Http2SessionManager(gateway.endpoint, pings, tls);
+    const transport = createGrpcTransport({
       baseUrl: gateway.endpoint,
-      nodeOptions: { ca: readFileSync(gateway.caFile), rejectUnauthorized: true },
+      sessionManager: manager,
       interceptors: [authenticate],
       writeMaxBytes: MAX_REQUEST_BYTES,
-      pingIntervalMs: PING_INTERVAL,
-      pingIdleConnection: true,
     });
+    return { manager, transport };
+  };
   let current = open();
   const transport: Transport = {
-    unary: (...call) => current.unary(...call),
-    stream: (...call) => current.stream(...call),
+    unary: (...call) => current.transport.unary(...call),
+    stream: (...call) => current.transport.stream(...call),
   };
   return {
     client: createClient(OpenShell, transport),
     token,
+    ended: () => {
+      const state = current.manager.state();
+      return state === "closed" || state === "error";
+    },
     // A manager whose connection broke at a bad moment may wait for it for ever.
     renew: () => {
       current = open();
