@@ -11,6 +11,7 @@ import { benchIdleTunnels } from "./idle-tunnels.ts";
 import { benchLoop } from "./loop.ts";
 import { benchMemory } from "./memory.ts";
 import { startPeers } from "./peers.ts";
+import { benchStall } from "./stall.ts";
 import { benchExec, benchStart } from "./start.ts";
 import { report } from "./statistics.ts";
 import { benchThroughput } from "./throughput.ts";
@@ -50,6 +51,7 @@ async function main(): Promise<number> {
       await benchThroughput(shell, "bench", peers);
       for (const peer of peers) await peer.stop();
     },
+    stall: () => benchStall(shell, "bench"),
     idle: () => benchIdleTunnels(shell, POLICY),
     loop: () => benchLoop(shell, POLICY, allowed),
   };
