@@ -51,6 +51,7 @@ function build(directory: string): string {
       "--minify",
       "--bytecode",
       "--format=esm",
+      "--splitting",
       "--root",
       "./src",
       "./bench/launcher.ts",

@@ -49,7 +49,7 @@ export async function measure(directory: string): Promise<number> {
     mounts: [],
   };
   for (const path of [place.workspace, place.runDirectory]) mkdirSync(path, { recursive: true });
-  await using box = await openBox(boxSpec(policy, { ...place, tlsDirectory: join(directory, "run/tls") }));
+  await using box = await openBox(boxSpec(policy, place));
   const environment = childEnvironment({ sandboxName: "bench", sandboxId: "", workspace: "default" });
 
   const starts: number[] = [];
