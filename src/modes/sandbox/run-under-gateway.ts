@@ -40,7 +40,7 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
   nameProcess("openshell");
   surviveTransportFaults();
   const stop = stopSignal();
-  const { client, token, renew, ended } = connectGateway(spec.gateway);
+  const { client, token, renew } = connectGateway(spec.gateway);
   token.keepFresh(async () => (await client.refreshSandboxToken({})).token);
   const { configuration, notes } = await firstConfiguration(client, spec);
 
@@ -99,7 +99,6 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
     }),
     applyConfig: (update) => keeper.apply(update),
     openRelay: (open) => serveExecRelay({ client, box: sandbox.box, environment, workdir: WORKDIR }, open),
-    connectionEnded: ended,
     connected: (sessionId) => {
       push.connected = true;
       advisor.nudge();

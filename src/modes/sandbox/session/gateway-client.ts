@@ -3,6 +3,7 @@ import { type Client, Code, ConnectError, createClient, type Interceptor, type T
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { OpenShell } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import type { SupervisorSpec } from "../../../supervisor-spec.ts";
+import { endingTransport } from "./ending-transport.ts";
 import { SupervisorToken } from "./supervisor-token.ts";
 
 export type GatewayClient = Client<typeof OpenShell>;
@@ -13,11 +14,12 @@ const MAX_REQUEST_BYTES = 1024 * 1024;
 /** HTTP/2 pings tell a dead connection from a quiet one. Milliseconds. */
 const PING_INTERVAL = 10_000;
 
+/** How often to look whether the connection has ended. Milliseconds. */
+const CONNECTION_CHECK = 250;
+
 export interface GatewayConnection {
   readonly client: GatewayClient;
   readonly token: SupervisorToken;
-  /** Whether the connection that calls use now is known to have ended; a stream on it may not have noticed. */
-  ended(): boolean;
   /** Lets later calls use a connection of their own; those that run keep theirs. */
   renew(): void;
 }
@@ -35,33 +37,45 @@ export function connectGateway(gateway: SupervisorSpec["gateway"]): GatewayConne
       throw error;
     }
   };
-  const open = (): { readonly manager: Http2SessionManager; readonly transport: Transport } => {
+  const open = (): Transport => {
     const pings = { pingIntervalMs: PING_INTERVAL, pingIdleConnection: true };
     const tls = { ca: readFileSync(gateway.caFile), rejectUnauthorized: true };
-    const manager = new Http2SessionManager(gateway.endpoint, pings, tls);
-    const transport = createGrpcTransport({
-      baseUrl: gateway.endpoint,
-      sessionManager: manager,
-      interceptors: [authenticate],
-      writeMaxBytes: MAX_REQUEST_BYTES,
+    const sessionManager = new Http2SessionManager(gateway.endpoint, pings, tls);
+    const options = { baseUrl: gateway.endpoint, sessionManager, interceptors: [authenticate], writeMaxBytes: MAX_REQUEST_BYTES };
+    const lost = untilLost(sessionManager);
+    const opened = endingTransport(createGrpcTransport(options), lost);
+    // A call after the end of a connection belongs on the next one.
+    void lost.then(() => {
+      if (current === opened) current = open();
     });
-    return { manager, transport };
+    return opened;
   };
   let current = open();
   const transport: Transport = {
-    unary: (...call) => current.transport.unary(...call),
-    stream: (...call) => current.transport.stream(...call),
+    unary: (...call) => current.unary(...call),
+    stream: (...call) => current.stream(...call),
   };
   return {
     client: createClient(OpenShell, transport),
     token,
-    ended: () => {
-      const state = current.manager.state();
-      return state === "closed" || state === "error";
-    },
     // A manager whose connection broke at a bad moment may wait for it for ever.
     renew: () => {
       current = open();
     },
   };
+}
+
+/** Settles when the connection was there and is no more. */
+function untilLost(manager: Http2SessionManager): Promise<void> {
+  return new Promise((resolve) => {
+    let opened = false;
+    const timer = setInterval(() => {
+      const state = manager.state();
+      if (state === "error" || (state === "closed" && opened)) {
+        clearInterval(timer);
+        resolve();
+      } else if (state !== "closed") opened = true; // closed is also how it begins
+    }, CONNECTION_CHECK);
+    timer.unref();
+  });
 }

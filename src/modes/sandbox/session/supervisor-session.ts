@@ -21,9 +21,6 @@ const DEFAULT_HEARTBEAT = 15_000;
 /** A gateway that is there accepts at once. Milliseconds. */
 const ACCEPT_TIME = 10_000;
 
-/** How often a session looks whether its connection has ended without telling its stream, as Bun's HTTP/2 client may. Milliseconds. */
-const CONNECTION_CHECK = 500;
-
 /** A session without any message for this many heartbeats is dead. */
 const MISSED_HEARTBEATS = 3;
 
@@ -32,8 +29,6 @@ export interface SessionHandlers {
   applyConfig(update: ConfigUpdate): Promise<MessageInitShape<typeof ConfigUpdateResultSchema>>;
   /** Starts a relay; rejects when it cannot. */
   openRelay(open: RelayOpen): Promise<void>;
-  /** Whether the connection is known to have ended. */
-  connectionEnded(): boolean;
   connected(sessionId: string): void;
   disconnected(reason: string): void;
 }
@@ -91,12 +86,6 @@ export class SupervisorSession {
       if (Date.now() - heard > interval * MISSED_HEARTBEATS) abort.abort();
       else send({ case: "heartbeat", value: {} });
     };
-    let opened = false;
-    const watch = setInterval(() => {
-      // Before the first request has opened the connection it is closed too.
-      if (!this.#handlers.connectionEnded()) opened = true;
-      else if (opened) abort.abort();
-    }, CONNECTION_CHECK);
     const unaccepted = setTimeout(() => abort.abort(), ACCEPT_TIME);
     try {
       for await (const message of this.#client.connectSupervisor(outgoing, { signal: abort.signal })) {
@@ -106,14 +95,12 @@ export class SupervisorSession {
           if (heartbeatInterval) interval = Number(heartbeatInterval.seconds) * 1000 || DEFAULT_HEARTBEAT;
           heartbeat = setInterval(beat, interval);
           clearTimeout(unaccepted);
-          opened = true;
           accepted();
           this.#handlers.connected(sessionId);
         }
         this.#handle(message, send);
       }
     } finally {
-      clearInterval(watch);
       clearTimeout(unaccepted);
       clearInterval(heartbeat);
       outgoing.close();
