@@ -26,8 +26,10 @@ export interface GateSetup {
 
 type Judged = { readonly allowed: true; readonly target: string } | { readonly allowed: false; readonly answer: Buffer };
 
-const NEXT_REQUEST =
-  "This request is proposed for review. Ask the person who owns the sandbox to look at: openshell sandbox draft, or use a request that the policy allows.";
+/** Stands for the method where none could be read. */
+const UNREADABLE = "-";
+
+const NEXT_REQUEST = "Use a request that the policy allows, or ask the person who owns the sandbox for a rule that allows this one.";
 const NEXT_DENY_RULE = "A deny rule refuses this request; no proposal can change that. Ask the person who owns the sandbox.";
 const NEXT_READABLE = "Send a well-formed HTTP/1.1 request for this host.";
 const NEXT_NETWORK = "Check the server and try again.";
@@ -68,7 +70,7 @@ export class RequestGate {
 
   /** The answer to a request that could not be read. */
   unreadable(refusal: Refusal): Buffer {
-    this.#emit({ severity: "low", action: "denied", method: "", url: this.#url(""), engine: "l7", ...codeAndReason(refusal) });
+    this.#emit({ severity: "low", action: "denied", method: UNREADABLE, url: this.#url(""), engine: "l7", ...codeAndReason(refusal) });
     return this.#answer(refusal.status, "bad_request", refusal.reason, refusal.code, NEXT_READABLE, undefined);
   }
 
