@@ -117,7 +117,7 @@ describe.skipIf(missing !== undefined)("sandbox run: the program", () => {
     );
     // Where programs look for authorities; each names a file of the box.
     for (const [name, value] of Object.entries(environment)) {
-      if (/_CERTS?$|_CERT_FILE$|_CA_BUNDLE$|_CAINFO$|_ROOTS_FILE_PATH$/.test(name)) {
+      if (/_CERTS?$|_CERT_FILE$|_CA_BUNDLE$|_CAINFO$|_ROOTS_FILE_PATH$|_cafile$/.test(name)) {
         expect(value).toStartWith("/etc/openshell-tls/");
         delete environment[name];
       }
