@@ -88,5 +88,9 @@ function fitting(chunk: PolicyChunk, budget: { bytes: number }): PolicyChunk {
 
 function rollingSummary(pending: number, destinations: number, overflow: number): string {
   const lost = overflow > 0 ? `; ${overflow} denials had no room` : "";
-  return `${pending} proposals pending, ${destinations} denied destinations known${lost}`;
+  return `${counted(pending, "proposal")} pending, ${counted(destinations, "denied destination")} known${lost}`;
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
