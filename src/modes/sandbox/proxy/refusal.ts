@@ -12,7 +12,6 @@ const STATUS_TEXT: Readonly<Record<number, string>> = {
   414: "URI Too Long",
   421: "Misdirected Request",
   431: "Request Header Fields Too Large",
-  501: "Not Implemented",
   502: "Bad Gateway",
   503: "Service Unavailable",
   504: "Gateway Timeout",

@@ -18,8 +18,8 @@ export interface OriginRequest {
   readonly version: "1.0" | "1.1";
   readonly fields: readonly Field[];
   readonly body: BodyFraming;
-  /** The client asked to change to WebSocket; other upgrades are refused. */
-  readonly upgrade: "" | "websocket";
+  /** What the client wants to change to, in lower case; empty: nothing. */
+  readonly upgrade: string;
   /** Whether the client expects to send another request on this connection. */
   readonly keepAlive: boolean;
 }
@@ -78,13 +78,15 @@ function splitTarget(target: string): Pick<OriginRequest, "path" | "query"> {
   return mark < 0 ? { path: target, query: undefined } : { path: target.slice(0, mark), query: target.slice(mark + 1) };
 }
 
-/** WebSocket is the only change of protocol (threat 23); `h2c` and others are refused rather than dropped, so that nobody is misled. */
-function readUpgrade(version: string, fields: readonly Field[]): "" | "websocket" {
-  const wanted = fields.filter((field) => field.lower === "upgrade").map((field) => field.value.toLowerCase());
-  if (wanted.length === 0 || version === "1.0") return "";
-  if (wanted.length > 1 || wanted[0] !== "websocket") throw new HeadError(501, "upgrade", "only an upgrade to websocket is possible");
-  return nominatedFields(fields).has("upgrade") ? "websocket" : "";
+/** One protocol of those that the client would change to: WebSocket before others. */
+function readUpgrade(version: string, fields: readonly Field[]): string {
+  if (version === "1.0" || !nominatedFields(fields).has("upgrade")) return "";
+  const wanted = fields.filter((field) => field.lower === "upgrade").flatMap((field) => field.value.toLowerCase().split(","));
+  const tokens = wanted.map((token) => token.trim()).filter((token) => UPGRADE_TOKEN.test(token));
+  return tokens.includes("websocket") ? "websocket" : (tokens[0] ?? "");
 }
+
+const UPGRADE_TOKEN = /^[a-z0-9!#$%&'*+.^_`|~/-]+$/;
 
 /** Fields that end at a proxy (RFC 9110 section 7.6.1). */
 const HOP_BY_HOP: ReadonlySet<string> = new Set([

@@ -20,7 +20,7 @@ const KEPT: ReadonlySet<string> = new Set(["content-length", "transfer-encoding"
 export interface AnsweredRequest {
   readonly method: string;
   /** The client asked for a change of protocol. */
-  readonly upgrade: "" | "websocket";
+  readonly upgrade: string;
   /** The client speaks HTTP/1.1 and means to go on. */
   readonly keepAlive: boolean;
 }
@@ -112,9 +112,10 @@ export class ResponseReader {
     const fields = end < 0 ? [] : readFields(text.slice(end + 2), MAX_RESPONSE_FIELDS);
     const line = `HTTP/1.1 ${match[2]} ${match[3] ?? ""}\r\n`;
     if (status === 101) {
-      if (this.#request.upgrade === "" || !acceptsWebSocket(fields)) return this.#refuse(UNSOLICITED_UPGRADE);
+      const { upgrade } = this.#request;
+      if (upgrade === "" || !switchesTo(upgrade, fields)) return this.#refuse(UNSOLICITED_UPGRADE);
       this.#status = status;
-      return this.#write(line, fields, "Connection: Upgrade\r\nUpgrade: websocket\r\n");
+      return this.#write(line, fields, `Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n`);
     }
     if (status < 200) {
       if (++this.#interim > MAX_INTERIM) return this.#refuse(`more than ${MAX_INTERIM} interim answers`);
@@ -148,8 +149,8 @@ export class ResponseReader {
 /** `problem` of a 101 that the client did not ask for. */
 export const UNSOLICITED_UPGRADE = "the server switched protocols without being asked";
 
-function acceptsWebSocket(fields: readonly Field[]): boolean {
-  return fields.some((field) => field.lower === "upgrade" && field.value.toLowerCase() === "websocket");
+function switchesTo(protocol: string, fields: readonly Field[]): boolean {
+  return fields.some((field) => field.lower === "upgrade" && field.value.toLowerCase() === protocol);
 }
 
 function responseFraming(method: string, status: number, fields: readonly Field[]): BodyFraming | UntilClose | string {

@@ -4,8 +4,10 @@ import { type OriginRequest, readOriginRequest } from "../http1/origin-request.t
 import type { Refusal } from "../http1/refused.ts";
 import { ResponseReader } from "../http1/response-reader.ts";
 
-/** What was decided about one request: the head that the server gets, or the whole answer that the client gets. */
-export type Ruling = { readonly forward: true; readonly head: Buffer } | { readonly forward: false; readonly answer: Buffer };
+/** What was decided about one request: what the server gets of it and the head as bytes, or the whole answer that the client gets. */
+export type Ruling =
+  | { readonly forward: true; readonly request: OriginRequest; readonly head: Buffer }
+  | { readonly forward: false; readonly answer: Buffer };
 
 /** What a conversation asks of whoever owns the sockets and makes the decisions. */
 export interface ConversationHost {
@@ -108,7 +110,9 @@ export class Conversation {
     }
     exchange.responseBytes += bytes.length;
     const { output, rest } = exchange.response.take(bytes);
-    for (const part of output) this.#host.toClient(part);
+    // One write is one TLS record and one system call.
+    const [first] = output;
+    if (first !== undefined) this.#host.toClient(output.length === 1 ? first : Buffer.concat(output));
     if (exchange.response.problem !== undefined) this.#fail(exchange.response.problem);
     else if (exchange.response.status === 101) this.#switch(exchange, rest);
     else if (exchange.response.done) {
@@ -148,12 +152,12 @@ export class Conversation {
     }
     this.#pending = result.size < bytes.length ? bytes.subarray(result.size) : undefined;
     this.#host.entered("busy");
-    const { request } = result;
-    const ruling = this.#host.rule(request);
+    const ruling = this.#host.rule(result.request);
     if (!ruling.forward) {
       this.#end(ruling.answer);
       return true;
     }
+    const { request } = ruling;
     const body = new BodyReader(request.body);
     this.#exchange = { request, head: ruling.head, body, response: new ResponseReader(request), bodyBytes: 0, responseBytes: 0 };
     if (!this.#connected) {

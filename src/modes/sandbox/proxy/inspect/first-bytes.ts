@@ -12,8 +12,8 @@ export function spokenIn(bytes: Buffer): Spoken {
   if (bytes.length === 0) return "unknown";
   if (bytes[0] === TLS_HANDSHAKE) return "tls";
   const text = bytes.toString("latin1", 0, MAX_METHOD + 2);
-  if (HTTP2_PREFACE.startsWith(text)) return "unknown";
   if (text.startsWith(HTTP2_PREFACE)) return "http2";
+  if (HTTP2_PREFACE.startsWith(text)) return "unknown";
   if (/^[A-Z]+ [/*hH]/.test(text)) return "http";
   return /^[A-Z]{1,24} ?$/.test(text) ? "unknown" : "other";
 }

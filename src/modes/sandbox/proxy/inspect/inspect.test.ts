@@ -226,7 +226,6 @@ describe("TLS with request rules", () => {
     ])
       expect(await read(await secure(tlsPort), text)).toStartWith("HTTP/1.1 400 ");
     expect(await read(await secure(tlsPort), "CONNECT b.example:80 HTTP/1.1\r\nHost: b.example\r\n\r\n")).toStartWith("HTTP/1.1 403 ");
-    expect(await read(await secure(tlsPort), get("/", "Connection: Upgrade\r\nUpgrade: h2c\r\n"))).toStartWith("HTTP/1.1 501 ");
     expect(seen).toEqual([]);
   });
 
@@ -328,12 +327,25 @@ describe("bodies", () => {
 });
 
 describe("changes of protocol", () => {
+  test("threat-23 a change to anything but WebSocket is declined: the request goes on without", async () => {
+    engine.load(policy(readOnly([tlsPort])));
+    const { headers } = json(
+      await read(
+        await secure(tlsPort),
+        get("/", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n"),
+        ANSWERED,
+      ),
+    );
+    expect(headers).not.toContainAnyKeys(["upgrade", "http2-settings"]);
+  });
+
   test("case-69 an unsolicited 101 is not passed on", async () => {
     engine.load(policy(readOnly([rawPort])));
     rawAnswer = (socket) => void socket.write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nsecret");
     const answer = await read(await secure(rawPort), get("/"));
     expect(answer).toStartWith("HTTP/1.1 502 ");
     expect(answer).not.toContain("secret");
+    expect(events.at(-1)).toMatchObject({ kind: "finding", id: "unsolicited-101-upgrade" });
   });
 
   test("case-70 bytes pass both ways behind an allowed upgrade, and end when it is no longer allowed", async () => {
@@ -343,6 +355,7 @@ describe("changes of protocol", () => {
     const socket = await secure(rawPort);
     expect(await read(socket, get("/ws", "Connection: Upgrade\r\nUpgrade: websocket\r\n"), /first/)).toStartWith("HTTP/1.1 101 ");
     expect(await read(socket, "frame", /echo/)).toBe("echo frame");
+    expect(events.at(-1)).toMatchObject({ kind: "http", reason: expect.stringContaining("101 Switching Protocols") });
     engine.load(policy(readOnly([rawPort])));
     egress.closeDisallowed();
     await read(socket, undefined);

@@ -19,6 +19,7 @@ export interface Gate {
   stillAllowed(request: OriginRequest): boolean;
   unreadable(refusal: Refusal): Buffer;
   badGateway(problem: string): Buffer;
+  switched(request: OriginRequest): void;
 }
 
 /** What is known about the TLS of the client when its requests begin. */
@@ -420,6 +421,7 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     if (socket === undefined) return;
     this.#mode = "raw";
     this.#upgraded = request;
+    this.#gate?.switched(request);
     this.#tunnel = new Tunnel(
       this.#client,
       socket,

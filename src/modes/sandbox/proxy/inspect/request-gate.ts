@@ -1,12 +1,13 @@
 import type { HttpFacts, RequestDecision, RequestEngine } from "../../../../engine/decision.ts";
 import { inspectionOf } from "../../../../engine/inspection.ts";
-import type { EventSink, HttpEvent } from "../../../../events/event.ts";
+import type { Actor, EventSink, FindingEvent, HttpEvent } from "../../../../events/event.ts";
 import type { ProgramIdentity } from "../../box/contract.ts";
 import type { Authority } from "../http1/authority.ts";
 import { type OriginRequest, originRequestHead } from "../http1/origin-request.ts";
 import { canonicalPath } from "../http1/path.ts";
 import { readQuery } from "../http1/query.ts";
 import { HeadError, type Refusal } from "../http1/refused.ts";
+import { UNSOLICITED_UPGRADE } from "../http1/response-reader.ts";
 import { actorOf } from "../identity.ts";
 import { refusalResponse } from "../refusal.ts";
 import type { Ruling } from "./conversation.ts";
@@ -24,7 +25,9 @@ export interface GateSetup {
   readonly misdirected: string | undefined;
 }
 
-type Judged = { readonly allowed: true; readonly target: string } | { readonly allowed: false; readonly answer: Buffer };
+type Judged =
+  | { readonly allowed: true; readonly target: string; readonly upgrade: string }
+  | { readonly allowed: false; readonly answer: Buffer };
 
 /** Stands for the method where none could be read. */
 const UNREADABLE = "-";
@@ -45,9 +48,10 @@ export class RequestGate {
 
   rule(request: OriginRequest): Ruling {
     const judged = this.judge(request);
-    return judged.allowed
-      ? { forward: true, head: originRequestHead(request, judged.target, this.#hostField()) }
-      : { forward: false, answer: judged.answer };
+    if (!judged.allowed) return { forward: false, answer: judged.answer };
+    const { target, upgrade } = judged;
+    const passed = upgrade === request.upgrade ? request : { ...request, upgrade };
+    return { forward: true, request: passed, head: originRequestHead(passed, target, this.#hostField()) };
   }
 
   /** The target that goes to the server, or the answer to the client. */
@@ -74,8 +78,39 @@ export class RequestGate {
     return this.#answer(refusal.status, "bad_request", refusal.reason, refusal.code, NEXT_READABLE, undefined);
   }
 
+  /** The server's fault: the answer to the client, and the event. */
   badGateway(problem: string): Buffer {
+    const { emit, authority, program, sha256, policy } = this.#setup;
+    const { host, port } = authority;
+    const about = { time: Date.now(), host, port, actor: actorOf(program, sha256), policy };
+    if (problem === UNSOLICITED_UPGRADE) emit(unsolicitedUpgrade(about));
+    else
+      emit({
+        ...about,
+        kind: "network",
+        severity: "low",
+        activity: "fail",
+        action: "allowed",
+        protocol: "tcp",
+        engine: "tls",
+        code: "upstream_failed",
+        reason: problem,
+      });
     return this.#answer(502, "upstream_unreachable", problem, "upstream_failed", NEXT_NETWORK, undefined);
+  }
+
+  /** From here on bytes pass unread in both directions. */
+  switched({ method, path, upgrade }: OriginRequest): void {
+    const reason = `101 Switching Protocols: bytes pass as ${upgrade} from here on, requests are no longer decided`;
+    this.#emit({
+      severity: "informational",
+      action: "allowed",
+      method,
+      url: this.#url(path),
+      policy: this.#setup.policy,
+      engine: "l7",
+      reason,
+    });
   }
 
   #decide(request: OriginRequest): Judged {
@@ -93,7 +128,7 @@ export class RequestGate {
       engine: "l7",
       ...(audited ? { stage: "l7_audit", ...codeAndReason(decision) } : {}),
     });
-    return { allowed: true, target: targetOf(facts.path, request.query) };
+    return { allowed: true, target: targetOf(facts.path, request.query), upgrade: facts.upgrade };
   }
 
   /** Undefined where no rules are about requests: then they pass as they are. */
@@ -101,8 +136,9 @@ export class RequestGate {
     const { engine, authority, program } = this.#setup;
     const connection = engine.decide({ ...authority, exe: program.exe, ancestors: program.ancestors });
     if (connection.allowed && !inspectionOf(connection).inspected) return undefined;
-    const { method, upgrade } = request;
-    return { kind: "http", method, path: canonicalPath(request.path), query: readQuery(request.query ?? ""), upgrade };
+    // Any other change of protocol is declined as HTTP allows it, by going on without (threat 23); Java asks for h2c each time.
+    const upgrade = request.upgrade === "websocket" ? "websocket" : "";
+    return { kind: "http", method: request.method, path: canonicalPath(request.path), query: readQuery(request.query ?? ""), upgrade };
   }
 
   #ask(facts: HttpFacts): RequestDecision {
@@ -125,7 +161,7 @@ export class RequestGate {
       policy: this.#setup.policy,
       engine: "opa",
     });
-    return { allowed: true, target: targetOf(request.path, request.query) };
+    return { allowed: true, target: targetOf(request.path, request.query), upgrade: request.upgrade };
   }
 
   #denied(facts: HttpFacts, decision: RequestDecision): Judged {
@@ -199,6 +235,18 @@ export class RequestGate {
     const host = authority.host.includes(":") ? `[${authority.host}]` : authority.host;
     return authority.port === (scheme === "https" ? 443 : 80) ? host : `${host}:${authority.port}`;
   }
+}
+
+function unsolicitedUpgrade(about: { time: number; host: string; port: number; actor: Actor }): FindingEvent {
+  const { time, host, port, actor } = about;
+  return {
+    kind: "finding",
+    time,
+    severity: "medium",
+    id: "unsolicited-101-upgrade",
+    title: "A server switched protocols without being asked; the connection was closed",
+    evidence: { host, port: String(port), binary: actor.binary },
+  };
 }
 
 function targetOf(path: string, query: string | undefined): string {
