@@ -113,7 +113,7 @@ export class GatewayHost implements AsyncDisposable {
     const logs = this.sandboxDirectories().map((id) => {
       const directory = join(this.sandboxesDirectory, id, "log");
       const files = existsSync(directory) ? readdirSync(directory).filter((name) => name.endsWith(".log")) : [];
-      return files.map((name) => `${id}/${name}: ${readFileSync(join(directory, name), "utf8").slice(-3000)}`).join("\n");
+      return files.map((name) => `${id}/${name}: ${lifeOf(readFileSync(join(directory, name), "utf8"))}`).join("\n");
     });
     return [`gateway: ${this.log.slice(-3000)}`, ...logs].join("\n");
   }
@@ -157,4 +157,10 @@ async function freePort(): Promise<number> {
   const { port } = server.address() as AddressInfo;
   await new Promise<void>((closed) => server.close(() => closed()));
   return port;
+}
+
+/** The end of a log without the lines of single connections, which hide what happened to the sandbox. */
+function lifeOf(log: string): string {
+  const lines = log.split("\n").filter((line) => !line.includes(" NET:"));
+  return lines.join("\n").slice(-3000);
 }

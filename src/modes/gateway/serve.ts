@@ -104,6 +104,7 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
       clock,
       log,
       trustedCidrs: options.trustedCidrs,
+      hasSession: (sandboxId) => sessions.get(sandboxId) !== undefined,
       endSession: (sandboxId) => sessions.end(sandboxId),
       forget: (sandboxId) => new DraftRepository(store.db).forget(sandboxId),
     });

@@ -34,6 +34,8 @@ export interface SandboxDependencies {
   readonly clock: { now(): number };
   readonly log: Log;
   readonly trustedCidrs: readonly string[];
+  /** Whether the supervisor of a sandbox is connected. */
+  readonly hasSession: (sandboxId: string) => boolean;
   /** Ends the session of a sandbox that is being stopped or deleted. */
   readonly endSession: (sandboxId: string) => void;
   /** Forgets what other services keep about a sandbox; runs in the transaction that removes its record. */
@@ -184,8 +186,10 @@ export class SandboxService {
   async #recoverRunning(record: SandboxRecord): Promise<void> {
     const found = await this.#on.driver.adopt(record);
     const ended = record.status.phase === SandboxPhase.COMPLETED || record.status.phase === SandboxPhase.ERROR;
-    if (found === "running") this.apply(record.id, { kind: "disconnected" });
-    else if (ended) return;
+    // A supervisor may have come back while we looked; then its session says what is.
+    if (found === "running") {
+      if (!this.#on.hasSession(record.id)) this.apply(record.id, { kind: "disconnected" });
+    } else if (ended) return;
     else if (found === "rebooted") await this.restart(record, "The machine was restarted; the sandbox starts again");
     else if (found === "absent") await this.restart(record);
     else this.#crashed(record, "SupervisorExited", "The supervisor ended while the gateway was away");
