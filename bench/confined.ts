@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BINARY } from "../test/e2e/installation.ts";
+import { preparePodman } from "./podman.ts";
 import { milliseconds, report, summarise } from "./statistics.ts";
 
 const BUBBLEWRAP = [
@@ -82,6 +83,10 @@ export async function benchConfined(): Promise<void> {
     if (exitCode !== 0) report("confined /bin/true under a running supervisor", `failed with ${exitCode}`);
     if (Bun.which("bwrap") === null) report("bubblewrap", "not installed (Debian package bubblewrap)");
     else report("bubblewrap, /bin/true in new namespaces, start to end", milliseconds(summarise(await spawns(BUBBLEWRAP, 60))));
+    const podman = preparePodman(directory);
+    if (podman === undefined) report("podman run", "not installed (Debian packages podman, runc and conmon)");
+    else
+      report("podman run --network none, /bin/true, start to end", milliseconds(summarise(await spawns(podman.command, 20, podman.env))));
     const run = [BINARY, "sandbox", "run", "--", "/bin/echo", "first"];
     report("openshell sandbox run -- echo, to its first byte", milliseconds(summarise(await firstBytes(run, 30))));
   } finally {
@@ -91,11 +96,11 @@ export async function benchConfined(): Promise<void> {
 
 const OPTIONS = { cwd: "/", env: { PATH: "/usr/bin:/bin" }, stdin: "ignore", stderr: "ignore" } as const;
 
-async function spawns(cmd: readonly string[], times: number): Promise<number[]> {
+async function spawns(cmd: readonly string[], times: number, env: Readonly<Record<string, string>> = OPTIONS.env): Promise<number[]> {
   const values: number[] = [];
   for (let i = 0; i <= times; i++) {
     const from = performance.now();
-    const code = await Bun.spawn({ cmd: [...cmd], ...OPTIONS, stdout: "ignore" }).exited;
+    const code = await Bun.spawn({ cmd: [...cmd], ...OPTIONS, env, stdout: "ignore" }).exited;
     if (code !== 0) throw new Error(`${cmd[0]} ended with ${code}`);
     if (i > 0) values.push(performance.now() - from);
   }
