@@ -34,6 +34,12 @@ function gatewayCommands(modes: LazyModes): Readonly<Record<string, Subcommand>>
   const commands = () => import("./gateways/commands.ts");
   return {
     serve: lazyCommand({ description: "Run a gateway in the foreground" }, modes.gatewayServe),
+    start: lazyCommand({ description: "Start a gateway in the background" }, async () => (await import("./gateways/power.ts")).start),
+    stop: lazyCommand({ description: "Stop the gateway of this machine" }, async () => (await import("./gateways/power.ts")).stop),
+    status: lazyCommand(
+      { description: "Show whether a gateway runs on this machine" },
+      async () => (await import("./gateways/power.ts")).status,
+    ),
     list: lazyCommand({ description: "List registered gateways" }, async () => (await commands()).list),
     select: lazyCommand({ description: "Make a gateway the one that commands use" }, async () => (await commands()).select),
     info: lazyCommand({ description: "Show how a gateway is registered" }, async () => (await commands()).info),

@@ -8,6 +8,7 @@ import type { SandboxPolicy } from "../../../rpc/gen/openshell/sandbox/v1/sandbo
 import { type Sandbox, SandboxPhase } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { checkSandboxName } from "../../../sandbox-name.ts";
 import { CALL_TIMEOUT_MS, type Gateway, withGateway } from "../connection/gateway.ts";
+import { offerGateway } from "../gateways/offer.ts";
 import { rememberSandbox } from "../last-sandbox.ts";
 import { readPolicyProto } from "../policy/file.ts";
 import { openProgress, type Progress } from "./progress.ts";
@@ -90,6 +91,7 @@ export default defineCommand({
     cpu: { type: "string", valueHint: "N", description: "Processors at most: 2, 0.5 or 500m" },
     memory: { type: "string", valueHint: "SIZE", description: "Memory at most: 512Mi, 2G" },
     pids: { type: "string", integer: { min: 64, max: 4_194_304 }, valueHint: "N", description: "Processes and threads at most" },
+    yes: { type: "boolean", alias: "y", description: "Start a gateway when none runs here, without asking" },
     replace: { type: "boolean", description: "Delete a sandbox of this name first" },
     label: { type: "string", multiple: true, valueHint: "KEY=VALUE", description: "Label" },
     env: { type: "string", multiple: true, valueHint: "KEY=VALUE", description: "Variable for programs in the sandbox" },
@@ -138,6 +140,7 @@ export default defineCommand({
     }
     if (args.replace && args.name === undefined) throw new OpenShellError("invalid_argument", "--replace needs --name");
     const policy = await chosenPolicy(args, terminal.env);
+    await offerGateway({ globals, terminal }, args.yes ?? false);
     return withGateway({ globals, terminal }, async (gateway) => {
       const progress = openProgress(terminal);
       let name = args.name ?? "";
