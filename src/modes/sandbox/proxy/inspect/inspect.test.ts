@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createServer as createHttp, type IncomingMessage, type ServerResponse } from "node:http";
 import { connect as connectTcp, createServer, type Socket } from "node:net";
 import { connect as connectTls, TLSSocket as ServerSocket, type TLSSocket } from "node:tls";
+import { eventually } from "../../../../../test/eventually.ts";
 import { classifyAddress } from "../../../../address/address-class.ts";
 import { PolicyEngine } from "../../../../engine/policy-engine.ts";
 import type { HttpEvent, SecurityEvent } from "../../../../events/event.ts";
@@ -33,6 +34,9 @@ let proxyPort = 0;
 let tlsPort = 0;
 let plainPort = 0;
 let rawPort = 0;
+/** Connections that the servers, and the clients, still have. */
+const served = new Set<Socket>();
+const clients = new Set<Socket>();
 /** What the raw TLS server answers to each chunk. */
 let rawAnswer: (socket: Socket, text: string) => void = () => {};
 
@@ -53,7 +57,8 @@ async function respond(request: IncomingMessage, response: ServerResponse): Prom
 
 async function listen(accept: (socket: Socket) => void): Promise<number> {
   const server = createServer((socket) => {
-    socket.on("error", () => socket.destroy());
+    served.add(socket);
+    socket.on("error", () => socket.destroy()).on("close", () => served.delete(socket));
     accept(socket);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -101,6 +106,7 @@ function tunnel(port: number, host = "a.example"): Promise<Socket> {
     const socket = connectTcp(proxyPort, "127.0.0.1", () =>
       socket.write(`CONNECT ${host}:${port} HTTP/1.1\r\nHost: ${host}:${port}\r\n\r\n`),
     );
+    clients.add(socket);
     socket.once("data", (head: Buffer) => {
       if (head.toString().startsWith("HTTP/1.1 200 ")) resolve(socket);
       else reject(new Error(head.toString()));
@@ -383,7 +389,9 @@ describe("without request rules", () => {
     engine.load(policy(plain([greeting, banner])));
     expect(await read(await secure(greeting), undefined, /ready/)).toContain("IMAP");
     const connecting = `CONNECT a.example:${banner} HTTP/1.1\r\nHost: a.example\r\n\r\n`;
-    expect(await read(connectTcp(proxyPort, "127.0.0.1"), connecting, /SSH/)).toContain("SSH-2.0");
+    const told = connectTcp(proxyPort, "127.0.0.1");
+    clients.add(told);
+    expect(await read(told, connecting, /SSH/)).toContain("SSH-2.0");
   });
 
   test("case-71 tls: skip passes TLS unread when it names the host", async () => {
@@ -415,3 +423,13 @@ describe("absolute-form", () => {
     expect(seen).toEqual(["GET /b"]);
   });
 });
+
+test("when the clients are gone nothing of their connections is left, whatever they carried", async () => {
+  engine.load(policy(plain([tlsPort, rawPort])));
+  rawAnswer = () => {};
+  await read(await secure(tlsPort), get("/open"), ANSWERED);
+  const raw = await secure(rawPort);
+  raw.write("\0raw");
+  for (const client of clients) client.destroy();
+  await eventually("the end of every connection", 8000, async () => (served.size === 0 && egress.connections === 0) || undefined);
+}, 10_000);

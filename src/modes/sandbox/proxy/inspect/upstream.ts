@@ -32,7 +32,16 @@ function alpn(protocols: readonly string[]): string {
 
 const HTTP1: readonly string[] = ["http/1.1"];
 
+/** Time for a server to close its side of a connection that is no longer needed. */
+const CLOSING_MS = 2000;
+
 const noop = () => {};
+
+/** TLS is a socket of its own above the raw one; each may outlive the other. */
+function terminate(socket: ByteSocket | undefined, raw: ByteSocket | undefined): void {
+  socket?.terminate();
+  if (raw !== socket) raw?.terminate();
+}
 
 /** One connection to the server, or none: dialled when wanted, with or without TLS, replaced when it is gone. */
 export class Upstream {
@@ -103,14 +112,20 @@ export class Upstream {
     const { socket } = this;
     const raw = this.#raw;
     this.#forget();
-    if (socket !== undefined) socket.end();
-    else raw?.terminate();
+    if (socket === undefined) {
+      raw?.terminate();
+      return;
+    }
+    socket.end();
+    // A server that does not close its side would keep the connection, and us, for ever.
+    setTimeout(() => terminate(socket, raw), CLOSING_MS).unref();
   }
 
   abort(): void {
+    const { socket } = this;
     const raw = this.#raw;
     this.#forget();
-    raw?.terminate();
+    terminate(socket, raw);
   }
 
   rawData(bytes: Buffer): void {
