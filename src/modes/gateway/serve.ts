@@ -108,6 +108,7 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
       endSession: (sandboxId) => sessions.end(sandboxId),
       forget: (sandboxId) => new DraftRepository(store.db).forget(sandboxId),
     });
+    cleanup.defer(() => sandboxes.close());
     const { once, later } = replay(store, requestIdRepository(store.db), clock);
     const context: GatewayContext = {
       ...{

@@ -1,9 +1,10 @@
-import { create } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { OpenShellError } from "../../../error.ts";
 import { type SandboxLogLine, SandboxLogLineSchema } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import type { Bus } from "../bus.ts";
 import { LOG_LINES_KEPT, type LogStore } from "../store/logs.ts";
+import { LogQuota } from "./quota.ts";
 
 /** Lines per PushSandboxLogs message, as the published gateway takes. */
 export const MAX_BATCH_LINES = 100;
@@ -33,6 +34,7 @@ export interface LogService {
 }
 
 export function logService(store: LogStore, bus: Bus, clock: { now(): number }): LogService {
+  const quota = new LogQuota(clock);
   const append = (sandboxId: string, lines: SandboxLogLine[]): void => {
     store.append(sandboxId, lines);
     for (const value of lines) bus.publish(sandboxId, { case: "log", value });
@@ -49,17 +51,19 @@ export function logService(store: LogStore, bus: Bus, clock: { now(): number }):
           `logs exceeds maximum: ${lines.length} lines, at most ${MAX_BATCH_LINES} are accepted in one message`,
         );
       }
-      if (lines.length > 0)
-        append(
-          sandboxId,
-          lines.map((line) => clamp(sandboxId, line, clock.now())),
-        );
+      const clamped = lines.map((line) => clamp(sandboxId, line, clock.now()));
+      const { lines: admitted, dropped } = quota.admit(sandboxId, clamped, sizeOf);
+      if (dropped > 0) this.gateway(sandboxId, "WARN", `${dropped} lines of this sandbox were left out: it logs more than it may`);
+      if (admitted.length > 0) append(sandboxId, admitted);
     },
     tail(sandboxId, limit, filter) {
       const matching = store.tail(sandboxId, LOG_LINES_KEPT).filter((line) => matches(line, filter));
       return { lines: matching.slice(-limit), total: store.count(sandboxId) };
     },
-    deleteSandbox: (sandboxId) => store.deleteSandbox(sandboxId),
+    deleteSandbox(sandboxId) {
+      quota.forget(sandboxId);
+      store.deleteSandbox(sandboxId);
+    },
   };
 }
 
@@ -74,6 +78,11 @@ export function matches(line: SandboxLogLine, { sources, minLevel, since }: LogF
 export function requireLevel(level: string): void {
   if (level === "" || Object.hasOwn(LEVELS, level.toUpperCase())) return;
   throw new OpenShellError("invalid_argument", `'${level}' is not a log level; there are ${Object.keys(LEVELS).join(", ")}`);
+}
+
+/** What a line costs of the quota: its message and fields, and what every line takes beside them. */
+function sizeOf(line: SandboxLogLine): number {
+  return toBinary(SandboxLogLineSchema, line).length;
 }
 
 function rank(level: string): number {

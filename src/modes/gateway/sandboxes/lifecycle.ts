@@ -112,7 +112,7 @@ function isAdmitted(status: SandboxStatus): boolean {
 
 /** A new start: nothing of the last one holds any more. */
 function freshStart(before: SandboxStatus, after: SandboxStatus): SandboxStatus {
-  const { exitCode: _, configurationAdmission: __, ...rest } = after;
+  const { exitCode: _, configurationAdmission: __, nextRestartTime: ___, ...rest } = after;
   return { ...rest, restartCount: before.phase === Phase.UNSPECIFIED ? 0 : before.restartCount + 1 } as SandboxStatus;
 }
 

@@ -56,6 +56,8 @@ export class SandboxService {
   /** Deletions under way, so that a second one waits for the first. */
   readonly #deleting = new Map<string, Promise<void>>();
 
+  readonly #restarts = new Set<ReturnType<typeof setTimeout>>();
+
   constructor(dependencies: SandboxDependencies) {
     this.#on = dependencies;
     dependencies.driver.onEnd((end) => this.#supervisorEnded(end));
@@ -189,7 +191,8 @@ export class SandboxService {
     // A supervisor may have come back while we looked; then its session says what is.
     if (found === "running") {
       if (!this.#on.hasSession(record.id)) this.apply(record.id, { kind: "disconnected" });
-    } else if (ended) return;
+    } else if (ended && record.status.nextRestartTime !== undefined) this.#restartLater(record, "The gateway was away");
+    else if (ended) return;
     else if (found === "rebooted") await this.restart(record, "The machine was restarted; the sandbox starts again");
     else if (found === "absent") await this.restart(record);
     else this.#crashed(record, "SupervisorExited", "The supervisor ended while the gateway was away");
@@ -210,10 +213,28 @@ export class SandboxService {
     const policy = record.spec.restartPolicy;
     const again = policy === SandboxRestartPolicy.ALWAYS || policy === SandboxRestartPolicy.ON_FAILURE;
     const failed = this.apply(record.id, { kind: "failed", reason, message });
-    if (again && failed !== undefined && failed.status.restartCount < MAX_RESTARTS)
-      void this.restart(failed, `Starting again: ${message}`).catch((error) =>
+    if (again && failed !== undefined && failed.status.restartCount < MAX_RESTARTS) this.#restartLater(failed, message);
+  }
+
+  /** Starts a failed sandbox again after a pause that doubles with each start; the status says when. */
+  #restartLater(record: SandboxRecord, message: string): void {
+    const delay = Math.min(FIRST_RESTART_MS * 2 ** record.status.restartCount, LONGEST_RESTART_MS);
+    this.patchStatus(record.id, { nextRestartTime: timestampFromMs(this.#on.clock.now() + delay) });
+    const timer = setTimeout(() => {
+      const now = this.get(record.id);
+      // Stopped, deleted or started by someone meanwhile: no longer ours to start.
+      if (now === undefined || now.desired !== "running" || now.instanceId !== record.instanceId) return;
+      void this.restart(now, `Starting again: ${message}`).catch((error) =>
         this.#on.log("error", `sandbox ${record.name} could not be restarted`, error),
       );
+    }, delay);
+    timer.unref();
+    this.#restarts.add(timer);
+  }
+
+  /** Forgets restarts that wait; the next start of the gateway decides anew. */
+  close(): void {
+    for (const timer of this.#restarts) clearTimeout(timer);
   }
 
   #change(id: string, change: (record: SandboxRecord) => SandboxChange): SandboxRecord | undefined {
@@ -246,6 +267,10 @@ export class SandboxService {
     this.#on.logs.gateway(record.id, failed ? "ERROR" : "INFO", message);
   }
 }
+
+/** Pause before the first restart, doubled with each further one. Milliseconds. */
+const FIRST_RESTART_MS = 500;
+const LONGEST_RESTART_MS = 30_000;
 
 /** A supervisor that fails this often in a row will not be helped by another start. */
 const MAX_RESTARTS = 5;
