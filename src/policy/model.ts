@@ -21,7 +21,7 @@ export interface LandlockPolicy {
   readonly compatibility: "best_effort" | "hard_requirement";
 }
 
-/** Static: who the agent runs as; `sandbox` or a numeric id, never 0. */
+/** Static: who the agent runs as; `sandbox`, a numeric id, or, without a gateway, an account of the host; never root. */
 export interface ProcessPolicy {
   readonly runAsUser: string;
   readonly runAsGroup: string;

@@ -12,6 +12,8 @@ import { validateProcess } from "./validate-process.ts";
 export interface ValidationOptions {
   /** The policy comes from a person: what only the gateway may derive (provider rules, proposal marks) is refused. */
   readonly authored?: boolean;
+  /** `process` may name accounts of this host: `sandbox run` without a gateway runs where they mean something. */
+  readonly accounts?: boolean;
 }
 
 /**
@@ -31,7 +33,7 @@ function* validateParts(policy: Policy, options: ValidationOptions): Generator<V
   if (landlock !== "best_effort" && landlock !== "hard_requirement") {
     yield { field: "landlock.compatibility", message: 'expected "best_effort" or "hard_requirement"' };
   }
-  if (policy.process) yield* validateProcess(policy.process);
+  if (policy.process) yield* validateProcess(policy.process, options.accounts);
   for (const [key, rule] of Object.entries(policy.networkPolicies)) yield* validateRule(key, rule, options);
 }
 

@@ -4,6 +4,7 @@ import { allowedIpProblem, prefixBits } from "./allowed-ips.ts";
 import { fieldPath, type Path } from "./field-path.ts";
 import type { Endpoint, Policy, RequestRule } from "./model.ts";
 import { isAddress } from "./validate-host.ts";
+import { isAccountName } from "./validate-process.ts";
 import { isInspected } from "./validate-rules.ts";
 
 const HTTP_METHODS = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "WEBSOCKET_TEXT", "*"]);
@@ -14,6 +15,13 @@ const BROAD_BITS = { ipv4: 16, ipv6: 32 } as const;
 /** What is accepted and probably not meant, with the reason. Never a ground for refusal. */
 export function policyWarnings(policy: Policy): Violation[] {
   const warnings: Violation[] = [];
+  for (const [field, value] of Object.entries({ run_as_user: policy.process?.runAsUser, run_as_group: policy.process?.runAsGroup })) {
+    if (value === undefined || !isAccountName(value)) continue;
+    warnings.push({
+      field: `process.${field}`,
+      message: `'${value}' is a name of this host: only \`sandbox run\` without a gateway takes it`,
+    });
+  }
   for (const [key, rule] of Object.entries(policy.networkPolicies)) {
     const at: Path = ["network_policies", key];
     if (rule.endpoints.length === 0)

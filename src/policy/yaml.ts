@@ -11,6 +11,8 @@ import { readYaml } from "./yaml-source.ts";
 export interface YamlOptions {
   /** Where the text comes from, for messages: a file name, or `the policy of sandbox x`. */
   readonly source: string;
+  /** See {@link ValidationOptions.accounts}. */
+  readonly accounts?: boolean;
 }
 
 /**
@@ -18,7 +20,7 @@ export interface YamlOptions {
  * reported together, each with field, line and column.
  * @throws OpenShellError `invalid_argument` with all violations (at most {@link MAX_VIOLATIONS}).
  */
-export function parsePolicyYaml(text: string, { source }: YamlOptions): Policy {
+export function parsePolicyYaml(text: string, { source, accounts = false }: YamlOptions): Policy {
   const bytes = new TextEncoder().encode(text).length;
   if (bytes > MAX_POLICY_BYTES) {
     throw refused(source, [
@@ -34,7 +36,7 @@ export function parsePolicyYaml(text: string, { source }: YamlOptions): Policy {
   const violations: Violation[] = [...types];
   const policy = fromAuthored(authored, (field, message) => violations.push({ field, message }));
   const silenced = pruned.map(surroundings);
-  for (const violation of [...violations.splice(types.length), ...validatePolicy(policy, { authored: true })]) {
+  for (const violation of [...violations.splice(types.length), ...validatePolicy(policy, { authored: true, accounts })]) {
     if (!silenced.some((place) => within(violation.field, place))) violations.push(violation);
   }
   if (violations.length > 0) {

@@ -2,6 +2,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { BINARY } from "../e2e/installation.ts";
 import { missingForRun, Runs, SYSTEM_PATH } from "./harness.ts";
 
 const missing = missingForRun();
@@ -43,8 +44,25 @@ describe.skipIf(missing !== undefined)("sandbox run: surroundings", () => {
     {
       name: "an unknown user",
       words: () => ["--policy", runs.file("user.yaml", "version: 1\nprocess: { run_as_user: nobody-here }\n"), "--", "true"],
+      exitCode: 1,
+      says: [/run_as_user/, /nobody-here/, /sandbox/],
+    },
+    {
+      name: "root by name as the user",
+      words: () => ["--policy", runs.file("by-name.yaml", "version: 1\nprocess: { run_as_user: root }\n"), "--", "true"],
       exitCode: 2,
-      says: [/run_as_user/, /line 2/, /sandbox/],
+      says: [/run_as_user/, /line 2/, /other than root/],
+    },
+    {
+      name: "root's group",
+      words: () => [
+        "--policy",
+        runs.file("group.yaml", "version: 1\nprocess: { run_as_user: nobody, run_as_group: root }\n"),
+        "--",
+        "true",
+      ],
+      exitCode: 2,
+      says: [/run_as_group/],
     },
     {
       name: "root as the user",
@@ -87,6 +105,16 @@ describe.skipIf(missing !== undefined)("sandbox run: surroundings", () => {
       expect(result.stderr).not.toMatch(/^\s+at .*[:(]\d+|bunfs|TypeError|EISDIR/m);
     });
   }
+
+  test("process.run_as_user may be an account of the host; inside it is called sandbox", async () => {
+    const account = readFileSync("/etc/passwd", "utf8").match(/^nobody:[^:]*:(\d+):(\d+):/m);
+    const named = runs.file("account.yaml", "version: 1\nprocess: { run_as_user: nobody }\n");
+    const { exitCode, stdout } = await runs.words(["--policy", named, "--", "/bin/sh", "-c", "id -u; id -g; id -un"]);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: `${account?.[1]}\n${account?.[2]}\nsandbox\n` });
+    const validated = Bun.spawnSync({ cmd: [BINARY, "policy", "validate", named], env: { NO_COLOR: "1" } });
+    expect(validated.exitCode).toBe(0);
+    expect(validated.stderr.toString()).toContain("without a gateway");
+  });
 
   test("--mount shows a directory read-only, or lets the owner's uid write", async () => {
     const shared = join(runs.directory, "mounted");

@@ -4,6 +4,7 @@ import { defineCommand } from "../../command/define.ts";
 import { usageError } from "../../command/usage-error.ts";
 import { OpenShellError } from "../../error.ts";
 import { configDirectory, DEFAULT_GATEWAY_PORT, stateDirectory, systemGatewayDirectory } from "../../paths.ts";
+import { MAX_ID } from "../../policy/limits.ts";
 import { surviveTransportFaults } from "../../rpc/transport-faults.ts";
 import { LOG_LEVELS, type LogLevel } from "./log.ts";
 import { DEFAULT_UID_RANGE, type UidRange } from "./options.ts";
@@ -49,6 +50,12 @@ export const serveCommand = defineCommand({
       valueHint: "FIRST-LAST",
       default: `${DEFAULT_UID_RANGE.first}-${DEFAULT_UID_RANGE.last}`,
       description: "User ids that sandboxes run as, one each",
+    },
+    "allow-uid": {
+      type: "string",
+      valueHint: "UID",
+      multiple: true,
+      description: "User ids of this machine that policies may name in process.run_as_user",
     },
     "trusted-cidr": {
       type: "string",
@@ -99,6 +106,7 @@ export const serveCommand = defineCommand({
       ...(system === undefined ? {} : { systemDirectory: system }),
       disableTls: args["disable-tls"],
       uidRange: parseUidRange(args["uid-range"]),
+      allowedUids: checked("--allow-uid", args["allow-uid"], checkUid).map(Number),
       trustedCidrs: checked("--trusted-cidr", args["trusted-cidr"], checkCidr),
       internalDomains: checked("--internal-domain", args["internal-domain"], checkDomain),
       ...(args["upstream-ca"] === undefined ? {} : { upstreamCa: checkCertificates("--upstream-ca", args["upstream-ca"]) }),
@@ -140,6 +148,11 @@ function checkCertificates(flag: string, path: string): string {
   const file = resolve(path);
   if (existsSync(file) && readFileSync(file, "utf8").includes("-----BEGIN CERTIFICATE-----")) return file;
   throw usageError(`${flag}: ${file} holds no certificate in PEM form`, PATH);
+}
+
+function checkUid(flag: string, text: string): void {
+  const uid = /^[1-9]\d{0,9}$/.test(text) ? Number(text) : 0;
+  if (uid < 1 || uid > MAX_ID) throw usageError(`'${flag}' is '${text}', expected a number from 1 to ${MAX_ID}`, PATH);
 }
 
 function checkAbsolute(flag: string, path: string): void {

@@ -238,6 +238,21 @@ describe("policy", () => {
     expect(await codeOf(gw.user.updateConfig({ workspaceScope, sandbox: name, policy, expectedResourceVersion: 99n }))).toBe(Code.Aborted);
   });
 
+  test("case-01: the agent's user is sandbox; root, accounts of the host and numbers that the operator did not list are refused", async () => {
+    for (const runAsUser of ["root", "0", "nobody", "1234"]) {
+      const named = { ...policy, process: create(ProcessPolicySchema, { runAsUser }) };
+      const refusal = await createSandbox(gw, { spec: { policy: named } }).then(
+        () => undefined,
+        (error) => ConnectError.from(error),
+      );
+      expect({ runAsUser, code: refusal?.code, message: refusal?.rawMessage }).toEqual({
+        runAsUser,
+        code: Code.InvalidArgument,
+        message: expect.stringContaining("run_as_user"),
+      });
+    }
+  });
+
   test("settings: typed, pushed, the gateway's win", async () => {
     const { id, name } = await createSandbox(gw, { spec: { policy } });
     const supervisor = await supervise(id);

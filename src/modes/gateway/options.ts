@@ -14,6 +14,8 @@ export interface GatewayOptions {
   /** Plaintext, on loopback only; every caller without a token is the local user. */
   readonly disableTls: boolean;
   readonly uidRange: UidRange;
+  /** Uids outside the range that policies may name. */
+  readonly allowedUids?: readonly number[];
   readonly trustedCidrs: readonly string[];
   readonly internalDomains: readonly string[];
   /** PEM file of authorities that sandboxes accept servers from, beside the system's. */

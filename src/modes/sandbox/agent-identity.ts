@@ -28,15 +28,18 @@ export function leaseAgentIdentity(policy: ProcessPolicy | undefined): AgentIden
   const group = !policy?.runAsGroup || policy.runAsGroup === "sandbox" ? user : policy.runAsGroup;
   const own = ordinaryUser();
   if (own !== undefined) {
-    requireOwn("user", user, own.uid, (name) => lookUp("/etc/passwd", name).uid);
-    if (group !== user) requireOwn("group", group, own.gid, (name) => lookUp("/etc/group", name).uid);
+    requireOwn("user", user, own.uid, (name) => accountIds(name).uid);
+    if (group !== user) requireOwn("group", group, own.gid, groupId);
     return { ...own, [Symbol.dispose]: () => {} };
   }
   if (user === "sandbox") return leaseFromRange();
-  const account = /^\d+$/.test(user) ? { uid: Number(user), gid: Number(user) } : lookUp("/etc/passwd", user);
-  const gid = /^\d+$/.test(group) ? Number(group) : group === user ? account.gid : lookUp("/etc/group", group).uid;
-  if (account.uid === 0 || gid === 0) {
-    throw new OpenShellError("invalid_argument", "the agent never runs as root", { next: "set process.run_as_user to `sandbox`" });
+  const account = /^\d+$/.test(user) ? { uid: Number(user), gid: Number(user) } : accountIds(user);
+  const gid = /^\d+$/.test(group) ? Number(group) : group === user ? account.gid : groupId(group);
+  // Also false for an entry without numbers.
+  if (!(account.uid > 0 && gid > 0)) {
+    throw new OpenShellError("invalid_argument", "process.run_as_user: the agent never runs as root, nor in its group", {
+      next: "set process.run_as_user to `sandbox`",
+    });
   }
   return { uid: account.uid, gid, [Symbol.dispose]: () => {} };
 }
@@ -62,13 +65,27 @@ function leaseFromRange(): AgentIdentity {
   throw new OpenShellError("resource_exhausted", `all ${LAST_UID - FIRST_UID + 1} sandbox uids are in use`, { next: "end some sandboxes" });
 }
 
-function lookUp(file: string, name: string): { uid: number; gid: number } {
+/** passwd(5): name, password, uid, gid. */
+function accountIds(name: string): { uid: number; gid: number } {
+  const [, uid, gid] = lookUp("/etc/passwd", name, "user");
+  return { uid: Number(uid), gid: Number(gid) };
+}
+
+/** group(5): name, password, gid. */
+function groupId(name: string): number {
+  const [, gid] = lookUp("/etc/group", name, "group");
+  return Number(gid);
+}
+
+/** The fields after the name. Accounts of a directory service are not asked for: the answer would depend on a network. */
+function lookUp(file: string, name: string, kind: "user" | "group"): string[] {
   const line = readFileSync(file, "utf8")
     .split("\n")
     .find((entry) => entry.startsWith(`${name}:`));
-  const [, , first, second] = line?.split(":") ?? [];
-  if (first === undefined) {
-    throw new OpenShellError("failed_precondition", `${file} has no entry '${name}'`, { next: "set process.run_as_user to `sandbox`" });
+  if (line === undefined) {
+    throw new OpenShellError("failed_precondition", `process.run_as_${kind}: ${file} has no entry '${name}'`, {
+      next: `set process.run_as_${kind} to \`sandbox\`, to a number, or to an account of this host`,
+    });
   }
-  return { uid: Number(first), gid: Number(second) || Number(first) };
+  return line.split(":").slice(1);
 }

@@ -20,7 +20,7 @@ export interface SourcedPolicy {
   readonly notes: readonly string[];
 }
 
-/** Reads a policy that a person named. A bad file is an error: the person must know. */
+/** Reads a policy that a person named for a sandbox without a gateway. A bad file is an error: the person must know. */
 export function readPolicyFile(path: string): Policy {
   let text: string;
   try {
@@ -31,16 +31,19 @@ export function readPolicyFile(path: string): Policy {
       next: "name a readable YAML file with --policy",
     });
   }
-  return checked(parsePolicyYaml(text, { source: path }), path);
+  return checked(parsePolicyYaml(text, { source: path, accounts: true }), path, true);
 }
 
-/** Policy of the disk, else the restrictive default: a file that is unsafe or invalid is never used, and the notes say why. */
-export function discoverPolicy(paths: readonly string[] = DISCOVERY_PATHS): SourcedPolicy {
+/**
+ * Policy of the disk, else the restrictive default: a file that is unsafe or invalid is never used, and the notes say why.
+ * @param accounts `process` may name accounts of this host; only without a gateway.
+ */
+export function discoverPolicy(paths: readonly string[] = DISCOVERY_PATHS, accounts = false): SourcedPolicy {
   const notes: string[] = [];
   for (const path of paths) {
     if (!lstatSync(path, { throwIfNoEntry: false })) continue;
     try {
-      const policy = readDiscovered(path);
+      const policy = readDiscovered(path, accounts);
       if (path === DISCOVERY_PATHS[1]) notes.push(`policy read from the legacy path ${path}`);
       return { policy, source: path, path, notes };
     } catch (error) {
@@ -54,15 +57,15 @@ export function discoverPolicy(paths: readonly string[] = DISCOVERY_PATHS): Sour
   return { policy: restrictiveDefault(), source: "restrictive default", notes };
 }
 
-function checked(policy: Policy, source: string): Policy {
-  const violations = validatePolicy(policy);
+function checked(policy: Policy, source: string, accounts: boolean): Policy {
+  const violations = validatePolicy(policy, { accounts });
   if (violations.length > 0) throw new OpenShellError("invalid_argument", `policy ${source} is not valid`, { violations });
   return policy;
 }
 
 /** Reads a policy that nobody named but that was found; only when nobody but root can change it. Throws with the reason. */
-export function readDiscovered(path: string): Policy {
-  return checked(parsePolicyYaml(readTrusted(path), { source: path }), path);
+export function readDiscovered(path: string, accounts: boolean): Policy {
+  return checked(parsePolicyYaml(readTrusted(path), { source: path, accounts }), path, accounts);
 }
 
 /**

@@ -9,7 +9,7 @@ import { childEnvironment } from "./child-environment.ts";
 import { EventLog } from "./logs/event-log.ts";
 import { LineWriter } from "./logs/line-writer.ts";
 import { collectOrphans } from "./orphans.ts";
-import { discoverPolicy, readDiscovered, readPolicyFile } from "./policy-source.ts";
+import { DISCOVERY_PATHS, discoverPolicy, readDiscovered, readPolicyFile } from "./policy-source.ts";
 import { type PolicyFile, watchPolicyFile } from "./policy-watch.ts";
 import { startSandbox } from "./sandbox.ts";
 import { openScratch } from "./scratch.ts";
@@ -115,8 +115,8 @@ function choosePolicy(named: string | undefined): {
   readonly file?: PolicyFile;
 } {
   if (named === undefined) {
-    const { policy, source, notes, path } = discoverPolicy();
-    return { policy, notes, ...(path === undefined ? {} : { file: { path: source, read: () => readDiscovered(path) } }) };
+    const { policy, source, notes, path } = discoverPolicy(DISCOVERY_PATHS, true);
+    return { policy, notes, ...(path === undefined ? {} : { file: { path: source, read: () => readDiscovered(path, true) } }) };
   }
   const read = () => readPolicyFile(named);
   return { policy: read(), notes: [], file: { path: named, read } };

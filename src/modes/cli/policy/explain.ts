@@ -26,7 +26,7 @@ export default defineCommand({
     output: { type: "enum", alias: "o", options: ["table", "json"], default: "table", description: "Sentences, or JSON" },
   },
   run: async ({ args, terminal }) => {
-    const policy = await readPolicyFile(args.file);
+    const policy = await readPolicyFile(args.file, { accounts: true });
     const host = args.host
       .toLowerCase()
       .replace(/\.$/, "")

@@ -23,11 +23,14 @@ export function readInputFile(path: string): string {
   }
 }
 
-/** Parses and validates a policy file as the gateway will; all violations at once, each with field and line. */
-export async function readPolicyFile(path: string): Promise<Policy> {
+/**
+ * Parses and validates a policy file as the gateway will; all violations at once, each with field and line.
+ * @param accounts as `sandbox run` without a gateway will: `process` may name accounts of this host.
+ */
+export async function readPolicyFile(path: string, { accounts = false } = {}): Promise<Policy> {
   const text = readInputFile(path);
   const { parsePolicyYaml } = await import("../../../policy/yaml.ts");
-  return parsePolicyYaml(text, { source: path });
+  return parsePolicyYaml(text, { source: path, accounts });
 }
 
 /** The same as the message of the API. */

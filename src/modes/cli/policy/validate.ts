@@ -10,7 +10,7 @@ export default defineCommand({
   },
   args: { file: { type: "positional", valueHint: "FILE", description: "Policy YAML; - is standard input" } },
   run: async ({ args, terminal }) => {
-    const policy = await readPolicyFile(args.file);
+    const policy = await readPolicyFile(args.file, { accounts: true });
     const { policyWarnings } = await import("../../../policy/warnings.ts");
     for (const { field, message } of policyWarnings(policy)) {
       terminal.err(`${terminal.errorStyle.yellow("Warning:")} ${printable(field)}: ${printableSentence(message)}\n`);

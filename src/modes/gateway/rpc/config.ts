@@ -17,6 +17,7 @@ import type { GatewayContext } from "../context.ts";
 import { admitPolicy, onlyAddsPaths, requireDynamic, requireValid } from "../policies/admit.ts";
 import { managedGlobally } from "../policies/global.ts";
 import { configSnapshot } from "../policies/snapshot.ts";
+import { requestedUid } from "../sandboxes/agent-uid.ts";
 import { checkHostPaths } from "../sandboxes/host-paths.ts";
 import { checkEntries } from "../sandboxes/limits.ts";
 import type { SandboxRecord } from "../store/sandboxes.ts";
@@ -145,6 +146,8 @@ function nextPolicy(
     return merged;
   }
   const next = admitPolicy(request.policy);
+  // The uid was given when the sandbox was created; a policy that comes later can only name the same.
+  requestedUid(next, [record.uid]);
   if (fromSandbox) {
     // What a sandbox says about paths never adds to its view, so the operator's prefixes do not apply (decisions 8 and 20).
     if (current === undefined || onlyAddsPaths(current, next)) return next;

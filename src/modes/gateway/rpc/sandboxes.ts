@@ -19,6 +19,7 @@ import { checkSandboxName } from "../../../sandbox-name.ts";
 import type { GatewayContext } from "../context.ts";
 import { allocateUid } from "../drivers/local/uids.ts";
 import { admitPolicy } from "../policies/admit.ts";
+import { requestedUid } from "../sandboxes/agent-uid.ts";
 import { checkHostPaths } from "../sandboxes/host-paths.ts";
 import { transition } from "../sandboxes/lifecycle.ts";
 import { petname } from "../sandboxes/names.ts";
@@ -110,6 +111,7 @@ function newSandbox(context: GatewayContext, request: CreateSandboxRequest): San
   const given = validateCreate(request);
   const policy = given.policy === undefined ? undefined : admitPolicy(given.policy);
   checkHostPaths(options.allowedMounts, given.mounts, policy);
+  const uid = policy === undefined ? undefined : requestedUid(policy, options.allowedUids ?? []);
   if (request.name !== "") checkSandboxName(request.name);
   const name = request.name === "" ? petname((taken) => repository.byName(workspace, taken) !== undefined) : request.name;
   const instanceId = randomUUID();
@@ -126,7 +128,7 @@ function newSandbox(context: GatewayContext, request: CreateSandboxRequest): San
     status: transition(status, { kind: "starting" }, clock.now()),
     desired: "running",
     instanceId,
-    uid: allocateUid(options.uidRange, repository.uids()),
+    uid: uid ?? allocateUid(options.uidRange, repository.uids()),
   };
   repository.insert(record);
   if (policy !== undefined) policies.commit(record.id, { expectedVersion: 0, policy, provenance: "create" });
