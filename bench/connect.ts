@@ -16,7 +16,7 @@ export const TARGET = "93.184.216.34";
 export const TARGET_PORT = 7;
 /** The load generator inside the sandbox: a copy of the runtime, so that the policy can name it. */
 export const LOADGEN = "/sandbox/loadgen";
-const SCRIPTS = ["loadgen.ts", "stream.ts", "hold.ts"] as const;
+const SCRIPTS = ["loadgen.ts", "stream.ts", "hold.ts", "requests.ts"] as const;
 
 interface Result {
   readonly perSecond: number;

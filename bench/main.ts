@@ -8,6 +8,7 @@ import { benchConfined } from "./confined.ts";
 import { benchConnect, LOADGEN, prepareLoad, TARGET, TARGET_PORT } from "./connect.ts";
 import { benchDecision } from "./decision.ts";
 import { benchIdleTunnels } from "./idle-tunnels.ts";
+import { benchInspected, INSPECTED } from "./inspected.ts";
 import { benchLoop } from "./loop.ts";
 import { benchMemory } from "./memory.ts";
 import { startPeers } from "./peers.ts";
@@ -22,7 +23,9 @@ network_policies:
     endpoints: [{ host: api.example.com, port: 80 }]
     binaries: [{ path: ${allowed.path} }]
   load:
-    endpoints: [{ host: ${TARGET}, ports: [${TARGET_PORT}, ${SOURCE_PORT}] }]
+    endpoints:
+      - { host: ${TARGET}, ports: [${TARGET_PORT}, ${SOURCE_PORT}] }
+      - { host: ${INSPECTED}, port: 443, protocol: rest, access: read-only, enforcement: enforce }
     binaries: [{ path: ${LOADGEN} }]
 `;
 
@@ -50,6 +53,10 @@ async function main(): Promise<number> {
       await benchConnect(shell, "bench", peers);
       await benchThroughput(shell, "bench", peers);
       for (const peer of peers) await peer.stop();
+    },
+    async inspected() {
+      await prepareLoad(shell);
+      await benchInspected(shell, "bench");
     },
     stall: () => benchStall(shell, "bench"),
     idle: () => benchIdleTunnels(shell, POLICY),

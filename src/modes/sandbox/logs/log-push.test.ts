@@ -29,7 +29,7 @@ test("a flood of allowed connections is counted, and no denial is held back", as
   push.observe(connection("denied", 1000));
   await push.flush();
   expect(lines.filter((line) => line.includes("ALLOWED"))).toHaveLength(200);
-  expect(lines.at(-2)).toBe("800 allowed connections are only in the sandbox's own log");
+  expect(lines.at(-2)).toBe("800 allowed connections and requests are only in the sandbox's own log");
   expect(lines.at(-1)).toContain("DENIED");
 });
 

@@ -18,8 +18,8 @@ const BATCH_DELAY = 500;
 const MAX_WAITING_LINES = 200;
 
 /**
- * Informational lines of one second that go to the gateway: an agent that opens thousands of connections would make the gateway work for
- * each. The sandbox's own log file has them all; denials and changes are never held back here.
+ * Informational lines of one second that go to the gateway: an agent that opens thousands of connections, or sends thousands of requests,
+ * would make the gateway work for each. The sandbox's own log file has them all; denials and changes are never held back here.
  */
 const INFORMATIONAL_PER_SECOND = 50;
 const INFORMATIONAL_BURST = 200;
@@ -48,11 +48,11 @@ export class LogPush {
   }
 
   observe(event: SecurityEvent): void {
-    if (event.kind === "network" && event.severity === "informational" && !this.#mayInform(event.time)) {
+    if ((event.kind === "network" || event.kind === "http") && event.severity === "informational" && !this.#mayInform(event.time)) {
       this.#heldBack += 1;
       return;
     }
-    if (this.#heldBack > 0) this.#add(event.time, `${this.#heldBack} allowed connections are only in the sandbox's own log`);
+    if (this.#heldBack > 0) this.#add(event.time, `${this.#heldBack} allowed connections and requests are only in the sandbox's own log`);
     this.#heldBack = 0;
     this.#add(event.time, formatShorthand(event));
     if (this.#waiting.length >= BATCH_LINES) void this.flush();
