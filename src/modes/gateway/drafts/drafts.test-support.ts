@@ -2,6 +2,7 @@ import { Database } from "bun:sqlite";
 import { create, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import { type ContextValues, createContextValues, createHandlerContext, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 import { OpenShellError } from "../../../error.ts";
+import { emptyEndpoint } from "../../../policy/defaults.ts";
 import { policyHash } from "../../../policy/hash.ts";
 import type { NetworkRule, Policy } from "../../../policy/model.ts";
 import { WorkspaceSelectorSchema } from "../../../rpc/gen/openshell/datamodel/v1/datamodel_pb.ts";
@@ -211,34 +212,7 @@ export async function failure(promise: Promise<unknown>): Promise<OpenShellError
 export function ruleOf(name: string, endpoints: readonly (readonly [string, number])[], binaries: readonly string[]): NetworkRule {
   return {
     name,
-    endpoints: endpoints.map(([host, port]) => ({ ...plainEndpoint, host, ports: [port] })),
+    endpoints: endpoints.map(([host, port]) => ({ ...emptyEndpoint, host, ports: [port] })),
     binaries: binaries.map((path) => ({ path, selfOnly: true })),
   };
 }
-
-const plainEndpoint: NetworkRule["endpoints"][number] = {
-  host: "",
-  ports: [],
-  protocol: "",
-  tls: "",
-  enforcement: "",
-  access: "",
-  rules: [],
-  denyRules: [],
-  allowedIps: [],
-  path: "",
-  allowEncodedSlash: false,
-  websocketCredentialRewrite: false,
-  requestBodyCredentialRewrite: false,
-  allowUninspectedCredentials: false,
-  persistedQueries: "",
-  graphqlPersistedQueries: {},
-  graphqlMaxBodyBytes: 0,
-  jsonRpcMaxBodyBytes: 0,
-  credentialSigning: "",
-  signingService: "",
-  signingRegion: "",
-  maskResponses: false,
-  advisorProposed: false,
-  providerCredentialed: false,
-};
