@@ -1,17 +1,8 @@
 import type { Authority } from "./authority.ts";
 import { nominatedFields } from "./connection-options.ts";
 import type { ForwardHead } from "./head.ts";
+import { HOP_BY_HOP } from "./hop-by-hop.ts";
 
-/** Fields that end at a proxy (RFC 9110 section 7.6.1), and those addressed to it. */
-const HOP_BY_HOP: ReadonlySet<string> = new Set([
-  "connection",
-  "keep-alive",
-  "proxy-connection",
-  "proxy-authorization",
-  "proxy-authenticate",
-  "te",
-  "upgrade",
-]);
 /** `Host` as sent upstream: the authority, brackets round IPv6, the default port left out. */
 export function hostField(authority: Authority): string {
   const host = authority.host.includes(":") ? `[${authority.host}]` : authority.host;

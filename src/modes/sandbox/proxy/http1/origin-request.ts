@@ -3,6 +3,7 @@ import { checkNominated, nominatedFields } from "./connection-options.ts";
 import type { Field } from "./fields.ts";
 import { type BodyFraming, readFraming } from "./framing.ts";
 import { type ForwardHead, headSize, ORIGIN_FORM, readHostField, readRequestParts } from "./head.ts";
+import { HOP_BY_HOP } from "./hop-by-hop.ts";
 import { HeadError, type Refusal } from "./refused.ts";
 
 /** One request head inside a tunnel: cookies and tokens make them larger than those for a proxy. Node's and nginx' limit is 16 KiB as well. */
@@ -87,18 +88,6 @@ function readUpgrade(version: string, fields: readonly Field[]): string {
 }
 
 const UPGRADE_TOKEN = /^[a-z0-9!#$%&'*+.^_`|~/-]+$/;
-
-/** Fields that end at a proxy (RFC 9110 section 7.6.1). */
-const HOP_BY_HOP: ReadonlySet<string> = new Set([
-  "connection",
-  "keep-alive",
-  "proxy-connection",
-  "proxy-authorization",
-  "proxy-authenticate",
-  "te",
-  "upgrade",
-  "http2-settings",
-]);
 
 /** The head as the server gets it: the target that was decided on, the authority of the connection as Host. */
 export function originRequestHead(request: OriginRequest, target: string, host: string): Buffer {
