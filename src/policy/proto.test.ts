@@ -17,7 +17,7 @@ const violations = (message: SandboxPolicy) => {
   return [];
 };
 
-test("a policy survives the wire", () => {
+test("case-10: a policy survives the wire", () => {
   for (const policy of [
     restrictiveDefault(),
     parsePolicyYaml(
@@ -31,7 +31,7 @@ test("a policy survives the wire", () => {
   }
 });
 
-test("port and ports are both written, and either is read", () => {
+test("case-10: port and ports are both written, and either is read", () => {
   expect(
     policyToProto(policyFromProto(withEndpoint({ host: "a.b.c", ports: [443, 80] }))).networkPolicies["a"]!.endpoints[0],
   ).toMatchObject({
@@ -44,7 +44,7 @@ test("port and ports are both written, and either is read", () => {
   });
 });
 
-test("names default to the key, identities to sandbox, compatibility to hard_requirement", () => {
+test("case-10: names default to the key, identities to sandbox, compatibility to hard_requirement", () => {
   const policy = policyFromProto(create(SandboxPolicySchema, { version: 1, landlock: {}, process: {}, networkPolicies: { a: {} } }));
   expect(policy).toEqual({
     version: 1,
