@@ -1,6 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { OpenShellError } from "../../../error.ts";
+import { restrictiveDefault } from "../../../policy/defaults.ts";
 import type { Policy } from "../../../policy/model.ts";
 import { policyFromProto, policyToProto } from "../../../policy/proto.ts";
 import type { GetSandboxConfigResponse, SandboxConfigSnapshot, SettingValue } from "../../../rpc/gen/openshell/sandbox/v1/sandbox_pb.ts";
@@ -11,7 +12,7 @@ import {
   SandboxConfigurationAdmissionSchema,
 } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import type { SupervisorSpec } from "../../../supervisor-spec.ts";
-import { discoverPolicy } from "../policy-source.ts";
+import { discoverPolicy, type SourcedPolicy } from "../policy-source.ts";
 import type { GatewayClient } from "./gateway-client.ts";
 
 /** What the gateway wants in force. */
@@ -36,14 +37,38 @@ const GATEWAY_WAIT = 5 * 60 * 1000;
 export async function firstConfiguration(
   client: GatewayClient,
   spec: SupervisorSpec,
+  discover: () => SourcedPolicy = discoverPolicy,
 ): Promise<{ readonly configuration: Configuration; readonly notes: readonly string[] }> {
   const known = await retried(() => fetchConfiguration(client, spec));
   if (known) return { configuration: known, notes: [] };
-  const { policy, source, notes } = discoverPolicy();
-  await retried(() => client.updateConfig({ ...scope(spec), sandbox: spec.sandboxName, policy: policyToProto(policy) }));
+  const { policy, source, notes } = discover();
+  const refused = await sync(client, spec, policy);
+  // Like a file that is unsafe here: not used, and the notes say why.
+  if (refused !== undefined) {
+    const again = await sync(client, spec, restrictiveDefault());
+    if (again !== undefined) throw again;
+  }
   const synced = await retried(() => fetchConfiguration(client, spec));
   if (!synced) throw new OpenShellError("internal", "the gateway has no policy for this sandbox after it was synced");
-  return { configuration: synced, notes: [`policy from ${source}`, ...notes] };
+  if (refused === undefined) return { configuration: synced, notes: [`policy from ${source}`, ...notes] };
+  const why = `unsafe-disk-policy: ${source} is not used: the gateway refuses it: ${refused.rawMessage}`;
+  return { configuration: synced, notes: ["policy from restrictive default", ...notes, why] };
+}
+
+/** Gives the gateway the first policy; returns why it refuses this one, if it does. */
+async function sync(client: GatewayClient, spec: SupervisorSpec, policy: Policy): Promise<ConnectError | undefined> {
+  try {
+    await retried(() => client.updateConfig({ ...scope(spec), sandbox: spec.sandboxName, policy: policyToProto(policy) }));
+    return undefined;
+  } catch (error) {
+    if (isRefusal(error)) return error;
+    throw error;
+  }
+}
+
+/** What is asked is wrong; asking again would not help. */
+function isRefusal(error: unknown): error is ConnectError {
+  return error instanceof ConnectError && error.code === Code.InvalidArgument;
 }
 
 /** Undefined when the gateway has no policy for this sandbox yet. */
@@ -111,7 +136,7 @@ async function retried<T>(attempt: () => Promise<T>): Promise<T> {
       return await attempt();
     } catch (error) {
       const away = error instanceof ConnectError && error.code === Code.Unavailable && performance.now() < giveUp;
-      if (tries >= FIRST_FETCH_DELAYS.length && !away) throw error;
+      if (isRefusal(error) || (tries >= FIRST_FETCH_DELAYS.length && !away)) throw error;
       await Bun.sleep(FIRST_FETCH_DELAYS[tries] ?? FIRST_FETCH_DELAYS.at(-1) ?? 0);
     }
   }
