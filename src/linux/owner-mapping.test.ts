@@ -12,7 +12,8 @@ test.skipIf(!hasCapability("sys_admin"))("files of one user appear as another's,
   const place = openAt(AT_FDCWD, path, O_PATH | O_DIRECTORY);
   const tree = cloneTree(place, path);
   try {
-    await mapOwners(tree, { from: process.getuid?.() ?? 0, to: 2_000_000_000 });
+    const { uid, gid } = fstatSync(place);
+    await mapOwners(tree, { from: { uid, gid }, to: { uid: 2_000_000_000, gid: 2_000_000_000 } });
     expect(fstatSync(tree)).toMatchObject({ uid: 2_000_000_000, gid: 2_000_000_000 });
     expect(fstatSync(place).uid).toBe(process.getuid?.() ?? 0);
   } finally {

@@ -8,10 +8,10 @@ const CLONE_NEWUSER = 0x10000000;
 const AT_EMPTY_PATH = 0x1000;
 const MOUNT_ATTR_IDMAP = 0x0010_0000;
 
-/** In a mount, the user `from` of the file system appears as the user `to`, and the same for groups; everybody else is nobody. */
+/** In a mount, the user and group `from` of the file system appear as the user and group `to`; everybody else is nobody. */
 export interface OwnerMapping {
-  readonly from: number;
-  readonly to: number;
+  readonly from: { readonly uid: number; readonly gid: number };
+  readonly to: { readonly uid: number; readonly gid: number };
 }
 
 /**
@@ -19,24 +19,27 @@ export interface OwnerMapping {
  * system, so root's. Throws a KernelError where it cannot be done.
  */
 export async function mapOwners(mount: number, mapping: OwnerMapping): Promise<void> {
-  const namespace = await userNamespaceOf(mapping);
+  const namespace = await openOwnerMapping(mapping);
   try {
-    // struct mount_attr { u64 attr_set, attr_clr, propagation, userns_fd }
-    const attributes = new BigUint64Array([BigInt(MOUNT_ATTR_IDMAP), 0n, 0n, BigInt(namespace)]);
-    const result = syscall("mount_setattr", mount, cString(""), AT_EMPTY_PATH, attributes, attributes.byteLength);
-    check(
-      result,
-      "mount_setattr",
-      "map owners",
-      "use a file system that supports idmapped mounts (ext4, xfs, btrfs; tmpfs since Linux 6.3)",
-    );
+    applyOwnerMapping(mount, namespace);
   } finally {
     closeSync(namespace);
   }
 }
 
-/** A user namespace is the kernel's way to write a mapping down: a process makes one and waits while it is filled in and taken. */
-async function userNamespaceOf({ from, to }: OwnerMapping): Promise<number> {
+/** Maps owners on a detached mount as a descriptor of `openOwnerMapping` says. */
+export function applyOwnerMapping(mount: number, namespace: number): void {
+  // struct mount_attr { u64 attr_set, attr_clr, propagation, userns_fd }
+  const attributes = new BigUint64Array([BigInt(MOUNT_ATTR_IDMAP), 0n, 0n, BigInt(namespace)]);
+  const result = syscall("mount_setattr", mount, cString(""), AT_EMPTY_PATH, attributes, attributes.byteLength);
+  check(result, "mount_setattr", "map owners", "use a file system that supports idmapped mounts (ext4, xfs, btrfs; tmpfs since Linux 6.3)");
+}
+
+/**
+ * A user namespace is the kernel's way to write a mapping down: a process makes one and waits while it is filled in and taken. The caller
+ * closes the descriptor.
+ */
+export async function openOwnerMapping({ from, to }: OwnerMapping): Promise<number> {
   const byte = Buffer.alloc(1);
   const image = new LauncherImage(architecture ?? "x64")
     .call("unshare", [CLONE_NEWUSER], { failure: "user namespace" })
@@ -48,7 +51,8 @@ async function userNamespaceOf({ from, to }: OwnerMapping): Promise<number> {
   const holder = Bun.spawn([launcher.path], { cwd: "/", env: {}, stdio: ["pipe", "pipe", "ignore"] });
   try {
     await holder.stdout.getReader().read();
-    for (const file of ["uid_map", "gid_map"]) writeFileSync(`/proc/${holder.pid}/${file}`, `${from} ${to} 1\n`);
+    writeFileSync(`/proc/${holder.pid}/uid_map`, `${from.uid} ${to.uid} 1\n`);
+    writeFileSync(`/proc/${holder.pid}/gid_map`, `${from.gid} ${to.gid} 1\n`);
     return openSync(`/proc/${holder.pid}/ns/user`, "r");
   } finally {
     holder.stdin.end();

@@ -141,6 +141,20 @@ describe.skipIf(missing !== undefined)("sandbox run: surroundings", () => {
     expect(same.stdout).toBe("more\n");
   });
 
+  test("a person's directory, mounted rw, belongs to the program inside, and what it makes there belongs to the person", async () => {
+    const home = join(runs.directory, "home");
+    mkdirSync(home);
+    writeFileSync(join(home, "notes"), "mine\n", { mode: 0o600 });
+    Bun.spawnSync({ cmd: ["/bin/chown", "-R", "4243:4244", home] });
+    const script = "stat -c %u /data /data/notes | uniq; id -u; echo more >> /data/notes; mkdir /data/made";
+    const { stdout, exitCode } = await runs.shell(script, ["--mount", `${home}:/data:rw`]);
+    const [owner, program, ...rest] = stdout.trim().split("\n");
+    expect({ exitCode, owner, rest }).toEqual({ exitCode: 0, owner: program, rest: [] });
+    expect(readFileSync(join(home, "notes"), "utf8")).toBe("mine\nmore\n");
+    expect(statSync(join(home, "made"))).toMatchObject({ uid: 4243, gid: 4244 });
+    expect(statSync(home)).toMatchObject({ uid: 4243, gid: 4244 });
+  });
+
   test("--log-dir gets readable lines and OCSF records, and keeps the newest three of each", async () => {
     const logs = join(runs.directory, "logs/deep");
     mkdirSync(logs, { recursive: true });

@@ -1,4 +1,3 @@
-import { statSync } from "node:fs";
 import { join } from "node:path";
 import { OpenShellError } from "../../error.ts";
 import type { Policy } from "../../policy/model.ts";
@@ -77,7 +76,6 @@ interface Surroundings {
 async function runConfined(options: StandaloneOptions, policy: Policy, { log, say, signals, followed }: Surroundings): Promise<number> {
   using identity = leaseAgentIdentity(policy.process);
   using scratch = openScratch(identity);
-  for (const note of unwritableMounts(options.mounts, identity)) say(note);
   await using sandbox = await startSandbox({
     box: boxSpec(policy, {
       ...options,
@@ -144,21 +142,6 @@ function refuseWritableLogDirectory(directory: string | undefined, writable: Wri
   if (directory === undefined || !isInsideWritablePath(directory, writable)) return;
   throw new OpenShellError("invalid_argument", `--log-dir ${directory} is inside a path that the program may write`, {
     next: "name a directory outside the read_write paths and mounts: the supervisor writes there as root",
-  });
-}
-
-/** What a person should know before the program's first "Permission denied". */
-function unwritableMounts(mounts: StandaloneOptions["mounts"], { uid, gid }: { uid: number; gid: number }): string[] {
-  return mounts.flatMap(({ source, target, readWrite }) => {
-    const owner = readWrite ? statSync(source, { throwIfNoEntry: false }) : undefined;
-    if (owner === undefined) return [];
-    const { mode } = owner;
-    const mayWrite = owner.uid === uid ? mode & 0o200 : owner.gid === gid ? mode & 0o020 : mode & 0o002;
-    if (mayWrite) return [];
-    const next = owner.uid === 0 ? "mount a directory of an ordinary user" : `set process.run_as_user to "${owner.uid}" in the policy`;
-    return [
-      `--mount ${source}: belongs to uid ${owner.uid} and the program runs as uid ${uid}, which its mode does not let write at ${target}; ${next}`,
-    ];
   });
 }
 

@@ -4,7 +4,7 @@ import { canonicalAddress } from "../../../linux/netlink/address.ts";
 import { findTcpSocket, type SocketFacts, TCP_CLOSE_WAIT, TCP_ESTABLISHED } from "../../../linux/netlink/sock-diag.ts";
 import { isCompiled } from "../../../reexec.ts";
 import { ordinaryUser } from "../rootless/identity.ts";
-import type { Identification, ProgramIdentity, SocketAddress } from "./contract.ts";
+import type { Identification, SocketAddress } from "./contract.ts";
 import { allocateTable, IdentityReader } from "./identity-table.ts";
 import { isOwnExecutable } from "./own-executable.ts";
 

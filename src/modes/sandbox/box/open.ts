@@ -7,6 +7,7 @@ import { ConnectRecorder } from "./connect-recorder.ts";
 import type { Box, BoxSpec } from "./contract.ts";
 import { describeEnforcement } from "./enforcement.ts";
 import { InitClient } from "./init-client.ts";
+import { mapMountOwners } from "./mount-owners.ts";
 import { openTrap } from "./trap.ts";
 import { planView, type ViewPlan } from "./view-plan.ts";
 
@@ -38,7 +39,8 @@ export async function openBox(spec: BoxSpec): Promise<Box> {
   recorder.start(init.pid);
   // Without the recorder every connect(2) would wait for ever: the box ends instead.
   recorder.failed.catch(() => init.stop());
-  const view = { plan, mountPoint, uid: spec.uid, gid: spec.gid, hostName: spec.sandboxName };
+  using owners = await mapMountOwners(spec);
+  const view = { plan, mountPoint, uid: spec.uid, gid: spec.gid, hostName: spec.sandboxName, owners: owners.mappings };
   await Promise.all([init.buildView(view), init.giveNetwork(trap.boxNamespace)]);
 
   const landlock = abi === undefined ? {} : { landlock: { abi, rules: plan.landlock } };
@@ -49,7 +51,7 @@ export async function openBox(spec: BoxSpec): Promise<Box> {
     ...(trap.watch && { watch: trap.watch }),
     identify: (peer, local) => recorder.identify(trap.diagnostics, peer, local),
     launch: (launch) => init.launch(launch, confinement),
-    enforcement: describeEnforcement(spec, plan, abi, trap),
+    enforcement: [...describeEnforcement(spec, plan, abi, trap), ...owners.enforcement],
     ended: init.ended,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

@@ -43,7 +43,9 @@ class Init {
     switch (message.type) {
       case "view":
         this.#setUp(() => {
-          this.#view = makeView(message.view);
+          const owners = Object.entries(message.view.owners).map(([source, fd]) => [source, pidfdGetfd(INIT_SUPERVISOR_FD, fd)] as const);
+          this.#view = makeView({ ...message.view, owners: Object.fromEntries(owners) });
+          for (const [, fd] of owners) close(fd);
           startReaper(this.#owned);
           this.#report({ type: "view-ready" });
         });

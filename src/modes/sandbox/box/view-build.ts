@@ -29,6 +29,7 @@ import {
   setMountAttributes,
   setTreeAttributes,
 } from "../../../linux/mounts.ts";
+import { applyOwnerMapping } from "../../../linux/owner-mapping.ts";
 import { synthesisedConfiguration } from "./view-accounts.ts";
 import { deviceLinks, deviceNodes, hostConfiguration, maskedProcFiles } from "./view-layout.ts";
 import type { ViewPlan, ViewStep } from "./view-plan.ts";
@@ -42,6 +43,8 @@ export interface ViewOptions {
   readonly uid: number;
   readonly gid: number;
   readonly hostName: string;
+  /** Descriptors of owner mappings, by source of a writable mount. */
+  readonly owners: Readonly<Record<string, number>>;
 }
 
 const NOSUID_NODEV = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
@@ -175,6 +178,8 @@ class View {
     try {
       const tree = cloneTree(source, step.source);
       setTreeAttributes(tree, NOSUID_NODEV | (step.readWrite ? 0 : MOUNT_ATTR_RDONLY));
+      const owners = step.readWrite ? this.#options.owners[step.source] : undefined;
+      if (owners !== undefined) applyOwnerMapping(tree, owners);
       const target = this.#place(step);
       attachAndClose(tree, target, step.target);
       close(target);

@@ -63,8 +63,8 @@ function ownerMapping(): Promise<Finding> {
       const root = openAt(AT_FDCWD, "/", O_PATH | O_DIRECTORY);
       const tree = cloneTree(root, "/");
       try {
-        const owner = fstatSync(root).uid;
-        await mapOwners(tree, { from: owner, to: OTHER_OWNER });
+        const { uid, gid } = fstatSync(root);
+        await mapOwners(tree, { from: { uid, gid }, to: { uid: OTHER_OWNER, gid: OTHER_OWNER } });
         if (fstatSync(tree).uid === OTHER_OWNER) return "owners are mapped on the root file system";
         return { state: "degraded", found: "mapped owners have no effect", remedy: "use another file system" };
       } finally {
