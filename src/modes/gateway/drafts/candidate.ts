@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { OpenShellError } from "../../../error.ts";
+import { withExistingSettings } from "../../../policy/adopt.ts";
 import { policyHash } from "../../../policy/hash.ts";
 import { addProposedRule, freeKey, removeAddedRule, withRules } from "../../../policy/merge.ts";
 import type { NetworkRule, Policy } from "../../../policy/model.ts";
@@ -18,11 +19,12 @@ export interface Candidate {
 
 /**
  * Merges a chunk into a policy. `refined` is the approved chunk that it supersedes: its rule goes in the same step.
- * Existing rules are never touched otherwise (threat 14).
+ * Existing rules are never touched otherwise (threat 14). Where the same program already has an inspected endpoint on that host and port, the
+ * proposal takes over how it is inspected: a connection is treated in one way.
  */
 export function candidateFor(policy: Policy, chunk: Chunk, refined: Chunk | undefined): Candidate {
   const base = refined?.applied ? removeAddedRule(policy, refined.applied.key, refined.applied.rule) : policy;
-  const merged = chunk.edited ? addEditedRule(base, chunk) : addProposedRule(base, chunk.ruleName, chunk.rule);
+  const merged = chunk.edited ? addEditedRule(base, chunk) : addProposedRule(base, chunk.ruleName, withExistingSettings(base, chunk.rule));
   return {
     policy: merged.policy,
     hash: policyHash(merged.policy),
