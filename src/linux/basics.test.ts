@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { openSync } from "node:fs";
+import { openSync, rmSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { close, pipe, readInto, writeAll } from "./descriptors.ts";
 import { tryLock } from "./file-lock.ts";
@@ -61,6 +61,7 @@ test("two open files compete for one lock", () => {
   close(first);
   expect(tryLock(second)).toBe(true);
   close(second);
+  rmSync(path);
 });
 
 test("every address of the host is listed", () => {
