@@ -4,7 +4,7 @@ import { fieldPath, type Path } from "./field-path.ts";
 import { MAX_PORT } from "./limits.ts";
 import type { Endpoint } from "./model.ts";
 import { textPatternProblem } from "./request-patterns.ts";
-import { hostProblem, isAddress } from "./validate-host.ts";
+import { hostProblem } from "./validate-host.ts";
 import { validateProtocol } from "./validate-protocol.ts";
 import { isInspected, validateRequestRules } from "./validate-rules.ts";
 
@@ -73,9 +73,4 @@ function* unknown(field: string, value: string, known: ReadonlySet<string>): Gen
   if (known.has(value)) return;
   const words = [...known].filter((word) => word !== "").join(", ");
   yield { field, message: `'${value}' is not known: expected one of ${words}` };
-}
-
-/** True for a host that is one name: neither a pattern, nor an address, nor absent. */
-export function isName(host: string): boolean {
-  return host !== "" && !host.includes("*") && !isAddress(host);
 }

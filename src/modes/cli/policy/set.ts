@@ -1,12 +1,12 @@
 import { defineCommand } from "../../../command/define.ts";
-import { EXIT_ERROR, EXIT_OK } from "../../../command/report.ts";
+import { EXIT_ERROR } from "../../../command/report.ts";
 import { OpenShellError } from "../../../error.ts";
 import { confirm } from "../ask.ts";
-import { CALL_TIMEOUT_MS, withGateway } from "../connection/gateway.ts";
-import { rememberSandbox, sandboxName } from "../last-sandbox.ts";
+import { withGateway } from "../connection/gateway.ts";
+import { sandboxName } from "../last-sandbox.ts";
 import { optionalName, waitTimeout } from "../sandbox/arguments.ts";
 import { readPolicyProto } from "./file.ts";
-import { waitLoaded } from "./wait-loaded.ts";
+import { sendUpdate } from "./send-update.ts";
 
 export default defineCommand({
   meta: {
@@ -31,14 +31,7 @@ export default defineCommand({
         if (!(await confirm("Replace the policy of every sandbox?", terminal))) return EXIT_ERROR;
       }
       const request = { workspaceScope: gateway.scope, sandbox, policy, global: args.global ?? false };
-      const { version } = await gateway.client.updateConfig(request, { timeoutMs: CALL_TIMEOUT_MS });
-      if (!args.global) rememberSandbox(sandbox, gateway, terminal);
-      terminal.out(`${terminal.style.green("✓")} Policy version ${version} is set\n`);
-      if (args.wait) {
-        await waitLoaded(sandbox, version, gateway, args.timeout);
-        terminal.out(`${terminal.style.green("✓")} In force in the sandbox\n`);
-      }
-      return EXIT_OK;
+      return sendUpdate(request, { asked: args.wait ?? false, timeoutSeconds: args.timeout }, gateway, terminal);
     });
   },
 });

@@ -1,15 +1,13 @@
-import { create } from "@bufbuild/protobuf";
 import { defineCommand } from "../../../command/define.ts";
 import { EXIT_OK } from "../../../command/report.ts";
 import { OpenShellError } from "../../../error.ts";
-import { UpdateConfigRequestSchema } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
-import { CALL_TIMEOUT_MS, withGateway } from "../connection/gateway.ts";
-import { rememberSandbox, sandboxName } from "../last-sandbox.ts";
+import { withGateway } from "../connection/gateway.ts";
+import { sandboxName } from "../last-sandbox.ts";
 import { optionalName, waitTimeout } from "../sandbox/arguments.ts";
 import { renderChanges } from "./changes.ts";
 import { policyOf } from "./current.ts";
 import { updateOperations } from "./operations.ts";
-import { waitLoaded } from "./wait-loaded.ts";
+import { sendUpdate } from "./send-update.ts";
 
 export default defineCommand({
   meta: {
@@ -52,20 +50,8 @@ export default defineCommand({
       const changes = diffPolicies(current, mergePolicy(current, mergeOperations));
       terminal.out(renderChanges(changes, terminal.style));
       if (args["dry-run"] || changes.length === 0) return EXIT_OK;
-      const request = create(UpdateConfigRequestSchema, {
-        workspaceScope: gateway.scope,
-        sandbox,
-        mergeOperations,
-        global: args.global ?? false,
-      });
-      const { version } = await gateway.client.updateConfig(request, { timeoutMs: CALL_TIMEOUT_MS });
-      if (!args.global) rememberSandbox(sandbox, gateway, terminal);
-      terminal.out(`${terminal.style.green("✓")} Policy version ${version} is set\n`);
-      if (args.wait) {
-        await waitLoaded(sandbox, version, gateway, args.timeout);
-        terminal.out(`${terminal.style.green("✓")} In force in the sandbox\n`);
-      }
-      return EXIT_OK;
+      const request = { workspaceScope: gateway.scope, sandbox, mergeOperations, global: args.global ?? false };
+      return sendUpdate(request, { asked: args.wait ?? false, timeoutSeconds: args.timeout }, gateway, terminal);
     });
   },
 });

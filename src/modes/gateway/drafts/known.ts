@@ -6,7 +6,6 @@ import services from "../../../../policies/data/services.json" with { type: "jso
 
 /** The shipped lists of `policies/data`, in the shape that look-ups need. */
 export const metadataHosts: ReadonlySet<string> = new Set(blocked.metadataHosts);
-export const metadataAddresses: readonly string[] = blocked.metadataAddresses;
 export const loopbackHosts: ReadonlySet<string> = new Set(blocked.loopbackHosts);
 export const loopbackSuffixes: readonly string[] = blocked.loopbackSuffixes;
 export const clusterHosts: ReadonlySet<string> = new Set(blocked.clusterHosts);

@@ -1,4 +1,3 @@
-import { classifyAddress } from "../../../../address/address-class.ts";
 import type { Resolver } from "./resolver.ts";
 
 /** The addresses of a denied name when they may be asked for; undefined: the name may not be asked. */
@@ -27,9 +26,4 @@ export function limitedProbe(resolver: Resolver, internalDomains: readonly strin
       return undefined;
     }
   };
-}
-
-/** True when one of the addresses is not public. */
-export function anyPrivate(addresses: readonly string[]): boolean {
-  return addresses.some((address) => classifyAddress(address) !== "public");
 }
