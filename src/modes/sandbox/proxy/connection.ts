@@ -4,8 +4,9 @@ import type { Identification, ProgramIdentity } from "../box/contract.ts";
 import { allowedEvent, closedEvent, refusedEvent, unreadEvent } from "./decision-event.ts";
 import type { EgressContext } from "./egress-context.ts";
 import { Exchange } from "./exchange.ts";
+import { answerBytes } from "./http1/answer.ts";
 import { readHead } from "./http1/head.ts";
-import { asOriginRequest } from "./http1/origin-request.ts";
+import { asOriginRequest, targetOf } from "./http1/origin-request.ts";
 import { actorOf } from "./identity.ts";
 import { InspectedConnection, type Secured } from "./inspect/inspected-connection.ts";
 import { InspectionSite, type SiteOwner } from "./inspect/site.ts";
@@ -297,12 +298,13 @@ export class Connection {
     const intent = this.#intent;
     if (intent?.request === undefined || !verdict.plan.inspected || !this.who.known) return intent;
     const gate = new InspectionSite(intent, this.who.program, verdict, this.#context, NO_OWNER).gate(IN_PLAIN_TEXT);
-    const judged = gate.judge(asOriginRequest(intent.request));
-    if (!judged.allowed) {
-      this.#answer(judged.answer);
+    const ruling = gate.rule(asOriginRequest(intent.request));
+    const { method } = intent.request;
+    if (ruling.kind !== "forward") {
+      this.#answer(answerBytes(ruling.kind === "answer" ? ruling.answer : ruling.exceeded(), method, true));
       return undefined;
     }
-    this.#intent = { ...intent, request: { ...intent.request, target: judged.target } };
+    this.#intent = { ...intent, request: { ...intent.request, target: targetOf(ruling.request), fields: ruling.request.fields } };
     return this.#intent;
   }
 

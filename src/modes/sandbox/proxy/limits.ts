@@ -8,6 +8,8 @@ export interface EgressLimits {
   readonly waiting: number;
   /** Time for a complete request head. Clients send it at once; 10 s is for a paused terminal. */
   readonly headMs: number;
+  /** Time for the whole body of a request that cannot be decided without it: 4 MiB in a minute is 70 KB/s. */
+  readonly bodyMs: number;
   /** Time for one connection attempt to one address. */
   readonly dialMs: number;
   /** Time for a client to read a refusal and close. */
@@ -26,6 +28,7 @@ export const DEFAULT_LIMITS: EgressLimits = {
   undecided: 256,
   waiting: 512,
   headMs: 10_000,
+  bodyMs: 60_000,
   dialMs: 10_000,
   lingerMs: 2000,
   sweepMs: 1000,

@@ -1,22 +1,10 @@
 import { escapeWord } from "../../../events/escape.ts";
 import type { Identification } from "../box/contract.ts";
+import { answerBytes } from "./http1/answer.ts";
 import type { Authority } from "./http1/authority.ts";
+import { type Answer, ownField } from "./inspect/ruling.ts";
 import type { Intent } from "./intent.ts";
 import type { Denied } from "./verdict.ts";
-
-const STATUS_TEXT: Readonly<Record<number, string>> = {
-  400: "Bad Request",
-  403: "Forbidden",
-  405: "Method Not Allowed",
-  408: "Request Timeout",
-  414: "URI Too Long",
-  421: "Misdirected Request",
-  431: "Request Header Fields Too Large",
-  502: "Bad Gateway",
-  503: "Service Unavailable",
-  504: "Gateway Timeout",
-  505: "HTTP Version Not Supported",
-};
 
 /** Everything a denied agent learns; one shape for every layer. */
 export interface Refusal {
@@ -80,12 +68,18 @@ export function unreadRefusal(status: number, code: string, detail: string, who:
 
 /** A whole HTTP/1.1 response that closes the connection. The answer to HEAD has no body. */
 export function refusalResponse(refusal: Refusal): Buffer {
-  const body = Buffer.from(`${JSON.stringify(refusalBody(refusal))}\n`);
-  const head =
-    `HTTP/1.1 ${refusal.status} ${STATUS_TEXT[refusal.status] ?? "Error"}\r\n` +
-    `Content-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n` +
-    `X-OpenShell-Policy: ${refusal.policy === undefined ? "-" : escapeWord(refusal.policy)}\r\n\r\n`;
-  return refusal.method === "HEAD" ? Buffer.from(head) : Buffer.concat([Buffer.from(head), body]);
+  return answerBytes(refusalAnswer(refusal), refusal.method, true);
+}
+
+/** The refusal before it has the form of a protocol version. */
+export function refusalAnswer(refusal: Refusal): Answer {
+  const policy = refusal.policy === undefined ? "-" : escapeWord(refusal.policy);
+  return {
+    status: refusal.status,
+    fields: [ownField("Content-Type", "application/json"), ownField("X-OpenShell-Policy", policy)],
+    body: Buffer.from(`${JSON.stringify(refusalBody(refusal))}\n`),
+    close: true,
+  };
 }
 
 function refusalBody(refusal: Refusal): object {

@@ -52,13 +52,29 @@ export class BodyReader {
     return this.#state === "close";
   }
 
-  /** How many bytes at the start of `bytes` belong to the body; the rest is not part of this request. */
-  take(bytes: Uint8Array): number {
-    if (this.#state === "close") return bytes.length;
+  /** Trailer fields as they came, a line each with its CRLF; complete when the body is. */
+  get trailer(): string {
+    return this.#trailer.endsWith("\r\n") ? this.#trailer.slice(0, -2) : "";
+  }
+
+  /**
+   * How many bytes at the start of `bytes` belong to the body; the rest is not part of this request.
+   * @param content gets the bytes of the body without its framing
+   */
+  take(bytes: Buffer, content?: (bytes: Buffer) => void): number {
+    if (this.#state === "close") {
+      content?.(bytes);
+      return bytes.length;
+    }
     let at = 0;
     while (at < bytes.length && this.#state !== "done" && this.problem === undefined) {
-      if (this.#state === "length" || this.#state === "data") at += this.#skip(bytes.length - at);
-      else this.problem = this.#step(bytes[at++] ?? 0);
+      if (this.#state === "length" || this.#state === "data") {
+        const size = this.#skip(bytes.length - at);
+        content?.(bytes.subarray(at, at + size));
+        at += size;
+      } else {
+        this.problem = this.#step(bytes[at++] ?? 0);
+      }
     }
     return at;
   }

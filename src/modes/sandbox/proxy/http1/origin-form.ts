@@ -3,10 +3,10 @@ import { nominatedFields } from "./connection-options.ts";
 import type { ForwardHead } from "./head.ts";
 import { HOP_BY_HOP } from "./hop-by-hop.ts";
 
-/** `Host` as sent upstream: the authority, brackets round IPv6, the default port left out. */
-export function hostField(authority: Authority): string {
+/** `Host` as sent upstream: the authority, brackets round IPv6, the port left out where the scheme implies it. */
+export function hostField(authority: Authority, scheme: "http" | "https" = "http"): string {
   const host = authority.host.includes(":") ? `[${authority.host}]` : authority.host;
-  return authority.port === 80 ? host : `${host}:${authority.port}`;
+  return authority.port === (scheme === "https" ? 443 : 80) ? host : `${host}:${authority.port}`;
 }
 
 /**

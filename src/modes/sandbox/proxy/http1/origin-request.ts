@@ -89,15 +89,26 @@ function readUpgrade(version: string, fields: readonly Field[]): string {
 
 const UPGRADE_TOKEN = /^[a-z0-9!#$%&'*+.^_`|~/-]+$/;
 
-/** The head as the server gets it: the target that was decided on, the authority of the connection as Host. */
-export function originRequestHead(request: OriginRequest, target: string, host: string): Buffer {
-  const dropped = nominatedFields(request.fields);
-  let text = `${request.method} ${target} HTTP/${request.version}\r\nHost: ${host}\r\n`;
-  for (const field of request.fields) {
-    if (field.lower === "host" || HOP_BY_HOP.has(field.lower) || dropped.has(field.lower)) continue;
+/** Path and query as on a request line. */
+export function targetOf({ path, query }: Pick<OriginRequest, "path" | "query">): string {
+  return query === undefined ? path : `${path}?${query}`;
+}
+
+/** Written from `body`, not as they came. */
+const FRAMING: ReadonlySet<string> = new Set(["host", "content-length", "transfer-encoding"]);
+
+/** The head as an HTTP/1 server gets it. `host`: the authority of the connection. */
+export function originRequestHead(request: OriginRequest, host: string): Buffer {
+  const { method, version, fields, body, upgrade } = request;
+  const dropped = nominatedFields(fields);
+  let text = `${method} ${targetOf(request)} HTTP/${version}\r\nHost: ${host}\r\n`;
+  for (const field of fields) {
+    if (FRAMING.has(field.lower) || HOP_BY_HOP.has(field.lower) || dropped.has(field.lower)) continue;
     text += `${field.name}: ${field.value}\r\n`;
   }
-  if (request.upgrade !== "") text += `Connection: Upgrade\r\nUpgrade: ${request.upgrade}\r\n`;
-  else if (request.version === "1.0") text += "Connection: close\r\n";
+  if (body.kind === "length") text += `Content-Length: ${body.length}\r\n`;
+  else if (body.kind === "chunked") text += "Transfer-Encoding: chunked\r\n";
+  if (upgrade !== "") text += `Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n`;
+  else if (version === "1.0") text += "Connection: close\r\n";
   return Buffer.from(`${text}\r\n`, "latin1");
 }

@@ -4,7 +4,7 @@ import { ResponseReader } from "./response-reader.ts";
 /** Plays a server's bytes in pieces of every size; gives what the client gets, the same each time. */
 function play(text: string, request: { method?: string; upgrade?: string; keepAlive?: boolean } = {}) {
   const results = [1, 2, 7, text.length].map((size) => {
-    const reader = new ResponseReader({ method: "GET", upgrade: "", keepAlive: true, ...request });
+    const reader = new ResponseReader({ method: "GET", version: "1.1", upgrade: "", keepAlive: true, ...request });
     let output = "";
     let rest = "";
     for (let at = 0; at < text.length && reader.problem === undefined; at += size) {
@@ -18,7 +18,7 @@ function play(text: string, request: { method?: string; upgrade?: string; keepAl
       rest += taken.rest?.toString("latin1") ?? "";
     }
     const { status, done, serverCloses, clientCloses, problem } = reader;
-    return { output, rest, status, done, serverCloses, clientCloses, problem, complete: reader.finish() };
+    return { output, rest, status, done, serverCloses, clientCloses, problem, complete: reader.finish().complete };
   });
   for (const other of results) expect({ ...other, output: "" }).toEqual({ ...(results[0] as object), output: "" } as typeof other);
   return results.at(-1) as (typeof results)[number];
@@ -92,5 +92,58 @@ describe("refused, and nothing of the head passes", () => {
   });
   test("a head without end", () => {
     expect(play(`HTTP/1.1 200 OK\r\nX: ${"y".repeat(70_000)}`)).toMatchObject({ problem: expect.stringContaining("65536") });
+  });
+});
+
+describe("answers that a filter changes", () => {
+  /** Doubles every x, holding each piece back until the next; hides the word secret in fields. */
+  const filtered = (text: string, version = "1.1", method = "GET") =>
+    [1, 3, text.length].map((size) => {
+      let held = "";
+      const reader = new ResponseReader(
+        { method, version, upgrade: "websocket", keepAlive: version === "1.1" },
+        {
+          head: (status, fields) => fields.map((field) => ({ ...field, value: `${field.value.replace("secret", "*")}${status}` })),
+          body: (chunk, last) => {
+            const output = last ? held + chunk.toString() : held;
+            held = chunk.toString().replaceAll("x", "xx");
+            return Buffer.from(output);
+          },
+        },
+      );
+      let output = "";
+      for (let at = 0; at < text.length; at += size) {
+        const taken = reader.take(Buffer.from(text.slice(at, at + size), "latin1"));
+        expect(reader.problem).toBeUndefined();
+        output += Buffer.concat(taken.output).toString("latin1");
+      }
+      const { complete, output: last } = reader.finish();
+      return `${output}${last.toString("latin1")} ${complete}`;
+    });
+  const joined = (text: string) => text.replace(/\r\n[0-9a-f]+\r\n/g, "").replace(/\r\n\r\n[0-9a-f]+\r\n/, "|");
+
+  test("by length, in chunks with trailers, or until the end: framed anew", () => {
+    for (const answer of filtered("HTTP/1.1 200 secret\r\nX: secret\r\nContent-Length: 3\r\n\r\naxb")) {
+      expect(answer).toStartWith("HTTP/1.1 200 OK\r\nX: *200\r\nTransfer-Encoding: chunked\r\n\r\n");
+      expect(joined(answer)).toContain("axxb");
+      expect(answer).toEndWith("\r\n0\r\n\r\n true");
+    }
+    for (const answer of filtered("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;e=secret\r\nax\r\n0\r\nT: secret\r\n\r\n")) {
+      expect(answer).not.toContain("secret");
+      expect(answer).toEndWith("\r\n0\r\nT: *200\r\n\r\n true");
+    }
+    for (const answer of filtered("HTTP/1.1 200 OK\r\n\r\naxb")) {
+      expect(answer).toContain("Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
+      expect(answer).toEndWith("\r\n0\r\n\r\n true");
+    }
+  });
+
+  test("no chunks for HTTP/1.0, nothing where there is no body, interim and 101 heads too", () => {
+    for (const answer of filtered("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\naxb", "1.0"))
+      expect(answer).toBe("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\naxxb true");
+    for (const answer of filtered("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", "1.1", "HEAD"))
+      expect(answer).toEndWith("3200\r\n\r\n true");
+    for (const answer of filtered("HTTP/1.1 103 x\r\nL: secret\r\n\r\nHTTP/1.1 204 x\r\n\r\n")) expect(answer).toContain("L: *103\r\n");
+    for (const answer of filtered("HTTP/1.1 101 x\r\nUpgrade: websocket\r\nL: secret\r\n\r\n")) expect(answer).toContain("L: *101\r\n");
   });
 });

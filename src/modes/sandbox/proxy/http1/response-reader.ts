@@ -1,9 +1,12 @@
+import type { ResponseFilter } from "../inspect/ruling.ts";
 import { BodyReader, type UntilClose } from "./body.ts";
 import { nominatedFields } from "./connection-options.ts";
 import { type Field, readFields } from "./fields.ts";
+import { FilteredBody } from "./filtered-body.ts";
 import type { BodyFraming } from "./framing.ts";
 import { HeadError } from "./refused.ts";
 import { MAX_RESPONSE_HEAD_BYTES } from "./response-head.ts";
+import { statusText } from "./status-text.ts";
 
 /** Servers may send more fields than clients; large cookie sets are the reason. */
 const MAX_RESPONSE_FIELDS = 256;
@@ -19,6 +22,8 @@ const KEPT: ReadonlySet<string> = new Set(["content-length", "transfer-encoding"
 
 export interface AnsweredRequest {
   readonly method: string;
+  /** What the client speaks: chunks are for 1.1 alone. */
+  readonly version: string;
   /** The client asked for a change of protocol. */
   readonly upgrade: string;
   /** The client speaks HTTP/1.1 and means to go on. */
@@ -33,14 +38,18 @@ export class ResponseReader {
   /** Why the answer cannot be passed on. */
   problem: string | undefined;
   readonly #request: AnsweredRequest;
+  readonly #filter: ResponseFilter | undefined;
+  /** The body as the client gets it, where a filter changes it. */
+  #filtered: FilteredBody | undefined;
   #pending: Buffer | undefined;
   #body: BodyReader | undefined;
   #status = 0;
   #interim = 0;
   #serverCloses = false;
 
-  constructor(request: AnsweredRequest) {
+  constructor(request: AnsweredRequest, filter?: ResponseFilter) {
     this.#request = request;
+    this.#filter = filter;
   }
 
   /** Status of the final head; 0 before it. 101: everything behind it is another protocol. */
@@ -80,18 +89,28 @@ export class ResponseReader {
       left = left.subarray(end + 4);
     }
     if (this.#body === undefined) return { output, rest: left.length === 0 ? undefined : left };
-    const size = this.#body.take(left);
-    if (this.#body.problem !== undefined) {
-      this.problem = this.#body.problem;
-      return { output, rest: undefined };
-    }
-    if (size > 0) output.push(left.subarray(0, size));
+    const size = this.#readBody(this.#body, left, output);
+    if (this.problem !== undefined) return { output, rest: undefined };
     return { output, rest: size < left.length ? left.subarray(size) : undefined };
   }
 
-  /** The server has closed: whether the answer is complete by that. */
-  finish(): boolean {
-    return this.done || this.#body?.untilClose === true;
+  #readBody(body: BodyReader, bytes: Buffer, output: Buffer[]): number {
+    const filtered = this.#filtered;
+    const size = body.take(bytes, filtered === undefined ? undefined : (chunk) => output.push(filtered.pass(chunk)));
+    this.problem = body.problem;
+    if (filtered !== undefined && body.done) output.push(filtered.finish(this.#trailers(body)));
+    else if (filtered === undefined && size > 0) output.push(bytes.subarray(0, size));
+    return size;
+  }
+
+  /** The server has closed: whether the answer is complete by that, and what the client still gets of it. */
+  finish(): { readonly complete: boolean; readonly output: Buffer } {
+    const untilClose = this.#body?.untilClose === true;
+    return { complete: this.done || untilClose, output: (untilClose ? this.#filtered?.finish([]) : undefined) ?? Buffer.alloc(0) };
+  }
+
+  #trailers(body: BodyReader): readonly Field[] {
+    return body.trailer === "" ? [] : readFields(body.trailer.slice(0, -2), MAX_RESPONSE_FIELDS);
   }
 
   #readHead(text: string): Buffer | undefined {
@@ -110,16 +129,17 @@ export class ResponseReader {
     if (match === null) return this.#refuse("the server does not speak HTTP/1");
     const status = Number(match[2]);
     const fields = end < 0 ? [] : readFields(text.slice(end + 2), MAX_RESPONSE_FIELDS);
-    const line = `HTTP/1.1 ${match[2]} ${match[3] ?? ""}\r\n`;
+    // A reason phrase is free text of the server, which nobody filters.
+    const line = `HTTP/1.1 ${match[2]} ${this.#filter === undefined ? (match[3] ?? "") : statusText(status)}\r\n`;
     if (status === 101) {
       const { upgrade } = this.#request;
       if (upgrade === "" || !switchesTo(upgrade, fields)) return this.#refuse(UNSOLICITED_UPGRADE);
       this.#status = status;
-      return this.#write(line, fields, `Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n`);
+      return this.#write(line, this.#filter?.head(status, fields) ?? fields, `Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n`);
     }
     if (status < 200) {
       if (++this.#interim > MAX_INTERIM) return this.#refuse(`more than ${MAX_INTERIM} interim answers`);
-      return this.#write(line, fields, "");
+      return this.#write(line, this.#filter?.head(status, fields) ?? fields, "");
     }
     const framing = responseFraming(this.#request.method, status, fields);
     if (typeof framing === "string") return this.#refuse(framing);
@@ -127,7 +147,18 @@ export class ResponseReader {
     this.#body = new BodyReader(framing, "ignored");
     const options = nominatedFields(fields);
     this.#serverCloses = framing.kind === "close" || options.has("close") || (match[1] === "0" && !options.has("keep-alive"));
-    return this.#write(line, fields, this.clientCloses ? "Connection: close\r\n" : "");
+    const own = this.clientCloses ? "Connection: close\r\n" : "";
+    return this.#filter === undefined ? this.#write(line, fields, own) : this.#writeFiltered(line, fields, own, framing, this.#filter);
+  }
+
+  /** Chunks are framed anew for the sake of trailers and extensions, other bodies where the filter may change their length. */
+  #writeFiltered(line: string, fields: readonly Field[], own: string, framing: BodyFraming | UntilClose, filter: ResponseFilter): Buffer {
+    const shown = filter.head(this.#status, fields);
+    if (framing.kind === "none" || (framing.kind !== "chunked" && filter.body === undefined)) return this.#write(line, shown, own);
+    const chunked = this.#request.version !== "1.0";
+    this.#filtered = new FilteredBody(filter, this.#status, chunked);
+    const unframed = shown.filter(({ lower }) => lower !== "content-length" && lower !== "transfer-encoding");
+    return this.#write(line, unframed, chunked ? `Transfer-Encoding: chunked\r\n${own}` : own);
   }
 
   #write(line: string, fields: readonly Field[], own: string): Buffer {

@@ -1,23 +1,26 @@
 import { describe, expect, test } from "bun:test";
 import type { OriginRequest } from "../http1/origin-request.ts";
-import { Conversation, type ConversationHost, MAX_PIPELINED_BYTES, type Ruling } from "./conversation.ts";
+import { Conversation, type ConversationHost, type EarlyBytes, MAX_PIPELINED_BYTES } from "./conversation.ts";
+import type { Answer, Ruling, StreamInspector } from "./ruling.ts";
 
 /** Everything that a conversation did, in order, as lines of a script. */
 class Stage implements ConversationHost {
   readonly script: string[] = [];
   readonly conversation: Conversation;
   constructor(connected = false) {
-    this.conversation = new Conversation({ host: "a.example", port: 443 }, this, { connected });
+    this.conversation = new Conversation({ authority: { host: "a.example", port: 443 }, scheme: "https", connected }, this);
   }
+  /** What is ruled about paths under /special. */
+  special: (request: OriginRequest) => Ruling = (request) => ({ kind: "forward", request });
   rule(request: OriginRequest): Ruling {
     this.script.push(`decide ${request.method} ${request.path}`);
-    if (request.method === "DELETE") return { forward: false, answer: Buffer.from("403") };
-    return { forward: true, request, head: Buffer.from(`[${request.method} ${request.path}]`) };
+    if (request.method === "DELETE") return { kind: "answer", answer: said("403") };
+    return request.path.startsWith("/special") ? this.special(request) : { kind: "forward", request };
   }
-  refuse = ({ status, code }: { status: number; code: string }) => Buffer.from(`${status} ${code}`);
-  badGateway = (problem: string) => Buffer.from(`502 ${problem}`);
-  toClient = (bytes: Buffer) => void this.script.push(`client< ${text(bytes)}`);
-  toUpstream = (bytes: Buffer) => void this.script.push(`server< ${text(bytes)}`);
+  refuse = ({ status, code }: { status: number; code: string }) => said(`${status} ${code}`);
+  badGateway = (problem: string) => said(`502 ${problem}`);
+  toClient = (bytes: Buffer) => void this.script.push(`client< ${text(bytes).replace(OUR_HEAD, "")}`);
+  toUpstream = (bytes: Buffer) => void this.script.push(`server< ${text(bytes).replace(REQUEST_HEAD, "[$1]")}`);
   openUpstream = () => void this.script.push("open");
   dropUpstream = () => void this.script.push("drop");
   finishClient = () => void this.script.push("finish");
@@ -25,7 +28,7 @@ class Stage implements ConversationHost {
   holdClient = () => void this.script.push("hold");
   releaseClient() {}
   entered() {}
-  switched = (_: OriginRequest, fromServer?: Buffer, fromClient?: Buffer) =>
+  switched = (_: OriginRequest, __: StreamInspector | undefined, { fromServer, fromClient }: EarlyBytes) =>
     void this.script.push(`switched ${text(fromServer)} ${text(fromClient)}`);
 
   client(bytes: string): this {
@@ -46,6 +49,10 @@ class Stage implements ConversationHost {
   }
 }
 
+/** Answers of ours that end the connection are shown by their body alone, requests by their first line. */
+const OUR_HEAD = /^HTTP\/1\.1 \d+ [^|]*\|Content-Length: \d+\|Connection: close\|\|/;
+const REQUEST_HEAD = /^([A-Z]+ \S+) HTTP\/1\.1\|Host: a\.example\|(?:[^|]+\|)*\|/;
+const said = (body: string, close = true): Answer => ({ status: Number.parseInt(body, 10), fields: [], body: Buffer.from(body), close });
 const text = (bytes: Buffer | undefined) => (bytes?.toString("latin1") ?? "-").replaceAll("\r\n", "|");
 const get = (path: string, more = "") => `GET ${path} HTTP/1.1\r\nHost: a.example\r\n${more}\r\n`;
 const post = (path: string, more: string, body = "") => `POST ${path} HTTP/1.1\r\nHost: a.example\r\n${more}\r\n${body}`;
@@ -173,5 +180,79 @@ describe("servers", () => {
     const stage = new Stage(true).client(get("/"));
     stage.conversation.clientFinished();
     expect(stage.server(EMPTY).did().slice(-3)).toEqual(["client< HTTP/1.1 204 No Content||", "drop", "finish"]);
+  });
+});
+
+describe("bodies that are needed before a decision", () => {
+  /** Collects at most 8 bytes; "no" in them is refused, "yes" goes as it came, anything else is replaced. */
+  const collecting = (connected = true) => {
+    const stage = new Stage(connected);
+    stage.special = (request) => ({
+      kind: "collect",
+      limit: 8,
+      ruled: (body) => {
+        stage.script.push(`body ${text(body)}`);
+        if (body.includes("no")) return { kind: "answer", answer: said("403", false) };
+        return { kind: "forward", request, ...(body.includes("yes") ? {} : { body: Buffer.from("other") }) };
+      },
+      exceeded: () => said("413"),
+    });
+    return stage;
+  };
+
+  test("the server hears nothing before, and gets all of it behind the head", () => {
+    const stage = collecting(false).client(post("/special", "Content-Length: 5\r\n", "ye"));
+    expect(stage.did()).toEqual(["decide POST /special"]);
+    expect(stage.client("s!!").did()).toEqual(["body yes!!", "open"]);
+    expect(stage.ready().did()).toEqual(["server< [POST /special]yes!!"]);
+    expect(stage.server(EMPTY).client(get("/next")).did().slice(1)).toEqual(["decide GET /next", "server< [GET /next]"]);
+  });
+
+  test("chunks are put together and another body takes their place", () => {
+    const stage = new Stage(true);
+    const heads: string[] = [];
+    stage.toUpstream = (bytes) => void heads.push(text(bytes));
+    stage.special = (request) => ({
+      kind: "collect",
+      limit: 8,
+      ruled: (body) => ({ kind: "forward", request, body: Buffer.from(`<${body}>`) }),
+      exceeded: () => said("413"),
+    });
+    stage.client(post("/special", "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\nTrailer: X\r\nX-Y: z\r\n"));
+    expect(stage.did()).toEqual(["decide POST /special", "client< HTTP/1.1 100 Continue||"]);
+    stage.client("2\r\nab\r\n1\r\nc\r\n").client("0\r\nX: 1\r\n\r\n");
+    expect(heads).toEqual(["POST /special HTTP/1.1|Host: a.example|X-Y: z|Content-Length: 5||<abc>"]);
+  });
+
+  test("one that is too long is answered before it is read, and never kept", () => {
+    expect(collecting().client(post("/special", "Content-Length: 9\r\n")).did().slice(1)).toEqual(["client< 413", "drop", "finish"]);
+    const stage = collecting().client(post("/special", "Transfer-Encoding: chunked\r\n", "5\r\nabcde\r\n"));
+    expect(stage.client("4\r\nfghi\r\n").did().slice(1)).toEqual(["client< 413", "drop", "finish"]);
+  });
+
+  test("wrong chunks are a 400, half a body is nothing", () => {
+    const stage = collecting().client(post("/special", "Transfer-Encoding: chunked\r\n", "5;x\r\n"));
+    expect(stage.did().slice(1)).toEqual(["client< 400 body_framing", "drop", "finish"]);
+    const half = collecting().client(post("/special", "Content-Length: 5\r\n", "ye"));
+    half.conversation.clientFinished();
+    expect(half.did().slice(1)).toEqual(["abort"]);
+  });
+
+  test("a refusal that leaves the connection open lets the next request follow", () => {
+    const stage = collecting().client(`${post("/special", "Content-Length: 2\r\n", "no")}${get("/next")}`);
+    expect(stage.did()).toEqual([
+      "decide POST /special",
+      "body no",
+      "client< HTTP/1.1 403 Forbidden|Content-Length: 3||403",
+      "decide GET /next",
+      "server< [GET /next]",
+    ]);
+  });
+
+  test("a request without body gives an empty one, and one that never comes is a 408", () => {
+    expect(collecting().client(get("/special")).did().slice(1)).toEqual(["body ", "server< [GET /special]other"]);
+    const stage = collecting().client(post("/special", "Content-Length: 5\r\n", "y"));
+    stage.conversation.expire({ status: 408, code: "body_timeout", reason: "" });
+    expect(stage.did().slice(1)).toEqual(["client< 408 body_timeout", "drop", "finish"]);
   });
 });

@@ -1,22 +1,21 @@
+import { answerBytes } from "../http1/answer.ts";
 import type { Authority } from "../http1/authority.ts";
 import { BodyReader } from "../http1/body.ts";
-import { type OriginRequest, readOriginRequest } from "../http1/origin-request.ts";
+import { hostField } from "../http1/origin-form.ts";
+import { type OriginRequest, originRequestHead, readOriginRequest } from "../http1/origin-request.ts";
 import type { Refusal } from "../http1/refused.ts";
 import { ResponseReader } from "../http1/response-reader.ts";
-
-/** What was decided about one request: what the server gets of it and the head as bytes, or the whole answer that the client gets. */
-export type Ruling =
-  | { readonly forward: true; readonly request: OriginRequest; readonly head: Buffer }
-  | { readonly forward: false; readonly answer: Buffer };
+import { Collector } from "./collector.ts";
+import type { Answer, Forward, Ruling, StreamInspector } from "./ruling.ts";
 
 /** What a conversation asks of whoever owns the sockets and makes the decisions. */
 export interface ConversationHost {
   /** Decides one request; nothing of it has been sent anywhere. */
   rule(request: OriginRequest): Ruling;
   /** The answer to a request that could not be read. */
-  refuse(refusal: Refusal): Buffer;
+  refuse(refusal: Refusal): Answer;
   /** The answer when the server cannot be reached or does not answer as HTTP does. */
-  badGateway(problem: string): Buffer;
+  badGateway(problem: string): Answer;
   toClient(bytes: Buffer): void;
   toUpstream(bytes: Buffer): void;
   /** Ends in `upstreamReady` or `upstreamFailed`. */
@@ -29,10 +28,18 @@ export interface ConversationHost {
   /** Stops reading from the client until `releaseClient`. */
   holdClient(): void;
   releaseClient(): void;
-  /** `idle`: no request is under way. `head`: part of one is here. `busy`: one is being answered. */
-  entered(phase: "idle" | "head" | "busy"): void;
-  /** Both sides have changed to another protocol; with what has already come of it. */
-  switched(request: OriginRequest, fromServer: Buffer | undefined, fromClient: Buffer | undefined): void;
+  entered(phase: Phase): void;
+  /** Both sides have changed to another protocol; with what has already come of it, and what looks at it from here on. */
+  switched(request: OriginRequest, stream: StreamInspector | undefined, early: EarlyBytes): void;
+}
+
+/** `idle`: no request is under way. `head`: part of one is here. `body`: all of its body is waited for. `busy`: one is being answered. */
+export type Phase = "idle" | "head" | "body" | "busy";
+
+/** Bytes behind a change of protocol that came together with it. */
+export interface EarlyBytes {
+  readonly fromServer: Buffer | undefined;
+  readonly fromClient: Buffer | undefined;
 }
 
 /** Bytes of following requests that are kept while one is answered; the client waits beyond. */
@@ -42,9 +49,14 @@ export const MAX_PIPELINED_BYTES = 65_536;
 const REPEATABLE: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
 
 interface Exchange {
+  /** As the client sent it. */
   readonly request: OriginRequest;
+  readonly forward: Forward;
+  /** The head as the server gets it, with the body where that is known whole. */
   readonly head: Buffer;
   readonly body: BodyReader;
+  /** The server gets another body than the client's. */
+  readonly replaced: boolean;
   readonly response: ResponseReader;
   bodyBytes: number;
   responseBytes: number;
@@ -57,19 +69,26 @@ interface Exchange {
 export class Conversation {
   readonly #authority: Authority;
   readonly #host: ConversationHost;
-  /** `head`: between requests. `connecting`: ruled on, no server yet. `exchange`: under way. `over`: nothing more happens. */
-  #turn: "head" | "connecting" | "exchange" | "over" = "head";
+  readonly #hostField: string;
+  /** `head`: between requests. `body`: all of one is waited for. `connecting`: ruled on, no server yet. `exchange`: under way. */
+  #turn: "head" | "body" | "connecting" | "exchange" | "over" = "head";
   #pending: Buffer | undefined;
+  #collector: Collector | undefined;
   #exchange: Exchange | undefined;
   #connected: boolean;
   /** The server's connection has answered before, so it may have closed without knowing of this request. */
   #kept = false;
   #clientFinished = false;
 
-  constructor(authority: Authority, host: ConversationHost, state: { readonly connected: boolean }) {
+  /** `connected`: the server's connection stands already. */
+  constructor(
+    { authority, scheme, connected }: { readonly authority: Authority; readonly scheme: "http" | "https"; readonly connected: boolean },
+    host: ConversationHost,
+  ) {
     this.#authority = authority;
     this.#host = host;
-    this.#connected = state.connected;
+    this.#hostField = hostField(authority, scheme);
+    this.#connected = connected;
   }
 
   clientData(bytes: Buffer): void {
@@ -83,7 +102,12 @@ export class Conversation {
   clientFinished(): void {
     this.#clientFinished = true;
     if (this.#turn === "head") this.#finish();
-    else if (this.#exchange !== undefined && !this.#exchange.body.done) this.#abort();
+    else if (this.#turn === "body" || (this.#exchange !== undefined && !this.#exchange.body.done)) this.#abort();
+  }
+
+  /** What the client owes has not come in time. */
+  expire(refusal: Refusal): void {
+    if (this.#turn !== "over") this.#end(this.#host.refuse(refusal), this.#collector?.request);
   }
 
   upstreamReady(): void {
@@ -98,7 +122,7 @@ export class Conversation {
 
   upstreamFailed(problem: string): void {
     this.#connected = false;
-    if (this.#turn === "connecting") this.#end(this.#host.badGateway(problem));
+    if (this.#turn === "connecting") this.#end(this.#host.badGateway(problem), this.#exchange?.request);
   }
 
   upstreamData(bytes: Buffer): void {
@@ -127,13 +151,17 @@ export class Conversation {
     const connected = this.#connected;
     this.#disconnect();
     if (!connected || this.#turn !== "exchange" || exchange === undefined) return;
-    if (exchange.response.finish()) this.#finish();
+    const { complete, output } = exchange.response.finish();
+    if (output.length > 0) this.#host.toClient(output);
+    if (complete) this.#finish();
     else if (this.#kept && exchange.responseBytes === 0 && isRepeatable(exchange)) this.#connect();
     else this.#fail("the server closed the connection before its answer was complete");
   }
 
   #advance(): void {
-    while (this.#turn === "head" && this.#pending !== undefined) {
+    while (this.#pending !== undefined) {
+      if (this.#turn === "body") this.#collect(this.#pending);
+      if (this.#turn !== "head" || this.#pending === undefined) break;
       if (!this.#readRequest(this.#pending)) return;
     }
     if (this.#turn === "exchange") this.#sendBody();
@@ -147,26 +175,72 @@ export class Conversation {
       return false;
     }
     if (result.kind === "refused") {
-      this.#end(this.#host.refuse(result));
+      this.#end(this.#host.refuse(result), undefined);
       return true;
     }
     this.#pending = result.size < bytes.length ? bytes.subarray(result.size) : undefined;
     this.#host.entered("busy");
-    const ruling = this.#host.rule(result.request);
-    if (!ruling.forward) {
-      this.#end(ruling.answer);
-      return true;
+    this.#follow(this.#host.rule(result.request), result.request, undefined);
+    return true;
+  }
+
+  /** `body`: the whole of it, once it has been collected. */
+  #follow(ruling: Ruling, request: OriginRequest, body: Buffer | undefined): void {
+    if (ruling.kind === "forward") {
+      this.#forward(ruling, request, body);
+    } else if (ruling.kind === "answer") {
+      this.#reply(ruling.answer, request, body !== undefined || request.body.kind === "none");
+    } else if (body !== undefined) {
+      if (body.length > ruling.limit) this.#reply(ruling.exceeded(), request, true);
+      else this.#follow(ruling.ruled(body), request, body);
+    } else {
+      this.#collector = new Collector(request, ruling);
+      this.#turn = "body";
+      this.#host.entered("body");
+      this.#collect(undefined);
     }
-    const { request } = ruling;
-    const body = new BodyReader(request.body);
-    this.#exchange = { request, head: ruling.head, body, response: new ResponseReader(request), bodyBytes: 0, responseBytes: 0 };
+  }
+
+  #collect(bytes: Buffer | undefined): void {
+    const collector = this.#collector;
+    if (collector === undefined) return;
+    this.#pending = bytes === undefined ? this.#pending : collector.take(bytes);
+    const { request, collect, problem } = collector;
+    if (problem !== undefined) {
+      this.#end(this.#host.refuse({ status: 400, code: "body_framing", reason: problem }), request);
+    } else if (collector.exceeded) {
+      this.#end(collect.exceeded(), request);
+    } else if (collector.done) {
+      this.#collector = undefined;
+      this.#turn = "head";
+      this.#host.entered("busy");
+      const body = collector.body();
+      this.#follow(collect.ruled(body), request, body);
+    } else if (this.#pending === undefined && collector.inviteBody()) {
+      this.#host.toClient(CONTINUE);
+    }
+  }
+
+  #forward(forward: Forward, request: OriginRequest, collected: Buffer | undefined): void {
+    const whole = forward.body ?? (request.body.kind === "none" ? undefined : collected);
+    const passed = whole === undefined ? forward.request : withBody(forward.request, whole.length);
+    const head = originRequestHead(passed, this.#hostField);
+    this.#exchange = {
+      request,
+      forward,
+      head: whole === undefined ? head : Buffer.concat([head, whole]),
+      body: new BodyReader(collected === undefined ? request.body : { kind: "none" }),
+      replaced: whole !== undefined,
+      response: new ResponseReader({ ...request, upgrade: passed.upgrade }, forward.response),
+      bodyBytes: 0,
+      responseBytes: 0,
+    };
     if (!this.#connected) {
       this.#connect();
     } else {
       this.#turn = "exchange";
-      this.#host.toUpstream(ruling.head);
+      this.#host.toUpstream(this.#exchange.head);
     }
-    return true;
   }
 
   #connect(): void {
@@ -185,7 +259,7 @@ export class Conversation {
     }
     this.#pending = size < bytes.length ? bytes.subarray(size) : undefined;
     exchange.bodyBytes += size;
-    if (size > 0) this.#host.toUpstream(bytes.subarray(0, size));
+    if (size > 0 && !exchange.replaced) this.#host.toUpstream(bytes.subarray(0, size));
     if (exchange.response.done) this.#settle(exchange);
   }
 
@@ -197,8 +271,13 @@ export class Conversation {
       this.#finish();
       return;
     }
-    this.#exchange = undefined;
     this.#kept = true;
+    this.#next();
+  }
+
+  /** The connection goes on to its next request. */
+  #next(): void {
+    this.#exchange = undefined;
     this.#turn = "head";
     this.#host.entered("idle");
     this.#host.releaseClient();
@@ -209,16 +288,26 @@ export class Conversation {
   #switch(exchange: Exchange, fromServer: Buffer | undefined): void {
     this.#turn = "over";
     this.#host.releaseClient();
-    this.#host.switched(exchange.request, fromServer, this.#pending);
+    this.#host.switched(exchange.forward.request, exchange.forward.stream, { fromServer, fromClient: this.#pending });
   }
 
   #fail(problem: string): void {
-    if (this.#exchange?.response.status === 0) this.#end(this.#host.badGateway(problem));
+    if (this.#exchange?.response.status === 0) this.#end(this.#host.badGateway(problem), this.#exchange.request);
     else this.#abort();
   }
 
-  #end(answer: Buffer): void {
-    this.#host.toClient(answer);
+  /** An answer of ours in place of the server's. `wholeBody`: nothing of the request is still to come. */
+  #reply(answer: Answer, request: OriginRequest, wholeBody: boolean): void {
+    if (answer.close || !wholeBody || !request.keepAlive || this.#clientFinished) {
+      this.#end(answer, request);
+      return;
+    }
+    this.#host.toClient(answerBytes(answer, request.method, false));
+    this.#next();
+  }
+
+  #end(answer: Answer, request: OriginRequest | undefined): void {
+    this.#host.toClient(answerBytes(answer, request?.method, true));
     this.#finish();
   }
 
@@ -241,6 +330,14 @@ export class Conversation {
     this.#connected = false;
     this.#host.dropUpstream();
   }
+}
+
+const CONTINUE = Buffer.from("HTTP/1.1 100 Continue\r\n\r\n");
+
+/** With a body that is known whole there is nothing to wait for and nothing behind it. */
+function withBody(request: OriginRequest, length: number): OriginRequest {
+  const fields = request.fields.filter(({ lower }) => lower !== "expect" && lower !== "trailer");
+  return { ...request, fields, body: { kind: "length", length } };
 }
 
 function isRepeatable({ request }: Exchange): boolean {

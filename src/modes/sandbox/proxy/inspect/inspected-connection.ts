@@ -8,8 +8,10 @@ import { type ByteSocket, Flow, Tunnel } from "../relay.ts";
 import { type ClientHello, readClientHello } from "../tls/client-hello.ts";
 import type { SandboxCa } from "../tls/sandbox-ca.ts";
 import { TlsServerSide } from "../tls/server-side.ts";
-import { Conversation, type ConversationHost, type Ruling } from "./conversation.ts";
+import { Conversation, type ConversationHost, type EarlyBytes, type Phase } from "./conversation.ts";
 import { type Spoken, spokenIn } from "./first-bytes.ts";
+import { InspectedStream } from "./inspected-stream.ts";
+import type { Answer, Ruling, StreamInspector } from "./ruling.ts";
 import { Upstream, type UpstreamEvents, type UpstreamTarget } from "./upstream.ts";
 import { Valve } from "./valve.ts";
 
@@ -17,8 +19,8 @@ import { Valve } from "./valve.ts";
 export interface Gate {
   rule(request: OriginRequest): Ruling;
   stillAllowed(request: OriginRequest): boolean;
-  unreadable(refusal: Refusal): Buffer;
-  badGateway(problem: string): Buffer;
+  unreadable(refusal: Refusal): Answer;
+  badGateway(problem: string): Answer;
   switched(request: OriginRequest): void;
 }
 
@@ -50,7 +52,7 @@ export interface InspectionSetup {
   readonly plan: Inspection;
   readonly target: UpstreamTarget;
   readonly ca: SandboxCa;
-  readonly limits: Pick<EgressLimits, "headMs" | "lingerMs">;
+  readonly limits: Pick<EgressLimits, "headMs" | "bodyMs" | "lingerMs">;
 }
 
 /**
@@ -81,6 +83,9 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
   #tunnel: Tunnel | undefined;
   /** The request whose upgrade let other bytes pass. */
   #upgraded: OriginRequest | undefined;
+  #inspector: StreamInspector | undefined;
+  #stream: InspectedStream | undefined;
+  #phase: Phase = "idle";
 
   constructor(setup: InspectionSetup, host: InspectionHost, upstream: Socket<unknown> | undefined) {
     this.#setup = setup;
@@ -130,19 +135,19 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
 
   /** The present state has lasted too long. */
   expire(): void {
-    const { headMs } = this.#setup.limits;
+    const { headMs, bodyMs } = this.#setup.limits;
     if (this.#mode === "over") this.abort();
-    else if (this.#mode === "requests") {
-      const reason = `no complete request head within ${headMs} ms`;
-      this.toClient(this.refuse({ status: 408, code: "head_timeout", reason }));
-      this.finishClient();
-    } else this.#refuseBytes("tls_timeout", `no complete TLS handshake within ${headMs} ms`);
+    else if (this.#mode === "requests" && this.#phase === "body")
+      this.#conversation?.expire({ status: 408, code: "body_timeout", reason: `no complete request body within ${bodyMs} ms` });
+    else if (this.#mode === "requests")
+      this.#conversation?.expire({ status: 408, code: "head_timeout", reason: `no complete request head within ${headMs} ms` });
+    else this.#refuseBytes("tls_timeout", `no complete TLS handshake within ${headMs} ms`);
   }
 
   /** A new policy: true when what passes here without being looked at may no longer do so. */
   outlived(plan: Inspection): boolean {
     this.#plan = plan;
-    if (this.#upgraded !== undefined) return this.#gate?.stillAllowed(this.#upgraded) !== true;
+    if (this.#upgraded !== undefined) return (this.#inspector?.stillAllowed?.() ?? this.#gate?.stillAllowed(this.#upgraded)) !== true;
     if (this.#mode !== "raw" && this.#mode !== "opening") return false;
     return plan.opaque === "refuse" || (this.#tls === undefined && plan.tls !== "skip" && this.#setup.plan.tls === "skip");
   }
@@ -208,7 +213,8 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
         this.#clientValve.hold();
         break;
       case "raw":
-        this.#tunnel?.toUpstream(bytes);
+        if (this.#stream !== undefined) this.#stream.fromClient(bytes);
+        else this.#tunnel?.toUpstream(bytes);
         break;
       case "over":
     }
@@ -250,7 +256,10 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
   #converse(): void {
     this.#mode = "requests";
     this.#gate = this.#host.gate(this.#secured);
-    this.#conversation = new Conversation(this.#setup.authority, this, { connected: this.#upstream.socket !== undefined });
+    this.#conversation = new Conversation(
+      { authority: this.#setup.authority, scheme: this.#secured.scheme, connected: this.#upstream.socket !== undefined },
+      this,
+    );
     const early = this.#early;
     this.#early = undefined;
     if (early !== undefined) this.#conversation.clientData(early);
@@ -327,6 +336,7 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     const undecided = this.#mode === "first" || (this.#mode === "handshake" && this.#tls !== undefined);
     if (undecided && this.#plan.opaque === "relay" && this.#secured.misdirected === undefined) this.#startRaw();
     if (this.#mode === "requests") this.#conversation?.upstreamData(bytes);
+    else if (this.#mode === "raw" && this.#stream !== undefined) this.#stream.fromServer(bytes);
     else if (this.#mode === "raw") this.#tunnel?.toClient(bytes);
     else this.#upstream.drop();
   }
@@ -356,12 +366,14 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     return this.#gate.rule(request);
   }
 
-  refuse(refusal: Refusal): Buffer {
-    return this.#gate?.unreadable(refusal) ?? Buffer.alloc(0);
+  refuse(refusal: Refusal): Answer {
+    if (this.#gate === undefined) throw new TypeError("a request before the gate");
+    return this.#gate.unreadable(refusal);
   }
 
-  badGateway(problem: string): Buffer {
-    return this.#gate?.badGateway(problem) ?? Buffer.alloc(0);
+  badGateway(problem: string): Answer {
+    if (this.#gate === undefined) throw new TypeError("a request before the gate");
+    return this.#gate.badGateway(problem);
   }
 
   toClient(bytes: Buffer): void {
@@ -412,15 +424,18 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     this.#clientValve.release();
   }
 
-  entered(phase: "idle" | "head" | "busy"): void {
-    this.#host.lasts(phase === "head" ? this.#setup.limits.headMs : 0);
+  entered(phase: Phase): void {
+    const { headMs, bodyMs } = this.#setup.limits;
+    this.#phase = phase;
+    this.#host.lasts(phase === "head" ? headMs : phase === "body" ? bodyMs : 0);
   }
 
-  switched(request: OriginRequest, fromServer: Buffer | undefined, fromClient: Buffer | undefined): void {
+  switched(request: OriginRequest, inspector: StreamInspector | undefined, { fromServer, fromClient }: EarlyBytes): void {
     const { socket } = this.#upstream;
     if (socket === undefined) return;
     this.#mode = "raw";
     this.#upgraded = request;
+    this.#inspector = inspector;
     this.#gate?.switched(request);
     this.#tunnel = new Tunnel(
       this.#client,
@@ -428,8 +443,9 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
       { tunnelEnded: () => this.#host.inspectionEnded() },
       { up: this.#up, down: this.#down },
     );
-    if (fromServer !== undefined) this.#tunnel.toClient(fromServer);
-    if (fromClient !== undefined) this.#tunnel.toUpstream(fromClient);
+    if (inspector !== undefined) this.#stream = new InspectedStream(inspector, this.#tunnel);
+    if (fromServer !== undefined) this.upstreamData(fromServer);
+    if (fromClient !== undefined) this.#received(fromClient);
   }
 
   #refuseBytes(code: string, reason: string): void {

@@ -3,14 +3,15 @@ import { inspectionOf } from "../../../../engine/inspection.ts";
 import type { Actor, EventSink, FindingEvent, HttpEvent } from "../../../../events/event.ts";
 import type { ProgramIdentity } from "../../box/contract.ts";
 import type { Authority } from "../http1/authority.ts";
-import { type OriginRequest, originRequestHead } from "../http1/origin-request.ts";
+import { hostField } from "../http1/origin-form.ts";
+import type { OriginRequest } from "../http1/origin-request.ts";
 import { canonicalPath } from "../http1/path.ts";
 import { readQuery } from "../http1/query.ts";
 import { HeadError, type Refusal } from "../http1/refused.ts";
 import { UNSOLICITED_UPGRADE } from "../http1/response-reader.ts";
 import { actorOf } from "../identity.ts";
-import { refusalResponse } from "../refusal.ts";
-import type { Ruling } from "./conversation.ts";
+import { refusalAnswer } from "../refusal.ts";
+import type { Answer, Ruling } from "./ruling.ts";
 
 export interface GateSetup {
   readonly engine: RequestEngine;
@@ -24,10 +25,6 @@ export interface GateSetup {
   /** Why every request here is for another server than the connection was decided for; undefined: it is not. */
   readonly misdirected: string | undefined;
 }
-
-type Judged =
-  | { readonly allowed: true; readonly target: string; readonly upgrade: string }
-  | { readonly allowed: false; readonly answer: Buffer };
 
 /** Stands for the method where none could be read. */
 const UNREADABLE = "-";
@@ -46,16 +43,8 @@ export class RequestGate {
     this.#setup = setup;
   }
 
+  /** What the server gets of the request, or the answer to the client. */
   rule(request: OriginRequest): Ruling {
-    const judged = this.judge(request);
-    if (!judged.allowed) return { forward: false, answer: judged.answer };
-    const { target, upgrade } = judged;
-    const passed = upgrade === request.upgrade ? request : { ...request, upgrade };
-    return { forward: true, request: passed, head: originRequestHead(passed, target, this.#hostField()) };
-  }
-
-  /** The target that goes to the server, or the answer to the client. */
-  judge(request: OriginRequest): Judged {
     const { misdirected } = this.#setup;
     if (misdirected !== undefined) return this.#refused({ status: 421, code: "misdirected", reason: misdirected }, request);
     try {
@@ -73,13 +62,13 @@ export class RequestGate {
   }
 
   /** The answer to a request that could not be read. */
-  unreadable(refusal: Refusal): Buffer {
+  unreadable(refusal: Refusal): Answer {
     this.#emit({ severity: "low", action: "denied", method: UNREADABLE, url: this.#url(""), engine: "l7", ...codeAndReason(refusal) });
     return this.#answer(refusal.status, "bad_request", refusal.reason, refusal.code, NEXT_READABLE, undefined);
   }
 
   /** The server's fault: the answer to the client, and the event. */
-  badGateway(problem: string): Buffer {
+  badGateway(problem: string): Answer {
     const { emit, authority, program, sha256, policy } = this.#setup;
     const { host, port } = authority;
     const about = { time: Date.now(), host, port, actor: actorOf(program, sha256), policy };
@@ -113,7 +102,7 @@ export class RequestGate {
     });
   }
 
-  #decide(request: OriginRequest): Judged {
+  #decide(request: OriginRequest): Ruling {
     const facts = this.#facts(request);
     if (facts === undefined) return this.#unruled(request);
     const decision = this.#ask(facts);
@@ -128,7 +117,7 @@ export class RequestGate {
       engine: "l7",
       ...(audited ? { stage: "l7_audit", ...codeAndReason(decision) } : {}),
     });
-    return { allowed: true, target: targetOf(facts.path, request.query), upgrade: facts.upgrade };
+    return { kind: "forward", request: { ...request, path: facts.path, upgrade: facts.upgrade } };
   }
 
   /** Undefined where no rules are about requests: then they pass as they are. */
@@ -152,7 +141,7 @@ export class RequestGate {
     return messages.action === "deny" ? messages : decision;
   }
 
-  #unruled(request: OriginRequest): Judged {
+  #unruled(request: OriginRequest): Ruling {
     this.#emit({
       severity: "informational",
       action: "allowed",
@@ -161,10 +150,10 @@ export class RequestGate {
       policy: this.#setup.policy,
       engine: "opa",
     });
-    return { allowed: true, target: targetOf(request.path, request.query), upgrade: request.upgrade };
+    return { kind: "forward", request };
   }
 
-  #denied(facts: HttpFacts, decision: RequestDecision): Judged {
+  #denied(facts: HttpFacts, decision: RequestDecision): Ruling {
     const code = decision.code ?? "request_not_allowed";
     this.#emit({
       severity: "medium",
@@ -178,10 +167,10 @@ export class RequestGate {
       ...(decision.policy === undefined ? {} : { policy: decision.policy }),
     });
     const next = code === "request_denied" ? NEXT_DENY_RULE : code === "body_needed" ? NEXT_BODY : NEXT_REQUEST;
-    return { allowed: false, answer: this.#answer(403, "policy_denied", decision.reason, code, next, { facts, decision }) };
+    return { kind: "answer", answer: this.#answer(403, "policy_denied", decision.reason, code, next, { facts, decision }) };
   }
 
-  #refused(refusal: { status: number; code: string; reason: string }, request: OriginRequest): Judged {
+  #refused(refusal: { status: number; code: string; reason: string }, request: OriginRequest): Ruling {
     this.#emit({
       severity: "low",
       action: "denied",
@@ -190,7 +179,7 @@ export class RequestGate {
       engine: "l7",
       ...codeAndReason(refusal),
     });
-    return { allowed: false, answer: this.#answer(refusal.status, "bad_request", refusal.reason, refusal.code, NEXT_READABLE, undefined) };
+    return { kind: "answer", answer: this.#answer(refusal.status, "bad_request", refusal.reason, refusal.code, NEXT_READABLE, undefined) };
   }
 
   #answer(
@@ -200,9 +189,9 @@ export class RequestGate {
     reason: string,
     next: string,
     denied: { readonly facts: HttpFacts; readonly decision: RequestDecision } | undefined,
-  ): Buffer {
+  ): Answer {
     const { authority, program } = this.#setup;
-    return refusalResponse({
+    return refusalAnswer({
       status,
       error,
       detail,
@@ -226,14 +215,8 @@ export class RequestGate {
   }
 
   #url(path: string): string {
-    return `${this.#setup.scheme}://${this.#hostField()}${path}`;
-  }
-
-  /** The port is left out where the scheme implies it. */
-  #hostField(): string {
     const { authority, scheme } = this.#setup;
-    const host = authority.host.includes(":") ? `[${authority.host}]` : authority.host;
-    return authority.port === (scheme === "https" ? 443 : 80) ? host : `${host}:${authority.port}`;
+    return `${scheme}://${hostField(authority, scheme)}${path}`;
   }
 }
 
@@ -247,10 +230,6 @@ function unsolicitedUpgrade(about: { time: number; host: string; port: number; a
     title: "A server switched protocols without being asked; the connection was closed",
     evidence: { host, port: String(port), binary: actor.binary },
   };
-}
-
-function targetOf(path: string, query: string | undefined): string {
-  return query === undefined ? path : `${path}?${query}`;
 }
 
 function codeAndReason({ code, reason }: { readonly code?: string; readonly reason: string }): { code?: string; reason: string } {
