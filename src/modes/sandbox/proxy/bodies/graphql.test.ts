@@ -5,12 +5,14 @@ import { Dice } from "../../../../policy/dice.test-support.ts";
 import type { Field } from "../http1/fields.ts";
 import { readQuery } from "../http1/query.ts";
 import { MAX_GRAPHQL_DEPTH, MAX_GRAPHQL_OPERATIONS, MAX_GRAPHQL_TOKENS } from "./graphql-document.ts";
-import { readBodyFacts } from "./read-body.ts";
+import { readNeeded } from "./read-body.ts";
 
 const FIELDS: readonly Field[] = [{ name: "Content-Type", lower: "content-type", value: "application/json" }];
 
 function send(method: string, query: QueryFacts, body: string) {
-  const result = readBodyFacts("graphql", { method, query, fields: FIELDS }, Buffer.from(body));
+  const request = { fields: FIELDS, body: method === "GET" ? ({ kind: "none" } as const) : ({ kind: "chunked" } as const) };
+  const result = readNeeded({ protocol: "graphql", maxBodyBytes: 65_536 }, request, { method, query }, Buffer.from(body));
+  if (result.kind === "collect") throw new Error("more than the whole body");
   return result.kind === "read" ? result.facts : { refused: result.code, status: result.status };
 }
 const post = (body: unknown, url = "") => send("POST", readQuery(url), typeof body === "string" ? body : JSON.stringify(body));

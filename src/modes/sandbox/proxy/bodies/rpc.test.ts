@@ -1,13 +1,18 @@
 import { describe, expect, test } from "bun:test";
 import type { Field } from "../http1/fields.ts";
-import { type BodyProtocol, readBodyFacts } from "./read-body.ts";
+import { type BodyNeeds, readNeeded } from "./read-body.ts";
 import { MAX_RPC_BATCH } from "./rpc.ts";
 
 const field = (name: string, value: string): Field => ({ name, lower: name.toLowerCase(), value });
 const JSON_TYPE = [field("Content-Type", "application/json")];
 
-function read(body: string, protocol: BodyProtocol = "mcp", fields: readonly Field[] = JSON_TYPE) {
-  const result = readBodyFacts(protocol, { method: "POST", query: {}, fields }, Buffer.from(body));
+function read(body: string, protocol: BodyNeeds["protocol"] = "mcp", fields: readonly Field[] = JSON_TYPE) {
+  const needs: BodyNeeds = { protocol, maxBodyBytes: 65_536 };
+  const request = { fields, body: { kind: "chunked" } } as const;
+  const facts = { method: "POST", query: {} };
+  const head = readNeeded(needs, request, facts, undefined);
+  const result = head.kind === "collect" ? readNeeded(needs, request, facts, Buffer.from(body)) : head;
+  if (result.kind === "collect") throw new Error("more than the whole body");
   return result.kind === "read" ? result.facts : { refused: result.code, status: result.status };
 }
 

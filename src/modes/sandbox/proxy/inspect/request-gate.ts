@@ -2,6 +2,7 @@ import type { HttpFacts, RequestDecision, RequestEngine } from "../../../../engi
 import { inspectionOf } from "../../../../engine/inspection.ts";
 import type { Actor, EventSink, FindingEvent, HttpEvent } from "../../../../events/event.ts";
 import type { ProgramIdentity } from "../../box/contract.ts";
+import { type BodyNeeds, readNeeded, tooLong, unexpectedBody } from "../bodies/read-body.ts";
 import type { Authority } from "../http1/authority.ts";
 import { hostField } from "../http1/origin-form.ts";
 import type { OriginRequest } from "../http1/origin-request.ts";
@@ -33,7 +34,7 @@ const NEXT_REQUEST = "Use a request that the policy allows, or ask the person wh
 const NEXT_DENY_RULE = "A deny rule refuses this request; no proposal can change that. Ask the person who owns the sandbox.";
 const NEXT_READABLE = "Send a well-formed HTTP/1.1 request for this host.";
 const NEXT_NETWORK = "Check the server and try again.";
-const NEXT_BODY = "Rules about bodies are not enforced yet, so the request is refused. Ask the person who owns the sandbox.";
+const NEXT_BODY = "Send the body as plain JSON (Content-Type: application/json, UTF-8, not compressed), each name once, within the limit.";
 
 /** Decides the requests of one connection, one by one under the policy in force at that moment, and tells of each. */
 export class RequestGate {
@@ -45,12 +46,16 @@ export class RequestGate {
 
   /** What the server gets of the request, or the answer to the client. */
   rule(request: OriginRequest): Ruling {
+    return this.#rule(request, undefined);
+  }
+
+  #rule(request: OriginRequest, body: Buffer | undefined): Ruling {
     const { misdirected } = this.#setup;
-    if (misdirected !== undefined) return this.#refused({ status: 421, code: "misdirected", reason: misdirected }, request);
+    if (misdirected !== undefined) return answering(this.#refused({ status: 421, code: "misdirected", reason: misdirected }, request));
     try {
-      return this.#decide(request);
+      return this.#decide(request, body);
     } catch (error) {
-      if (error instanceof HeadError) return this.#refused(error.refusal, request);
+      if (error instanceof HeadError) return answering(this.#refused(error.refusal, request));
       throw error;
     }
   }
@@ -102,11 +107,33 @@ export class RequestGate {
     });
   }
 
-  #decide(request: OriginRequest): Ruling {
+  /** `body`: all of it, once it has been collected. */
+  #decide(request: OriginRequest, body: Buffer | undefined): Ruling {
     const facts = this.#facts(request);
     if (facts === undefined) return this.#unruled(request);
     const decision = this.#ask(facts);
+    if (decision.needs === undefined) return this.#settle(request, facts, decision);
+    const read = readNeeded(decision.needs, request, facts, body);
+    if (read.kind === "collect") return this.#collect(request, decision.needs, read.limit);
+    if (read.kind === "unreadable") return answering(this.#refused(read, request, NEXT_BODY, decision.policy));
+    const asked = { ...facts, ...read.facts };
+    return this.#settle(request, asked, this.#ask(asked));
+  }
+
+  #collect(request: OriginRequest, needs: BodyNeeds, limit: number): Ruling {
+    return {
+      kind: "collect",
+      limit,
+      // Decided anew: the policy may have changed while the body came.
+      ruled: (body) => this.#rule(request, body),
+      exceeded: () => this.#refused(tooLong(needs, request), request, NEXT_BODY),
+    };
+  }
+
+  #settle(request: OriginRequest, facts: HttpFacts, decision: RequestDecision): Ruling {
     if (decision.action === "deny") return this.#denied(facts, decision);
+    const unexpected = unexpectedBody(request, facts, decision);
+    if (unexpected !== undefined) return answering(this.#refused(unexpected, request, NEXT_BODY, decision.policy));
     const audited = decision.action === "audit";
     this.#emit({
       severity: audited ? "low" : "informational",
@@ -166,20 +193,26 @@ export class RequestGate {
       reason: decision.reason,
       ...(decision.policy === undefined ? {} : { policy: decision.policy }),
     });
-    const next = code === "request_denied" ? NEXT_DENY_RULE : code === "body_needed" ? NEXT_BODY : NEXT_REQUEST;
-    return { kind: "answer", answer: this.#answer(403, "policy_denied", decision.reason, code, next, { facts, decision }) };
+    const next = code === "request_denied" ? NEXT_DENY_RULE : NEXT_REQUEST;
+    return answering(this.#answer(403, "policy_denied", decision.reason, code, next, { facts, decision }));
   }
 
-  #refused(refusal: { status: number; code: string; reason: string }, request: OriginRequest): Ruling {
+  #refused(
+    refusal: { status: number; code: string; reason: string },
+    request: OriginRequest,
+    next = NEXT_READABLE,
+    policy?: string,
+  ): Answer {
     this.#emit({
       severity: "low",
       action: "denied",
       method: request.method,
       url: this.#url(request.path),
       engine: "l7",
+      ...(policy === undefined ? {} : { policy }),
       ...codeAndReason(refusal),
     });
-    return { kind: "answer", answer: this.#answer(refusal.status, "bad_request", refusal.reason, refusal.code, NEXT_READABLE, undefined) };
+    return this.#answer(refusal.status, "bad_request", refusal.reason, refusal.code, next, undefined);
   }
 
   #answer(
@@ -218,6 +251,10 @@ export class RequestGate {
     const { authority, scheme } = this.#setup;
     return `${scheme}://${hostField(authority, scheme)}${path}`;
   }
+}
+
+function answering(answer: Answer): Ruling {
+  return { kind: "answer", answer };
 }
 
 function unsolicitedUpgrade(about: { time: number; host: string; port: number; actor: Actor }): FindingEvent {
