@@ -1,0 +1,121 @@
+import { ALIAS_MARK, type Credential, type CredentialSet, PLACEHOLDER_PREFIX } from "./model.ts";
+
+/** What policies and logs see instead of a placeholder. */
+export const CREDENTIAL_MASK = "[CREDENTIAL]";
+
+/** One placeholder in a text. */
+export interface Placeholder {
+  readonly start: number;
+  readonly end: number;
+  /** The name as written: of a variable, with the revision or handle that may stand before it. */
+  readonly name: string;
+  /** What stands before the mark of the provider-shaped form; undefined: the plain form. */
+  readonly prefix: string | undefined;
+}
+
+const KEY = "[A-Za-z0-9_]{1,330}";
+const EXACT = new RegExp(`${PLACEHOLDER_PREFIX}(${KEY})|([A-Za-z0-9_-]{0,64})${ALIAS_MARK}(${KEY})`, "g");
+/** In a canonical path only the colons can have two spellings. */
+const IN_PATH = new RegExp(EXACT.source.replaceAll(":", "(?:%3A|:)"), "g");
+
+/** Every placeholder of a decoded text, in order. */
+export function placeholdersIn(text: string): Placeholder[] {
+  return mayContain(text) ? found(text, EXACT) : [];
+}
+
+/** Every placeholder of a canonical path. */
+export function placeholdersInPath(path: string): Placeholder[] {
+  return mayContain(path) ? found(path, IN_PATH) : [];
+}
+
+function found(text: string, pattern: RegExp): Placeholder[] {
+  return Array.from(text.matchAll(pattern), (match) => {
+    const [all, plain, prefix, shaped] = match;
+    return { start: match.index, end: match.index + all.length, name: plain ?? shaped ?? "", prefix };
+  });
+}
+
+/** The text is exactly one placeholder. */
+export function asPlaceholder(text: string): Placeholder | undefined {
+  const [only] = placeholdersIn(text);
+  return only !== undefined && only.start === 0 && only.end === text.length ? only : undefined;
+}
+
+/** Which credential a placeholder stands for, and where in the text it begins: an alias may stand directly behind other letters. */
+export function resolve(
+  placeholder: Placeholder,
+  set: CredentialSet,
+): { readonly credential: Credential; readonly start: number } | undefined {
+  const credential = byName(placeholder.name, set);
+  if (credential === undefined) return undefined;
+  const { prefix, start } = placeholder;
+  const { alias } = credential;
+  if (prefix === undefined || alias === undefined || prefix.length <= alias.length) return { credential, start };
+  return { credential, start: prefix.endsWith(alias) ? start + prefix.length - alias.length : start };
+}
+
+const REVISION = /^v\d{1,20}_(.+)$/;
+const HANDLE = /^s([0-9a-f]{64})_(.+)$/;
+
+/** `KEY`, `v<revision>_KEY` of programs started under an earlier revision, or `s<handle>_KEY`. */
+function byName(name: string, set: CredentialSet): Credential | undefined {
+  const exact = set.get(name);
+  if (exact !== undefined) return exact;
+  const [, handle, handled] = HANDLE.exec(name) ?? [];
+  if (handled !== undefined) {
+    const credential = set.get(handled);
+    return credential?.handle === handle ? credential : undefined;
+  }
+  const revised = REVISION.exec(name)?.[1];
+  return revised === undefined ? undefined : set.get(revised);
+}
+
+/** The text as policies and logs see it. */
+export function masked(text: string): string {
+  return mayContain(text) ? text.replace(EXACT, CREDENTIAL_MASK) : text;
+}
+
+/** A canonical path as policies and logs see it. */
+export function maskedPath(path: string): string {
+  return mayContain(path) ? path.replace(IN_PATH, CREDENTIAL_MASK) : path;
+}
+
+/** Both marks have it in every spelling that is recognised exactly; one native search spares most texts the rest. */
+function mayContain(text: string): boolean {
+  return text.includes("resolve") || text.includes("RESOLVE");
+}
+
+const MARK = /openshell:resolve:env:|-openshell-resolve-env-/i;
+/** How often a server may decode what it gets. */
+const DECODING_ROUNDS = 3;
+/** The marks inside base64, which has three spellings for them, as they stand after 0, 1 or 2 other bytes. */
+const IN_BASE64 = new RegExp([PLACEHOLDER_PREFIX, ALIAS_MARK].flatMap(base64Spellings).map(escaped).join("|"));
+
+/** Any trace of a placeholder, whatever its case and encoding: percent, base64. */
+export function hasTrace(text: string): boolean {
+  if (MARK.test(text) || IN_BASE64.test(text)) return true;
+  let decoded = text;
+  for (let round = 0; round < DECODING_ROUNDS && decoded.includes("%"); round++) {
+    decoded = percentDecoded(decoded);
+    if (MARK.test(decoded) || IN_BASE64.test(decoded)) return true;
+  }
+  return false;
+}
+
+/** Bytes of valid escapes as Latin-1 characters; everything else stays. */
+function percentDecoded(text: string): string {
+  return text.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+}
+
+/** The characters of base64 that a text alone decides, for each alignment. */
+export function base64Spellings(text: string): string[] {
+  const bytes = Buffer.from(text);
+  return [0, 1, 2].map((before) => {
+    const encoded = Buffer.concat([Buffer.alloc(before), bytes]).toString("base64");
+    return encoded.slice(Math.ceil((before * 8) / 6), Math.floor(((before + bytes.length) * 8) / 6));
+  });
+}
+
+function escaped(literal: string): string {
+  return literal.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
+}
