@@ -8,6 +8,7 @@ import type { GlobalPolicyService } from "./policies/global.ts";
 import type { PolicyService } from "./policies/service.ts";
 import type { RelayRegistry } from "./relay/relays.ts";
 import type { SessionRegistry } from "./relay/sessions.ts";
+import type { SshSessions } from "./relay/ssh-sessions.ts";
 import type { Replay } from "./rpc/replay.ts";
 import type { SandboxService } from "./sandboxes/service.ts";
 import type { SettingsService } from "./settings/service.ts";
@@ -29,6 +30,7 @@ export interface GatewayContext {
   readonly bus: Bus;
   readonly sessions: SessionRegistry;
   readonly relays: RelayRegistry;
+  readonly sshSessions: SshSessions;
   readonly tokens: TokenIssuer;
   readonly driver: ComputeDriver;
   /** Looks a name up, once and absolutely. */

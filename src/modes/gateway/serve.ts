@@ -27,6 +27,7 @@ import { configSnapshot } from "./policies/snapshot.ts";
 import { registerForMachine, registerForUser } from "./registration.ts";
 import { RelayRegistry } from "./relay/relays.ts";
 import { SessionRegistry } from "./relay/sessions.ts";
+import { SshSessions } from "./relay/ssh-sessions.ts";
 import { resolveName } from "./resolver.ts";
 import { replay } from "./rpc/replay.ts";
 import { routes } from "./rpc/service.ts";
@@ -80,6 +81,7 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
     const logs = logService(logStore, bus, clock);
     const sessions = new SessionRegistry();
     const relays = new RelayRegistry(sessions);
+    const sshSessions = new SshSessions(clock);
     let port = options.port;
     const endpoint = (): string => `${options.disableTls ? "http" : "https"}://${dialHost(options.bindAddress)}:${port}`;
     const driver = localDriver({
@@ -105,7 +107,10 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
       log,
       trustedCidrs: options.trustedCidrs,
       hasSession: (sandboxId) => sessions.get(sandboxId) !== undefined,
-      endSession: (sandboxId) => sessions.end(sandboxId),
+      endSession: (sandboxId) => {
+        sshSessions.revokeSandbox(sandboxId);
+        sessions.end(sandboxId);
+      },
       forget: (sandboxId) => new DraftRepository(store.db).forget(sandboxId),
     });
     cleanup.defer(() => sandboxes.close());
@@ -125,6 +130,7 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
         bus,
         sessions,
         relays,
+        sshSessions,
         tokens,
         driver,
         once,

@@ -17,6 +17,7 @@ import { ConfigurationKeeper } from "./session/configuration-keeper.ts";
 import { serveExecRelay } from "./session/exec-relay.ts";
 import { connectGateway, type GatewayClient } from "./session/gateway-client.ts";
 import { SupervisorSession } from "./session/supervisor-session.ts";
+import { openEntrance } from "./ssh/entrance.ts";
 import { superviseChild } from "./supervise-child.ts";
 
 const WORKDIR = "/sandbox";
@@ -91,14 +92,17 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
   });
   const keeper = new ConfigurationKeeper({ client, spec, sandbox, log, advisor, applied: configuration });
   const environment = (added: Readonly<Record<string, string>>) => childEnvironment(spec, { ...spec.environment, ...added });
+  const entrance = openEntrance({ client, box: sandbox.box, environment: () => environment({}), workdir: WORKDIR });
   const session = new SupervisorSession(client, {
     hello: () => ({
       sandboxId: spec.sandboxId,
       instanceId: spec.instanceId,
       enforcement: sandbox.box.enforcement.map((entry) => ({ ...entry })),
+      hostKeyFingerprint: entrance.hostKeyFingerprint,
     }),
     applyConfig: (update) => keeper.apply(update),
-    openRelay: (open) => serveExecRelay({ client, box: sandbox.box, environment, workdir: WORKDIR }, open),
+    openRelay: (open) =>
+      open.target.case === "exec" ? serveExecRelay({ client, box: sandbox.box, environment, workdir: WORKDIR }, open) : entrance.relay(open),
     connected: (sessionId) => {
       push.connected = true;
       advisor.nudge();

@@ -2,7 +2,7 @@ import { OpenShellError } from "../../../error.ts";
 import type { ExecSandboxInput, ExecSandboxRequest } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import type { GatewayContext } from "../context.ts";
 import { runExec } from "../relay/exec.ts";
-import { acceptsCommands, isComingUp } from "../sandboxes/lifecycle.ts";
+import { requireEnterable } from "../sandboxes/enterable.ts";
 import { validateExec } from "../sandboxes/validate-exec.ts";
 import type { SandboxRecord } from "../store/sandboxes.ts";
 import type { Handlers } from "./service-impl.ts";
@@ -12,13 +12,8 @@ export function execHandlers({ sandboxes, sessions, relays }: GatewayContext): H
   const target = (request: ExecSandboxRequest): SandboxRecord => {
     validateExec(request);
     const { record } = sandboxes.find(request.workspaceScope, request.sandbox);
-    const reconnecting = isComingUp(record.status) && record.status.configurationAdmission?.instanceId === record.instanceId;
-    if (acceptsCommands(record.status) || reconnecting || (isComingUp(record.status) && sessions.get(record.id) !== undefined))
-      return record;
-    const [ready] = record.status.conditions;
-    throw new OpenShellError("failed_precondition", `sandbox is not ready: ${ready?.message ?? "it has not started"}`, {
-      next: `openshell sandbox get ${record.name}`,
-    });
+    requireEnterable(record, (id) => sessions.get(id) !== undefined);
+    return record;
   };
   return {
     async *execSandbox(request, call) {

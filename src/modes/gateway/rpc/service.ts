@@ -20,6 +20,7 @@ import { policyHandlers } from "./policies.ts";
 import { reflectionService } from "./reflection.ts";
 import { sandboxHandlers } from "./sandboxes.ts";
 import type { Handlers } from "./service-impl.ts";
+import { sshHandlers } from "./ssh.ts";
 import { supervisorHandlers } from "./supervisor.ts";
 import { watchHandlers } from "./watch.ts";
 import { workspaceHandlers } from "./workspaces.ts";
@@ -30,6 +31,7 @@ const groups: readonly ((context: GatewayContext) => Handlers)[] = [
   workspaceHandlers,
   sandboxHandlers,
   execHandlers,
+  sshHandlers,
   watchHandlers,
   configHandlers,
   policyHandlers,

@@ -11,6 +11,11 @@ export interface Box extends AsyncDisposable {
   identify(peer: SocketAddress, local: SocketAddress): Identification;
   /** Starts a confined program. Resolves when the kernel has replaced the shim by the program; rejects with an OpenShellError otherwise. */
   launch(spec: LaunchSpec): Promise<Child>;
+  /**
+   * Connects to a service on the box's own loopback, without leaving the supervisor's namespaces. Resolves with the descriptor of a
+   * connected, non-blocking socket that the caller owns; rejects when nothing listens there.
+   */
+  connectLoopback(address: LoopbackAddress): Promise<number>;
   /** What was asked of the kernel and what is in force. */
   readonly enforcement: readonly Enforcement[];
   /** Settles when the box's init has died for whatever reason; every process of the agent is gone by then. */
@@ -39,6 +44,9 @@ export interface SocketAddress {
   readonly address: string;
   readonly port: number;
 }
+
+/** A service inside the box: `address` is in 127.0.0.0/8 or `::1`. */
+export type LoopbackAddress = SocketAddress;
 
 /** One process, as it was when it called connect(2). */
 export interface ProgramIdentity {

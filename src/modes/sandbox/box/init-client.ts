@@ -40,6 +40,7 @@ export class InitClient {
   readonly #control: LineChannel;
   readonly #onListener: (listener: number) => void;
   readonly #launches = new Map<number, PendingLaunch>();
+  readonly #sockets = new Map<number, PromiseWithResolvers<number>>();
   readonly #viewReady = Promise.withResolvers<void>();
   readonly #networkReady = Promise.withResolvers<void>();
   #lastId = 0;
@@ -93,6 +94,16 @@ export class InitClient {
     return pending.started.promise;
   }
 
+  /** A TCP socket of the box's network, non-blocking and unconnected, owned by the caller. */
+  openSocket(family: number): Promise<number> {
+    if (this.#over) return Promise.reject(hasEnded());
+    this.#lastId += 1;
+    const pending = Promise.withResolvers<number>();
+    this.#sockets.set(this.#lastId, pending);
+    this.#send({ type: "socket", id: this.#lastId, family });
+    return pending.promise;
+  }
+
   /** Kills init, hence everything in the box, and waits for that. */
   async stop(): Promise<void> {
     this.#kill();
@@ -127,7 +138,25 @@ export class InitClient {
       case "exited":
         this.#launches.get(message.id)?.exited.resolve(message.code);
         this.#launches.delete(message.id);
+        return;
+      case "socket":
+        this.#takeSocket(message.id, message.descriptor);
+        return;
+      case "socket-failed":
+        this.#sockets.get(message.id)?.reject(fromWireError(message.error));
+        this.#sockets.delete(message.id);
     }
+  }
+
+  #takeSocket(id: number, descriptor: number): void {
+    const pending = this.#sockets.get(id);
+    this.#sockets.delete(id);
+    try {
+      pending?.resolve(pidfdGetfd(this.#pidfd, descriptor));
+    } catch (reason) {
+      pending?.reject(OpenShellError.from(reason));
+    }
+    this.#send({ type: "socket-taken", descriptor });
   }
 
   #prepared(id: number, descriptors: LaunchDescriptors): void {
@@ -202,6 +231,8 @@ export class InitClient {
     const error = hasEnded();
     this.#viewReady.reject(error);
     this.#networkReady.reject(error);
+    for (const pending of this.#sockets.values()) pending.reject(error);
+    this.#sockets.clear();
     for (const [id, pending] of [...this.#launches]) {
       pending.exited.resolve(KILLED);
       this.#failed(id, error);

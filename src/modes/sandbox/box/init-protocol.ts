@@ -23,7 +23,11 @@ export type ToInit =
     }
   /** The supervisor has copies of the descriptors of `prepared`. */
   | { readonly type: "taken"; readonly id: number }
-  | { readonly type: "signal"; readonly id: number; readonly signal: number };
+  | { readonly type: "signal"; readonly id: number; readonly signal: number }
+  /** Wants a TCP socket of the box's network. */
+  | { readonly type: "socket"; readonly id: number; readonly family: number }
+  /** The supervisor has its copy of the socket. */
+  | { readonly type: "socket-taken"; readonly descriptor: number };
 
 /** Descriptor numbers inside init. */
 export interface LaunchDescriptors {
@@ -42,5 +46,7 @@ export type FromInit =
   | { readonly type: "prepared"; readonly id: number; readonly descriptors: LaunchDescriptors }
   | { readonly type: "running"; readonly id: number }
   | { readonly type: "launch-failed"; readonly id: number; readonly error: WireError }
+  | { readonly type: "socket"; readonly id: number; readonly descriptor: number }
+  | { readonly type: "socket-failed"; readonly id: number; readonly error: WireError }
   /** 0..255, or 128 + signal. */
   | { readonly type: "exited"; readonly id: number; readonly code: number };

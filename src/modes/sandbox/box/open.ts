@@ -7,6 +7,7 @@ import { ConnectRecorder } from "./connect-recorder.ts";
 import type { Box, BoxSpec } from "./contract.ts";
 import { describeEnforcement } from "./enforcement.ts";
 import { InitClient } from "./init-client.ts";
+import { connectLoopback } from "./loopback.ts";
 import { mapMountOwners } from "./mount-owners.ts";
 import { openTrap } from "./trap.ts";
 import { planView, type ViewPlan } from "./view-plan.ts";
@@ -51,6 +52,7 @@ export async function openBox(spec: BoxSpec): Promise<Box> {
     ...(trap.watch && { watch: trap.watch }),
     identify: (peer, local) => recorder.identify(trap.diagnostics, peer, local),
     launch: (launch) => init.launch(launch, confinement),
+    connectLoopback: (address) => connectLoopback(init, address),
     enforcement: [...describeEnforcement(spec, plan, abi, trap), ...owners.enforcement],
     ended: init.ended,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

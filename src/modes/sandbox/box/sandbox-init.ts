@@ -4,6 +4,7 @@ import { attach, makeMountsPrivate, newFileSystem } from "../../../linux/mounts.
 import { enterMountNamespace, openOwnNamespace, setHostName, unshare } from "../../../linux/namespaces.ts";
 import { pidfdGetfd } from "../../../linux/pidfd.ts";
 import { nameProcess, newSession } from "../../../linux/process-state.ts";
+import { tcpSocketIn } from "../../../linux/tcp-socket.ts";
 import { Launched } from "./init-launch.ts";
 import { type FromInit, INIT_CONTROL_FD, INIT_SUPERVISOR_FD, type ToInit } from "./init-protocol.ts";
 import { startReaper } from "./init-reaper.ts";
@@ -66,6 +67,12 @@ class Init {
         return;
       case "signal":
         this.#launches.get(message.id)?.signal(message.signal);
+        return;
+      case "socket":
+        this.#socket(message);
+        return;
+      case "socket-taken":
+        close(message.descriptor);
     }
   }
 
@@ -74,6 +81,15 @@ class Init {
       step();
     } catch (reason) {
       this.#report({ type: "setup-failed", error: toWireError(reason) });
+    }
+  }
+
+  #socket({ id, family }: Extract<ToInit, { type: "socket" }>): void {
+    try {
+      if (this.#network === undefined) throw new OpenShellError("failed_precondition", "the sandbox is not ready yet");
+      this.#report({ type: "socket", id, descriptor: tcpSocketIn(this.#network, family) });
+    } catch (reason) {
+      this.#report({ type: "socket-failed", id, error: toWireError(reason) });
     }
   }
 
