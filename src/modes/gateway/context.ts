@@ -6,6 +6,7 @@ import type { LogService } from "./logs/service.ts";
 import type { GatewayOptions } from "./options.ts";
 import type { GlobalPolicyService } from "./policies/global.ts";
 import type { PolicyService } from "./policies/service.ts";
+import type { ProviderService } from "./providers/service.ts";
 import type { RelayRegistry } from "./relay/relays.ts";
 import type { SessionRegistry } from "./relay/sessions.ts";
 import type { SshSessions } from "./relay/ssh-sessions.ts";
@@ -26,6 +27,7 @@ export interface GatewayContext {
   readonly policies: PolicyService;
   readonly globalPolicy: GlobalPolicyService;
   readonly settings: SettingsService;
+  readonly providers: ProviderService;
   readonly logs: LogService;
   readonly bus: Bus;
   readonly sessions: SessionRegistry;

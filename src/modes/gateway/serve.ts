@@ -24,6 +24,10 @@ import { configApplied } from "./policies/acknowledge.ts";
 import { globalPolicyService } from "./policies/global.ts";
 import { policyService } from "./policies/service.ts";
 import { configSnapshot } from "./policies/snapshot.ts";
+import { environmentSnapshot } from "./providers/environment.ts";
+import { holdsSecrets, providerRepository } from "./providers/repository.ts";
+import { providerService } from "./providers/service.ts";
+import { openVault } from "./providers/vault.ts";
 import { registerForMachine, registerForUser } from "./registration.ts";
 import { RelayRegistry } from "./relay/relays.ts";
 import { SessionRegistry } from "./relay/sessions.ts";
@@ -77,6 +81,8 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
     const globalPolicy = globalPolicyService(globalPolicyRepository(store.db), clock);
     const policies = policyService(policyRevisionRepository(store.db), clock, () => globalPolicy.record() !== undefined);
     const settings = settingsService(settingsRepository(store.db));
+    const vault = openVault(join(state.gateway, "provider-key"), holdsSecrets(store.db));
+    const providers = providerService(providerRepository(store.db, vault), clock);
     const bus = new Bus();
     const logs = logService(logStore, bus, clock);
     const sessions = new SessionRegistry();
@@ -126,6 +132,7 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
         policies,
         globalPolicy,
         settings,
+        providers,
         logs,
         bus,
         sessions,
@@ -154,6 +161,11 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
         const record = sandboxes.get(id);
         if (record === undefined) throw new OpenShellError("not_found", "sandbox not found");
         return configSnapshot(record, context);
+      },
+      providerEnvironment: (id) => {
+        const record = sandboxes.get(id);
+        if (record === undefined) throw new OpenShellError("not_found", "sandbox not found");
+        return environmentSnapshot(providers.attachedTo(record), record.spec.providerAttachmentEpoch);
       },
       connected: (session) => {
         sandboxes.patchStatus(session.sandboxId, { enforcement: session.hello.enforcement });

@@ -7,12 +7,13 @@ import { policyFromProto } from "../../../policy/proto.ts";
 import { staticChanges } from "../../../policy/static.ts";
 import { validatePolicy } from "../../../policy/validate.ts";
 import { type SandboxPolicy, SandboxPolicySchema } from "../../../rpc/gen/openshell/sandbox/v1/sandbox_pb.ts";
+import { withoutDerived } from "../providers/effective-policy.ts";
 import { atMost } from "../sandboxes/limits.ts";
 
-/** The policy that a request carries, whole and valid; throws `invalid_argument` with every violation at once. */
+/** The policy that a request carries, whole and valid, without what the gateway derives from providers; throws `invalid_argument` with every violation at once. */
 export function admitPolicy(message: SandboxPolicy): Policy {
   atMost("policy", toBinary(SandboxPolicySchema, message).length, MAX_POLICY_BYTES, "bytes encoded");
-  const policy = policyFromProto(message);
+  const policy = withoutDerived(policyFromProto(message));
   requireValid(policy);
   return policy;
 }

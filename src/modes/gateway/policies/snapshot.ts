@@ -1,7 +1,13 @@
 import { create } from "@bufbuild/protobuf";
+import { policyHash } from "../../../policy/hash.ts";
+import { policyFromProto, policyToProto } from "../../../policy/proto.ts";
 import { PolicySource, type SandboxConfigSnapshot, SandboxConfigSnapshotSchema } from "../../../rpc/gen/openshell/sandbox/v1/sandbox_pb.ts";
 import { ConfigurationAdmissionState } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import type { GatewayContext } from "../context.ts";
+import { effectivePolicy } from "../providers/effective-policy.ts";
+import { environmentRevision } from "../providers/environment.ts";
+import type { ProviderRecord } from "../providers/repository.ts";
+import type { PolicyRevisionRecord } from "../store/policy-revisions.ts";
 import type { SandboxRecord } from "../store/sandboxes.ts";
 import { configRevision, decodePolicy } from "./service.ts";
 
@@ -11,15 +17,17 @@ import { configRevision, decodePolicy } from "./service.ts";
  */
 export function configSnapshot(
   record: SandboxRecord,
-  { policies, globalPolicy, settings }: Pick<GatewayContext, "policies" | "globalPolicy" | "settings">,
+  { policies, globalPolicy, settings, providers }: Pick<GatewayContext, "policies" | "globalPolicy" | "settings" | "providers">,
 ): SandboxConfigSnapshot {
   const forAll = globalPolicy.record();
-  const policy = forAll ?? policies.latest(record.id);
+  const stored = forAll ?? policies.latest(record.id);
+  const attached = providers.attachedTo(record);
+  const policy = stored && inForce(stored, attached, forAll === undefined);
   const source = forAll === undefined ? PolicySource.SANDBOX : PolicySource.GLOBAL;
   const effective = settings.effective(record.id);
   const admission = record.status.configurationAdmission;
   return create(SandboxConfigSnapshotSchema, {
-    ...(policy === undefined ? {} : { policy: decodePolicy(policy) }),
+    ...(policy === undefined ? {} : { policy: policy.message }),
     version: policy?.version ?? 0,
     policyHash: policy?.hash ?? "",
     settings: effective,
@@ -27,9 +35,22 @@ export function configSnapshot(
     policySource: source,
     globalPolicyVersion: forAll?.version ?? 0,
     workspace: record.workspace,
+    providerEnvRevision: environmentRevision(attached),
+    providerAttachmentEpoch: record.spec.providerAttachmentEpoch,
     settingsRevision: BigInt(settings.revision()),
     configurationAdmitted: admission?.state === ConfigurationAdmissionState.ACCEPTED,
     configurationInstanceId: record.instanceId,
     configurationError: admission?.error ?? "",
   });
+}
+
+type Stored = Pick<PolicyRevisionRecord, "version" | "hash" | "policy">;
+
+/** What a supervisor enforces of a stored policy: with the rules and marks that its providers bring. */
+function inForce(stored: Stored, attached: readonly ProviderRecord[], addRules: boolean) {
+  const { version, hash } = stored;
+  const message = decodePolicy(stored);
+  if (attached.length === 0) return { version, hash, message };
+  const effective = effectivePolicy(policyFromProto(message), attached, { addRules });
+  return { version, hash: policyHash(effective), message: policyToProto(effective) };
 }

@@ -8,6 +8,7 @@ import {
   type ConfigUpdateResult,
   type GatewayMessage,
   GatewayMessageSchema,
+  type ProviderEnvironmentSnapshot,
   type SupervisorHello,
   type SupervisorMessage,
 } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
@@ -34,6 +35,8 @@ export interface SessionHost {
   /** The instance that may speak for a sandbox; undefined when the sandbox is gone or not wanted to run. */
   instanceOf(sandboxId: string): string | undefined;
   snapshot(sandboxId: string): SandboxConfigSnapshot;
+  /** Secrets in clear, for the session of this sandbox alone (decision 22). */
+  providerEnvironment(sandboxId: string): ProviderEnvironmentSnapshot;
   connected(session: Session): void;
   disconnected(session: Session): void;
   configResult(session: Session, result: ConfigUpdateResult, version: number | undefined): void;
@@ -203,12 +206,13 @@ export class SessionRegistry {
     }
   }
 
-  #update(session: Live): { updateId: string; sandboxConfig: SandboxConfigSnapshot } {
+  #update(session: Live): { updateId: string; sandboxConfig: SandboxConfigSnapshot; providerEnvironment: ProviderEnvironmentSnapshot } {
     const sandboxConfig = this.#requireHost().snapshot(session.sandboxId);
+    const providerEnvironment = this.#requireHost().providerEnvironment(session.sandboxId);
     const updateId = randomUUID();
     session.pending.set(updateId, sandboxConfig.version);
     if (session.pending.size > OUTBOX_LIMIT) session.pending.delete(session.pending.keys().next().value ?? "");
-    return { updateId, sandboxConfig };
+    return { updateId, sandboxConfig, providerEnvironment };
   }
 
   #requireHost(): SessionHost {

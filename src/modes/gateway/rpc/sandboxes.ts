@@ -106,9 +106,10 @@ export function sandboxHandlers(context: GatewayContext): Handlers {
 
 /** Validates the request and stores the sandbox with its first policy revision; runs inside a transaction. */
 function newSandbox(context: GatewayContext, request: CreateSandboxRequest): SandboxRecord {
-  const { repository, policies, clock, options } = context;
+  const { repository, policies, providers, clock, options } = context;
   const workspace = oneWorkspace(request.workspaceScope);
   const given = validateCreate(request);
+  providers.requireAll(workspace, given.providers);
   const policy = given.policy === undefined ? undefined : admitPolicy(given.policy);
   checkHostPaths(options.allowedMounts, given.mounts, policy);
   const uid = policy === undefined ? undefined : requestedUid(policy, options.allowedUids ?? []);

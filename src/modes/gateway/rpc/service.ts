@@ -11,6 +11,7 @@ import type { GatewayContext } from "../context.ts";
 import type { Drafts } from "../drafts/drafts.ts";
 import { draftHandlers } from "../drafts/handlers.ts";
 import type { Metrics } from "../metrics/metrics.ts";
+import { providerHandlers } from "../providers/handlers.ts";
 import { configHandlers } from "./config.ts";
 import { execHandlers } from "./exec.ts";
 import { gatewayHandlers } from "./gateway.ts";
@@ -35,6 +36,7 @@ const groups: readonly ((context: GatewayContext) => Handlers)[] = [
   watchHandlers,
   configHandlers,
   policyHandlers,
+  providerHandlers,
   logHandlers,
   supervisorHandlers,
 ];

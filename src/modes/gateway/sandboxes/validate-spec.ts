@@ -37,7 +37,6 @@ export function validateCreate(request: CreateSandboxRequest): SandboxSpec {
   for (const [index, cidr] of spec.trustedCidrs.entries()) checkCidr(`spec.trusted_cidrs[${index}]`, cidr);
   atMost("spec.internal_domains", spec.internalDomains.length, MAX_CIDRS, "entries");
   for (const [index, domain] of spec.internalDomains.entries()) checkDomain(`spec.internal_domains[${index}]`, domain);
-  if (spec.providers.length > 0) throw new OpenShellError("failed_precondition", `provider '${spec.providers[0]}' not found`);
   if (request.workloadTemplate !== "") throw waiting("workload templates");
   if (request.serviceExposures.length > 0) throw waiting("service exposures");
   if (spec.resourceRequirements?.gpu !== undefined) throw new OpenShellError("failed_precondition", "the local driver has no GPUs to give");

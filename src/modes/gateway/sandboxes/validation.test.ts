@@ -22,7 +22,6 @@ describe("what a request may hold", () => {
     ["bad variable", { environment: { "A-B": "" } }, "not a variable name"],
     ["NUL in a variable", { environment: { A: "\0" } }, "NUL"],
     ["too many arguments", { command: Array.from({ length: 257 }, () => "a") }, "257 arguments, at most 256"],
-    ["unknown provider", { providers: ["p"] }, "provider 'p' not found"],
     ["image", { template: { image: "debian" } }, "container drivers"],
     ["bad CIDR", { trustedCidrs: ["10.0.0.0/33"] }, "0..32"],
     ["bad domain", { internalDomains: ["a..b"] }, "not a domain name"],

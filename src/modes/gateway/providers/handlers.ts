@@ -1,0 +1,230 @@
+import { randomUUID } from "node:crypto";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { durationMs, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { OpenShellError } from "../../../error.ts";
+import type { Provider } from "../../../rpc/gen/openshell/datamodel/v1/datamodel_pb.ts";
+import { ProviderSchema } from "../../../rpc/gen/openshell/datamodel/v1/datamodel_pb.ts";
+import {
+  AttachSandboxProviderResponseSchema,
+  DeleteProviderResponseSchema,
+  DeletionOutcome,
+  DetachSandboxProviderResponseSchema,
+  ProviderProfileSchema,
+  ProviderResponseSchema,
+} from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import { sandboxPrincipal } from "../auth/principal.ts";
+import type { GatewayContext } from "../context.ts";
+import { labelSelector } from "../rpc/labels.ts";
+import { MAX_PAGE_BYTES, pageSize, pageToken, readPageToken } from "../rpc/paging.ts";
+import type { Handlers } from "../rpc/service-impl.ts";
+import { acceptsCommands, isComingUp } from "../sandboxes/lifecycle.ts";
+import { atMost, invalid } from "../sandboxes/limits.ts";
+import { toSandbox } from "../sandboxes/view.ts";
+import { anyWorkspace, oneWorkspace } from "../sandboxes/workspace.ts";
+import type { SandboxRecord } from "../store/sandboxes.ts";
+import { withoutProvider, withProvider } from "./attach.ts";
+import { environmentResponse, environmentSnapshot } from "./environment.ts";
+import { MAX_CREDENTIAL_KEYS } from "./limits.ts";
+import { allProfiles, findProfile } from "./profiles/catalogue.ts";
+import type { ProviderRecord } from "./repository.ts";
+import { toProvider } from "./view.ts";
+
+/** Providers, what is known of their kinds, and which sandbox may use which. */
+export function providerHandlers(context: GatewayContext): Handlers {
+  return { ...recordHandlers(context), ...profileHandlers(), ...attachmentHandlers(context), ...secretHandlers(context) };
+}
+
+function recordHandlers({ providers, repository, sessions, once, logs }: GatewayContext): Handlers {
+  const users = ({ workspace, name }: ProviderRecord): SandboxRecord[] =>
+    repository.all().filter((sandbox) => sandbox.workspace === workspace && sandbox.spec.providers.includes(name));
+  return {
+    createProvider(request, call) {
+      const workspace = oneWorkspace(request.workspaceScope);
+      const { provider } = request;
+      if (provider === undefined) throw invalid("provider", "is required");
+      return once(request, call, () => create(ProviderResponseSchema, { provider: toProvider(providers.create(workspace, provider)) }));
+    },
+    getProvider: ({ workspaceScope, name }) => ({ provider: toProvider(providers.find(workspaceScope, name)) }),
+    listProviders(request) {
+      const workspace = anyWorkspace(request.workspaceScope);
+      const matches = labelSelector(request.labelSelector);
+      const parameters = [workspace ?? "*", request.labelSelector];
+      const { page, next } = paged(
+        request,
+        parameters,
+        (after, limit) => providers.list(workspace, after, limit),
+        ({ labels }) => matches(labels),
+      );
+      return { providers: page, nextPageToken: next };
+    },
+    updateProvider(request, call) {
+      const { provider, clearCredentialExpirationKeys: clearExpirations } = request;
+      if (provider === undefined) throw invalid("provider", "is required");
+      const expirations = Object.fromEntries(
+        Object.entries(request.credentialExpirationTimes).map(([key, time]) => [key, timestampMs(time)] as const),
+      );
+      const changed: ProviderRecord[] = [];
+      const response = once(request, call, () => {
+        const record = providers.update(request.workspaceScope, { provider, expirations, clearExpirations });
+        changed.push(record);
+        return create(ProviderResponseSchema, { provider: toProvider(record), mutationId: randomUUID() });
+      });
+      // A replayed answer changed nothing.
+      for (const sandbox of changed.flatMap(users)) {
+        sessions.pushConfig(sandbox.id);
+        logs.gateway(sandbox.id, "INFO", `provider ${provider.metadata?.name ?? ""} changed`);
+      }
+      return response;
+    },
+    deleteProvider(request, call) {
+      return once(request, call, () => {
+        try {
+          const record = providers.find(request.workspaceScope, request.name);
+          const [user, ...more] = users(record);
+          if (user !== undefined) {
+            throw new OpenShellError(
+              "failed_precondition",
+              `provider '${record.name}' is attached to ${user.name}${more.length > 0 ? ` and ${more.length} more sandboxes` : ""}`,
+              { next: `openshell sandbox provider detach ${user.name} ${record.name}` },
+            );
+          }
+          providers.delete(record);
+          return create(DeleteProviderResponseSchema, { outcome: DeletionOutcome.COMPLETED });
+        } catch (error) {
+          if (!request.allowMissing || !(error instanceof OpenShellError) || error.code !== "not_found") throw error;
+          return create(DeleteProviderResponseSchema, { outcome: DeletionOutcome.ALREADY_ABSENT });
+        }
+      });
+    },
+  };
+}
+
+function profileHandlers(): Handlers {
+  return {
+    listProviderProfiles(request) {
+      anyWorkspace(request.workspaceScope);
+      const size = pageSize(request.pageSize);
+      const after = readPageToken(request.pageToken, [])?.[0] ?? "";
+      const profiles = allProfiles().filter(({ id }) => id > after);
+      const page = profiles.slice(0, size);
+      const last = page.at(-1);
+      return { profiles: page, nextPageToken: page.length < profiles.length && last !== undefined ? pageToken([last.id], []) : "" };
+    },
+    getProviderProfile({ workspaceScope, id }) {
+      anyWorkspace(workspaceScope);
+      const profile = findProfile(id);
+      if (profile === undefined)
+        throw new OpenShellError("not_found", `provider profile '${id}' not found`, { next: "openshell provider list-profiles" });
+      return { profile: create(ProviderProfileSchema, profile) };
+    },
+  };
+}
+
+function attachmentHandlers({ sandboxes, providers, sessions, once, logs }: GatewayContext): Handlers {
+  const atVersion = (record: SandboxRecord, expected: bigint): void => {
+    if (expected === 0n || expected === BigInt(record.resourceVersion)) return;
+    throw new OpenShellError("aborted", `the sandbox is at resource version ${record.resourceVersion}, not ${expected}`);
+  };
+  const changed = (id: string, message: string): void => {
+    sessions.pushConfig(id);
+    logs.gateway(id, "INFO", message);
+  };
+  return {
+    listSandboxProviders(request) {
+      const { record } = sandboxes.find(request.workspaceScope, request.sandbox);
+      const attached = providers.attachedTo(record);
+      const size = pageSize(request.pageSize);
+      const parameters = [record.id];
+      const from = Number(readPageToken(request.pageToken, parameters)?.[0] ?? 0);
+      const page = attached.slice(from, from + size);
+      const more = from + page.length < attached.length;
+      return { providers: page.map(toProvider), nextPageToken: more ? pageToken([String(from + page.length)], parameters) : "" };
+    },
+    attachSandboxProvider(request, call) {
+      const { id } = sandboxes.find(request.workspaceScope, request.sandbox);
+      const response = once(request, call, () => {
+        const { record } = sandboxes.find(request.workspaceScope, request.sandbox);
+        atVersion(record, request.expectedResourceVersion);
+        if (!acceptsCommands(record.status) && !isComingUp(record.status))
+          throw new OpenShellError("failed_precondition", "sandbox is not ready", { next: `openshell sandbox start ${record.name}` });
+        const spec = withProvider(record, providers.find(request.workspaceScope, request.provider));
+        const after = (spec && sandboxes.patch(id, { spec })) ?? record;
+        return create(AttachSandboxProviderResponseSchema, { sandbox: toSandbox(after), attached: spec !== undefined });
+      });
+      if (response.attached) changed(id, `provider ${request.provider} attached`);
+      return response;
+    },
+    detachSandboxProvider(request, call) {
+      const { id } = sandboxes.find(request.workspaceScope, request.sandbox);
+      const response = once(request, call, () => {
+        const { record } = sandboxes.find(request.workspaceScope, request.sandbox);
+        atVersion(record, request.expectedResourceVersion);
+        if (request.provider === "") throw invalid("provider", "is required");
+        const spec = withoutProvider(record, request.provider);
+        const after = (spec && sandboxes.patch(id, { spec })) ?? record;
+        return create(DetachSandboxProviderResponseSchema, { sandbox: toSandbox(after), detached: spec !== undefined });
+      });
+      if (response.detached) changed(id, `provider ${request.provider} detached`);
+      return response;
+    },
+  };
+}
+
+/** The two calls whose answer is a secret: for the sandbox's own supervisor, and for an operator. */
+function secretHandlers({ sandboxes, providers, clock }: GatewayContext): Handlers {
+  return {
+    getSandboxProviderEnvironment(_request, call) {
+      const record = sandboxes.get(sandboxPrincipal(call).sandboxId);
+      if (record === undefined) throw new OpenShellError("not_found", "sandbox not found");
+      return environmentResponse(environmentSnapshot(providers.attachedTo(record), record.spec.providerAttachmentEpoch));
+    },
+    getProviderCredentials(request) {
+      const { credentialKeys: keys } = request;
+      if (keys.length === 0) throw invalid("credential_keys", "is empty");
+      atMost("credential_keys", keys.length, MAX_CREDENTIAL_KEYS, "entries");
+      const { credentials, expirations, name } = providers.find(request.workspaceScope, request.name);
+      const needed = clock.now() + (request.minimumRemainingLifetime === undefined ? 0 : durationMs(request.minimumRemainingLifetime));
+      return {
+        credentials: Object.fromEntries(
+          keys.map((key) => {
+            const value = Object.hasOwn(credentials, key) ? credentials[key] : undefined;
+            if (value === undefined) throw new OpenShellError("not_found", `provider '${name}' has no credential '${key}'`);
+            const expires = expirations[key];
+            if (expires !== undefined && expires < needed)
+              throw new OpenShellError("failed_precondition", `credential '${key}' of provider '${name}' ends before it is needed`, {
+                next: `openshell provider update ${name} --credential ${key}`,
+              });
+            return [key, { value, ...(expires === undefined ? {} : { expirationTime: timestampFromMs(expires) }) }];
+          }),
+        ),
+      };
+    },
+  };
+}
+
+/** One page of records in order, as the API shows them, not larger than an answer may be. */
+function paged(
+  request: { readonly pageSize: number; readonly pageToken: string },
+  parameters: readonly string[],
+  read: (after: readonly [string, string], limit: number) => readonly ProviderRecord[],
+  wanted: (record: ProviderRecord) => boolean,
+): { page: Provider[]; next: string } {
+  const PIECE = 100;
+  const size = pageSize(request.pageSize);
+  const bound = [...parameters, String(size)];
+  const [afterWorkspace = "", afterName = ""] = readPageToken(request.pageToken, bound) ?? [];
+  const page: Provider[] = [];
+  let last: readonly [string, string] = [afterWorkspace, afterName];
+  let bytes = 0;
+  while (true) {
+    const piece = read(last, PIECE);
+    for (const record of piece) {
+      const provider = wanted(record) ? toProvider(record) : undefined;
+      bytes += provider === undefined ? 0 : toBinary(ProviderSchema, provider).length;
+      if (page.length === size || (page.length > 0 && bytes > MAX_PAGE_BYTES)) return { page, next: pageToken(last, bound) };
+      last = [record.workspace, record.name];
+      if (provider !== undefined) page.push(provider);
+    }
+    if (piece.length < PIECE) return { page, next: "" };
+  }
+}
