@@ -9,13 +9,15 @@ import type { SupervisorExit, SupervisorSpec } from "../../supervisor-spec.ts";
 import { PolicyAdvisor } from "./advisor/policy-advisor.ts";
 import { boxSpec } from "./box-spec.ts";
 import { childEnvironment } from "./child-environment.ts";
+import { Credentials } from "./credentials/model.ts";
 import { EventLog } from "./logs/event-log.ts";
 import { LogPush } from "./logs/log-push.ts";
 import { fanOut, OWN_EXECUTABLES, type Sandbox, startSandbox } from "./sandbox.ts";
-import { firstConfiguration, scope } from "./session/configuration.ts";
+import { firstConfiguration, retried, scope } from "./session/configuration.ts";
 import { ConfigurationKeeper } from "./session/configuration-keeper.ts";
 import { serveExecRelay } from "./session/exec-relay.ts";
 import { connectGateway, type GatewayClient } from "./session/gateway-client.ts";
+import { fetchCredentials, NO_PROVIDERS } from "./session/provider-credentials.ts";
 import { SupervisorSession } from "./session/supervisor-session.ts";
 import { openEntrance } from "./ssh/entrance.ts";
 import { superviseChild } from "./supervise-child.ts";
@@ -44,6 +46,8 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
   const { client, token, renew } = connectGateway(spec.gateway);
   token.keepFresh(async () => (await client.refreshSandboxToken({})).token);
   const { configuration, notes } = await firstConfiguration(client, spec);
+  const provided = configuration.environmentRevision === 0n ? NO_PROVIDERS : await retried(() => fetchCredentials(client, spec));
+  const credentials = new Credentials(provided.credentials);
 
   const log = new EventLog(
     { context: { sandboxId: spec.sandboxId, sandboxName: spec.sandboxName }, directory: join(spec.directory, "log") },
@@ -89,9 +93,15 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
     blockedAddresses: gatewayAddresses(spec.gateway.endpoint),
     emit,
     upstreamCa: spec.upstreamCa,
+    credentials,
   });
-  const keeper = new ConfigurationKeeper({ client, spec, sandbox, log, advisor, applied: configuration });
-  const environment = (added: Readonly<Record<string, string>>) => childEnvironment(spec, { ...spec.environment, ...added });
+  const keeper = new ConfigurationKeeper({
+    ...{ client, spec, sandbox, log, advisor, credentials },
+    applied: configuration,
+    environmentRevision: provided.revision,
+  });
+  const environment = (added: Readonly<Record<string, string>>) =>
+    childEnvironment(spec, { ...credentials.environment(), ...spec.environment, ...added });
   const entrance = openEntrance({ client, box: sandbox.box, environment: () => environment({}), workdir: WORKDIR });
   const session = new SupervisorSession(client, {
     hello: () => ({
@@ -102,7 +112,9 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
     }),
     applyConfig: (update) => keeper.apply(update),
     openRelay: (open) =>
-      open.target.case === "exec" ? serveExecRelay({ client, box: sandbox.box, environment, workdir: WORKDIR }, open) : entrance.relay(open),
+      open.target.case === "exec"
+        ? serveExecRelay({ client, box: sandbox.box, environment, workdir: WORKDIR }, open)
+        : entrance.relay(open),
     connected: (sessionId) => {
       push.connected = true;
       advisor.nudge();

@@ -3,6 +3,7 @@ import type { EventSink, SecurityEvent } from "../../events/event.ts";
 import type { Policy } from "../../policy/model.ts";
 import type { Box, BoxSpec } from "./box/contract.ts";
 import { openBox } from "./box/open.ts";
+import type { Credentials } from "./credentials/model.ts";
 import { withBypassFindings } from "./proxy/capture/bypass-finding.ts";
 import { BypassWatch } from "./proxy/capture/bypass-watch.ts";
 import { hostAddresses } from "./proxy/destination/own-addresses.ts";
@@ -22,6 +23,8 @@ export interface SandboxPlan {
   readonly emit: EventSink;
   /** PEM file of authorities that servers may be certified by, beside the system's. */
   readonly upstreamCa?: string | undefined;
+  /** Secrets that requests are given on their way out; changed while the sandbox runs. */
+  readonly credentials?: Credentials;
 }
 
 /** Paths at which this program may be found inside; no rule matches them and none is proposed (threat 33). */

@@ -3,10 +3,12 @@ import { OpenShellError } from "../../../error.ts";
 import { type ConfigUpdate, type ConfigUpdateResultSchema, PolicyStatus } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import type { SupervisorSpec } from "../../../supervisor-spec.ts";
 import type { PolicyAdvisor } from "../advisor/policy-advisor.ts";
+import type { Credentials } from "../credentials/model.ts";
 import type { EventLog } from "../logs/event-log.ts";
 import type { Sandbox } from "../sandbox.ts";
 import { type Configuration, fetchConfiguration, readConfiguration, updateResult } from "./configuration.ts";
 import type { GatewayClient } from "./gateway-client.ts";
+import { fetchCredentials, type ProviderCredentials, pushedCredentials } from "./provider-credentials.ts";
 
 /** Pushed changes can be lost with a connection; a poll finds what is missing. Milliseconds. */
 const POLL_INTERVAL = 10_000;
@@ -19,17 +21,22 @@ export interface KeeperOptions {
   readonly advisor: PolicyAdvisor;
   /** What is in force when the keeper starts. */
   readonly applied: Configuration;
+  /** Where the providers' credentials go, and the state that is there already. */
+  readonly credentials: Credentials;
+  readonly environmentRevision: bigint;
 }
 
 /** Keeps the sandbox at the gateway's desired state: pushed updates, and a poll as safety net. */
 export class ConfigurationKeeper {
   readonly #options: KeeperOptions;
   #applied: Configuration;
+  #environmentRevision: bigint;
   #timer: ReturnType<typeof setInterval> | undefined;
 
   constructor(options: KeeperOptions) {
     this.#options = options;
     this.#applied = options.applied;
+    this.#environmentRevision = options.environmentRevision;
     this.#useSettings(options.applied);
   }
 
@@ -43,7 +50,8 @@ export class ConfigurationKeeper {
 
   /** Applies a pushed update and says how that went; never rejects. */
   async apply(update: ConfigUpdate): Promise<MessageInitShape<typeof ConfigUpdateResultSchema>> {
-    const { updateId, sandboxConfig } = update;
+    const { updateId, sandboxConfig, providerEnvironment } = update;
+    if (providerEnvironment !== undefined) this.#useCredentials(pushedCredentials(providerEnvironment));
     if (sandboxConfig === undefined) return { updateId };
     try {
       this.#use(readConfiguration(sandboxConfig));
@@ -58,7 +66,12 @@ export class ConfigurationKeeper {
   async #poll(): Promise<void> {
     const { client, spec } = this.#options;
     const next = await fetchConfiguration(client, spec).catch(() => undefined);
-    if (next === undefined || next.revision === this.#applied.revision) return;
+    if (next === undefined) return;
+    if (next.environmentRevision !== this.#environmentRevision) {
+      const provided = await fetchCredentials(client, spec).catch(() => undefined);
+      if (provided !== undefined) this.#useCredentials(provided);
+    }
+    if (next.revision === this.#applied.revision) return;
     let loadError = "";
     try {
       this.#use(next);
@@ -79,6 +92,13 @@ export class ConfigurationKeeper {
     }
     this.#applied = next;
     this.#useSettings(next);
+  }
+
+  /** For the next request and the next program; a program that runs keeps the placeholders it was started with. */
+  #useCredentials({ revision, credentials }: ProviderCredentials): void {
+    if (revision === this.#environmentRevision) return;
+    this.#environmentRevision = revision;
+    this.#options.credentials.replace(credentials);
   }
 
   #useSettings({ settings }: Configuration): void {

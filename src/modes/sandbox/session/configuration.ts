@@ -21,6 +21,8 @@ export interface Configuration {
   readonly version: number;
   readonly hash: string;
   readonly revision: bigint;
+  /** State of the providers whose credentials the sandbox has; 0: none. */
+  readonly environmentRevision: bigint;
   readonly settings: ReadonlyMap<string, string | boolean | bigint>;
 }
 
@@ -90,6 +92,7 @@ export function readConfiguration(snapshot: SandboxConfigSnapshot | GetSandboxCo
     version: snapshot.version,
     hash: snapshot.policyHash,
     revision: snapshot.configRevision,
+    environmentRevision: snapshot.providerEnvRevision,
     settings,
   };
 }
@@ -101,13 +104,14 @@ export function updateResult(
   snapshot: SandboxConfigSnapshot,
   failure?: OpenShellError,
 ): MessageInitShape<typeof ConfigUpdateResultSchema> {
-  const { version, policyHash, configRevision } = snapshot;
+  const { version, policyHash, configRevision, providerEnvRevision } = snapshot;
   const admission = create(SandboxConfigurationAdmissionSchema, {
     instanceId,
     state: failure ? ConfigurationAdmissionState.REJECTED : ConfigurationAdmissionState.ACCEPTED,
     policyVersion: version,
     policyHash,
     configRevision,
+    providerEnvRevision,
     error: failure?.message ?? "",
   });
   return {
@@ -129,7 +133,8 @@ function settingValue(setting: SettingValue | undefined): string | boolean | big
   return value?.case === undefined || value.case === "bytesValue" ? undefined : value.value;
 }
 
-async function retried<T>(attempt: () => Promise<T>): Promise<T> {
+/** Tries again for as long as the gateway is away; a refusal is final. */
+export async function retried<T>(attempt: () => Promise<T>): Promise<T> {
   const giveUp = performance.now() + GATEWAY_WAIT;
   for (let tries = 0; ; tries++) {
     try {
