@@ -22,6 +22,11 @@ function sandboxCommands(modes: LazyModes): Readonly<Record<string, Subcommand>>
     list: lazyCommand({ description: "List sandboxes", alias: "ls" }, async () => (await import("./sandbox/list.ts")).default),
     get: lazyCommand({ description: "Show one sandbox" }, async () => (await import("./sandbox/get.ts")).default),
     exec: lazyCommand({ description: "Run a command in a sandbox" }, async () => (await import("./sandbox/exec.ts")).default),
+    connect: lazyCommand({ description: "Open a shell in a sandbox" }, async () => (await import("./enter/connect.ts")).default),
+    "ssh-config": lazyCommand(
+      { description: "Print an ssh configuration for a sandbox" },
+      async () => (await import("./enter/ssh-config.ts")).default,
+    ),
     draft: lazyCommand({ description: "Show and decide proposals" }, async () => (await import("./draft/command.ts")).draft),
     stop: lazyCommand({ description: "Stop a sandbox; its files stay" }, async () => (await import("./sandbox/power.ts")).stop),
     start: lazyCommand({ description: "Start a stopped sandbox again" }, async () => (await import("./sandbox/power.ts")).start),
@@ -92,6 +97,10 @@ export function createRoot(modes: LazyModes): Command {
       completions: lazyCommand(
         { description: "Print completions for a shell" },
         async () => (await import("./completion/command.ts")).completions,
+      ),
+      "ssh-proxy": lazyCommand(
+        { description: "Join standard input and output to a sandbox's SSH server", hidden: true },
+        async () => (await import("./enter/ssh-proxy.ts")).default,
       ),
       // The published client's old name for the same commands.
       cluster: group(
