@@ -28,6 +28,10 @@ function sandboxCommands(modes: LazyModes): Readonly<Record<string, Subcommand>>
       async () => (await import("./enter/ssh-config.ts")).default,
     ),
     draft: lazyCommand({ description: "Show and decide proposals" }, async () => (await import("./draft/command.ts")).draft),
+    provider: lazyCommand(
+      { description: "Which providers a sandbox may use" },
+      async () => (await import("./sandbox/provider.ts")).sandboxProvider,
+    ),
     stop: lazyCommand({ description: "Stop a sandbox; its files stay" }, async () => (await import("./sandbox/power.ts")).stop),
     start: lazyCommand({ description: "Start a stopped sandbox again" }, async () => (await import("./sandbox/power.ts")).start),
     delete: lazyCommand({ description: "Delete sandboxes", alias: "rm" }, async () => (await import("./sandbox/delete.ts")).default),
@@ -83,6 +87,10 @@ export function createRoot(modes: LazyModes): Command {
         async () => (await import("./draft/command.ts")).rule,
       ),
       logs: lazyCommand({ description: "Show what happened in a sandbox", alias: "lg" }, async () => (await import("./logs.ts")).default),
+      provider: lazyCommand(
+        { description: "Credentials of services, for sandboxes to use without seeing them" },
+        async () => (await import("./provider/command.ts")).providers,
+      ),
       settings: lazyCommand(
         { description: "Settings of a sandbox, or of all" },
         async () => (await import("./settings/command.ts")).settings,

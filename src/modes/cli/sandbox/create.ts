@@ -93,6 +93,12 @@ export default defineCommand({
     pids: { type: "string", integer: { min: 64, max: 4_194_304 }, valueHint: "N", description: "Processes and threads at most" },
     yes: { type: "boolean", alias: "y", description: "Start a gateway when none runs here, without asking" },
     replace: { type: "boolean", description: "Delete a sandbox of this name first" },
+    provider: { type: "string", multiple: true, valueHint: "PROVIDER", description: "Provider whose credentials the sandbox may use" },
+    "auto-providers": {
+      type: "boolean",
+      description: "Give it the provider of its command, made of the variables here if need be",
+      negativeDescription: "--no-auto-providers does not, which is the default",
+    },
     label: { type: "string", multiple: true, valueHint: "KEY=VALUE", description: "Label" },
     env: { type: "string", multiple: true, valueHint: "KEY=VALUE", description: "Variable for programs in the sandbox" },
     "trusted-cidr": {
@@ -146,9 +152,16 @@ export default defineCommand({
       let name = args.name ?? "";
       try {
         progress.step("Requesting sandbox");
+        const providers = [...args.provider];
+        if (args["auto-providers"]) {
+          const { providerForCommand } = await import("../provider/auto.ts");
+          const wanted = await providerForCommand(args.command, gateway, terminal);
+          if (wanted !== undefined && !providers.includes(wanted)) providers.push(wanted);
+        }
         const spec = {
           environment,
           command: [...args.command],
+          providers,
           tty: args.tty ?? false,
           trustedCidrs: [...args["trusted-cidr"]],
           keep: args.keep,

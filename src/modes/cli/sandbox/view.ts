@@ -34,6 +34,7 @@ export function sandboxData(sandbox: Sandbox): Record<string, unknown> {
     phase: phaseName(status?.phase),
     current_policy_version: status?.currentPolicyVersion ?? 0,
     command: spec?.command ?? [],
+    providers: spec?.providers ?? [],
     ...(status?.exitCode === undefined ? {} : { exit_code: status.exitCode }),
     restart_count: status?.restartCount ?? 0,
     conditions: (status?.conditions ?? []).map(({ type, status: state, reason, message, transitionTime }) => ({
@@ -84,6 +85,7 @@ export function sandboxDetails(sandbox: Sandbox, style: Style): string {
     ["Policy version", String(status?.currentPolicyVersion ?? 0)],
   ];
   if (spec !== undefined && spec.command.length > 0) fields.push(["Command", printable(spec.command.join(" "))]);
+  if (spec !== undefined && spec.providers.length > 0) fields.push(["Providers", printable(spec.providers.join(", "))]);
   if (status?.exitCode !== undefined) fields.push(["Exit code", String(status.exitCode)]);
   const labels = Object.entries(metadata?.labels ?? {}).map(([key, value]) => `${key}=${value}`);
   if (labels.length > 0) fields.push(["Labels", printable(labels.join(", "))]);
