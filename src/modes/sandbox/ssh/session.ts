@@ -65,12 +65,11 @@ export class SshSession {
     session.on("shell", (accept) => void this.#program(accept(), { kind: "shell" }));
     session.on("exec", (accept, _reject, { command }) => void this.#program(accept(), { kind: "command", command }));
     session.on("subsystem", (accept, reject, { name }) => {
-      if (name === "sftp") void this.#run(accept(), () => context.launchSftp(context.surroundings()), true);
+      if (name === "sftp") void this.#run(accept(), () => context.launchSftp(context.surroundings()));
       else if (name === MAIN_SUBSYSTEM && context.attachMain) this.#attach(accept(), context.attachMain.bind(context));
       else reject();
     });
     session.on("close", () => this.hangUp());
-    session.on("end", () => {});
   }
 
   /** The client is gone: its program is told, as a terminal that is closed tells. */
@@ -84,7 +83,7 @@ export class SshSession {
 
   #program(channel: ServerChannel, wanted: Wanted): Promise<void> {
     const spec = programFor(wanted, this.#terminal, this.#context.surroundings());
-    return this.#run(channel, () => this.#context.launch(spec), wanted.kind === "command");
+    return this.#run(channel, () => this.#context.launch(spec));
   }
 
   #attach(channel: ServerChannel, attach: NonNullable<SessionContext["attachMain"]>): void {
@@ -92,7 +91,7 @@ export class SshSession {
     channel.on("close", () => this.hangUp());
   }
 
-  async #run(channel: ServerChannel, launch: () => Promise<Child>, _command: boolean): Promise<void> {
+  async #run(channel: ServerChannel, launch: () => Promise<Child>): Promise<void> {
     channel.on("error", () => {});
     channel.on("close", () => this.hangUp());
     let child: Child;
@@ -160,7 +159,8 @@ async function copyOut(source: AsyncIterable<Uint8Array>, sink: NodeJS.WritableS
 /** Copies the client's input to the program. `closes`: its end is the end of the program's input; a terminal has none. */
 async function copyIn(channel: ServerChannel, writer: DescriptorWriter, closes: boolean): Promise<void> {
   try {
-    for await (const piece of channel) await writer.write(piece as Uint8Array);
+    // The end of the input is not the end of the channel.
+    for await (const piece of channel.iterator({ destroyOnReturn: false })) await writer.write(piece as Uint8Array);
     if (!closes) await new Promise<void>((resolve) => channel.once("close", () => resolve()));
   } catch {
     // The channel broke; its close has hung up.
