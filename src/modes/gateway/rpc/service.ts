@@ -43,6 +43,9 @@ const groups: readonly ((context: GatewayContext) => Handlers)[] = [
 
 const LARGE_REQUESTS: ReadonlySet<string> = new Set(["ExecSandbox", "ExecSandboxInteractive"]);
 
+/** Bytes of strangers, mostly encrypted or compressed already: to compress them again costs ten times what it takes to pass them on. */
+const BYTE_STREAMS: ReadonlySet<string> = new Set(["ForwardTcp", "RelayStream", "ExecSandbox", "ExecSandboxInteractive"]);
+
 export interface RouteOptions {
   readonly drafts: Drafts;
   /** Decides by the method's own option who may call. */
@@ -72,6 +75,7 @@ export function routes(context: GatewayContext, { drafts, gate, interceptor, met
         router.rpc(method, (handlers[method.localName] ?? unavailable(method)) as never, {
           readMaxBytes: LARGE_REQUESTS.has(method.name) ? MAX_EXEC_REQUEST_BYTES : MAX_REQUEST_BYTES,
           writeMaxBytes: MAX_RESPONSE_BYTES,
+          ...(BYTE_STREAMS.has(method.name) ? { compressMinBytes: Number.MAX_SAFE_INTEGER } : {}),
           requestGate: counted,
           interceptors: [metrics.interceptor, interceptor],
         });
