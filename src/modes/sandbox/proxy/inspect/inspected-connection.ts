@@ -21,7 +21,7 @@ export interface Gate {
   stillAllowed(request: OriginRequest): boolean;
   unreadable(refusal: Refusal): Answer;
   badGateway(problem: string): Answer;
-  switched(request: OriginRequest): void;
+  switched(request: OriginRequest, inspector: StreamInspector | undefined): void;
 }
 
 /** What is known about the TLS of the client when its requests begin. */
@@ -124,6 +124,7 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
 
   clientClosed(error: Error | undefined): void {
     this.#tls?.rawClosed();
+    this.#inspector?.ended?.();
     if (this.#tunnel !== undefined) {
       this.#tunnel.clientClosed(error);
       return;
@@ -436,7 +437,7 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     this.#mode = "raw";
     this.#upgraded = request;
     this.#inspector = inspector;
-    this.#gate?.switched(request);
+    this.#gate?.switched(request, inspector);
     this.#tunnel = new Tunnel(
       this.#client,
       socket,

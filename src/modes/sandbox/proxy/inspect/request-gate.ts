@@ -1,4 +1,4 @@
-import type { HttpFacts, RequestDecision, RequestEngine } from "../../../../engine/decision.ts";
+import type { HttpFacts, RequestDecision, RequestEngine, RequestFacts } from "../../../../engine/decision.ts";
 import { inspectionOf } from "../../../../engine/inspection.ts";
 import type { Actor, EventSink, FindingEvent, HttpEvent } from "../../../../events/event.ts";
 import type { ProgramIdentity } from "../../box/contract.ts";
@@ -12,7 +12,10 @@ import { HeadError, type Refusal } from "../http1/refused.ts";
 import { UNSOLICITED_UPGRADE } from "../http1/response-reader.ts";
 import { actorOf } from "../identity.ts";
 import { refusalAnswer } from "../refusal.ts";
-import type { Answer, Ruling } from "./ruling.ts";
+import { WebSocketInspector } from "../websocket/inspector.ts";
+import { MessageGate } from "../websocket/message-gate.ts";
+import { upgradeProblem, withoutExtensions } from "../websocket/upgrade.ts";
+import type { Answer, Ruling, StreamInspector } from "./ruling.ts";
 
 export interface GateSetup {
   readonly engine: RequestEngine;
@@ -60,10 +63,12 @@ export class RequestGate {
     }
   }
 
-  /** Whether the request would pass now; says nothing about it. For connections that have changed to another protocol. */
+  /** Whether the request would pass now; says nothing about it. For connections that have changed to another protocol and pass unread. */
   stillAllowed(request: OriginRequest): boolean {
     const facts = this.#facts(request);
-    return facts === undefined || this.#ask(facts).action !== "deny";
+    if (facts === undefined) return true;
+    const decision = this.#ask(facts);
+    return decision.action !== "deny" && !readsMessages(decision);
   }
 
   /** The answer to a request that could not be read. */
@@ -93,9 +98,10 @@ export class RequestGate {
     return this.#answer(502, "upstream_unreachable", problem, "upstream_failed", NEXT_NETWORK, undefined);
   }
 
-  /** From here on bytes pass unread in both directions. */
-  switched({ method, path, upgrade }: OriginRequest): void {
-    const reason = `101 Switching Protocols: bytes pass as ${upgrade} from here on, requests are no longer decided`;
+  /** From here on there are no requests: bytes pass unread, or the inspector decides about messages. */
+  switched({ method, path, upgrade }: OriginRequest, inspector: StreamInspector | undefined): void {
+    const goesOn = inspector === undefined ? "requests are no longer decided" : "each message is decided";
+    const reason = `101 Switching Protocols: bytes pass as ${upgrade} from here on, ${goesOn}`;
     this.#emit({
       severity: "informational",
       action: "allowed",
@@ -134,6 +140,9 @@ export class RequestGate {
     if (decision.action === "deny") return this.#denied(facts, decision);
     const unexpected = unexpectedBody(request, facts, decision);
     if (unexpected !== undefined) return answering(this.#refused(unexpected, request, NEXT_BODY, decision.policy));
+    const inspected = facts.upgrade === "websocket" && readsMessages(decision);
+    const problem = inspected ? upgradeProblem(request) : undefined;
+    if (problem !== undefined) return answering(this.#refused({ status: 400, code: "websocket_upgrade", reason: problem }, request));
     const audited = decision.action === "audit";
     this.#emit({
       severity: audited ? "low" : "informational",
@@ -144,7 +153,22 @@ export class RequestGate {
       engine: "l7",
       ...(audited ? { stage: "l7_audit", ...codeAndReason(decision) } : {}),
     });
-    return { kind: "forward", request: { ...request, path: facts.path, upgrade: facts.upgrade } };
+    const passed = { ...request, path: facts.path, upgrade: facts.upgrade };
+    return inspected
+      ? { kind: "forward", request: withoutExtensions(passed), stream: this.#messages(facts) }
+      : { kind: "forward", request: passed };
+  }
+
+  #messages(upgrade: HttpFacts): WebSocketInspector {
+    const { engine } = this.#setup;
+    const gate = new MessageGate({
+      upgrade,
+      generation: () => engine.generation,
+      ask: (facts) => this.#question(facts),
+      stillAllowed: () => this.#ask(upgrade).action !== "deny",
+      emit: (event) => this.#emit({ url: this.#url(upgrade.path), engine: "l7", ...event }),
+    });
+    return new WebSocketInspector(gate);
   }
 
   /** Undefined where no rules are about requests: then they pass as they are. */
@@ -158,14 +182,17 @@ export class RequestGate {
   }
 
   #ask(facts: HttpFacts): RequestDecision {
+    const decision = this.#question(facts);
+    if (decision.action === "deny" || facts.upgrade === "" || readsMessages(decision)) return decision;
+    // Messages pass unread behind the upgrade, so it is allowed only where every message would be.
+    const messages = this.#question({ kind: "websocket_text", path: facts.path, query: facts.query });
+    return messages.action === "deny" ? messages : decision;
+  }
+
+  #question(request: RequestFacts): RequestDecision {
     const { engine, authority, program } = this.#setup;
     const { host, port } = authority;
-    const query = { host, port, exe: program.exe, ancestors: program.ancestors };
-    const decision = engine.decideRequest({ ...query, request: facts });
-    if (decision.action === "deny" || facts.upgrade === "") return decision;
-    // Messages pass unread behind the upgrade, so it is allowed only where every message would be.
-    const messages = engine.decideRequest({ ...query, request: { kind: "websocket_text", path: facts.path, query: facts.query } });
-    return messages.action === "deny" ? messages : decision;
+    return engine.decideRequest({ host, port, exe: program.exe, ancestors: program.ancestors, request });
   }
 
   #unruled(request: OriginRequest): Ruling {
@@ -251,6 +278,11 @@ export class RequestGate {
     const { authority, scheme } = this.#setup;
     return `${scheme}://${hostField(authority, scheme)}${path}`;
   }
+}
+
+/** Behind an upgrade through this endpoint every message is looked at. */
+function readsMessages({ endpoint }: RequestDecision): boolean {
+  return endpoint?.protocol === "websocket" || endpoint?.websocketCredentialRewrite === true;
 }
 
 function answering(answer: Answer): Ruling {

@@ -62,6 +62,8 @@ export interface StreamInspector {
   fromServer?(bytes: Buffer): StreamStep;
   /** A new policy is in force: false ends the connection. Without it, the upgrade itself is decided again. */
   stillAllowed?(): boolean;
+  /** The client is gone. */
+  ended?(): void;
 }
 
 /** A field as we write it. */

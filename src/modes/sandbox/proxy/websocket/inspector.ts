@@ -1,0 +1,128 @@
+import type { StreamInspector, StreamStep } from "../inspect/ruling.ts";
+import { ByteBudget } from "./byte-budget.ts";
+import { ClientMessages, FrameError, type MessageSink } from "./client-messages.ts";
+import { applyMask, CLOSE, closeFrame, frame, frameHead, freshMask, OPCODE } from "./frame.ts";
+import { ServerFrames } from "./server-frames.ts";
+
+/** What becomes of one message: it goes on, perhaps with another text, or the connection ends for this reason. */
+export type MessageVerdict = { readonly allowed: true; readonly text?: string } | { readonly allowed: false; readonly reason: string };
+
+/** Decides the messages of one connection, each under the policy of its moment, and tells of them. */
+export interface MessageJudge {
+  /** Undefined: a binary message, whose content nobody reads. */
+  judge(text: string | undefined): MessageVerdict;
+  /** The client does not speak the protocol: the connection ends for this reason. */
+  violated(reason: string): void;
+  /** Whether the connection may go on under a new policy. */
+  stillAllowed(): boolean;
+}
+
+/** Text messages that are not complete yet, of all connections of the sandbox: sixteen of the longest. */
+export const MAX_MESSAGES_UNDER_WAY_BYTES = 67_108_864;
+
+/** What is left of a server's frame when the connection has to end, and is still passed on so that our Close can stand behind it. */
+const MAX_LAST_FRAME_BYTES = 65_536;
+
+const underWay = new ByteBudget(MAX_MESSAGES_UNDER_WAY_BYTES);
+const NO_BYTES = Buffer.alloc(0);
+
+/**
+ * A WebSocket connection whose client's messages are decided one by one. What is allowed goes on in frames of ours with a mask of ours; of a text
+ * message nothing goes on before it is allowed as a whole. What is refused ends the connection with a Close frame to both sides.
+ */
+export class WebSocketInspector implements StreamInspector, MessageSink {
+  readonly #judge: MessageJudge;
+  readonly #messages: ClientMessages;
+  readonly #server = new ServerFrames();
+  #forward: Buffer[] = [];
+  #mask: Buffer = NO_BYTES;
+  #masked = 0;
+  /** `closing`: the client has said Close. `ending`: we have, and wait for the end of a frame of the server. */
+  #state: "open" | "closing" | "ending" = "open";
+  #farewell: Buffer | undefined;
+
+  constructor(judge: MessageJudge, budget: ByteBudget = underWay) {
+    this.#judge = judge;
+    this.#messages = new ClientMessages(this, budget);
+  }
+
+  fromClient(bytes: Buffer): StreamStep {
+    if (this.closed) return { forward: NO_BYTES };
+    this.#forward = [];
+    try {
+      this.#messages.take(bytes);
+    } catch (error) {
+      if (!(error instanceof FrameError)) throw error;
+      this.#judge.violated(error.message);
+      this.#end(error.code, error.message);
+    }
+    const forward = Buffer.concat(this.#forward);
+    this.#forward = [];
+    return this.#farewell === undefined ? { forward } : { forward, ...this.#leave() };
+  }
+
+  fromServer(bytes: Buffer): StreamStep {
+    if (this.#farewell === undefined) {
+      this.#server.take(bytes, false);
+      return { forward: bytes };
+    }
+    const last = bytes.subarray(0, this.#server.take(bytes, true));
+    const { answer, close } = this.#leave();
+    return { forward: answer === undefined ? last : Buffer.concat([last, answer]), ...(close === undefined ? {} : { close }) };
+  }
+
+  stillAllowed(): boolean {
+    return this.#judge.stillAllowed();
+  }
+
+  ended(): void {
+    this.#messages.drop();
+  }
+
+  // What the client sends.
+
+  get closed(): boolean {
+    return this.#state !== "open";
+  }
+
+  text(text: string): void {
+    const verdict = this.#judge.judge(text);
+    if (verdict.allowed) this.#forward.push(frame(OPCODE.text, Buffer.from(verdict.text ?? text), freshMask()));
+    else this.#end(CLOSE.policyViolation, verdict.reason);
+  }
+
+  binaryFrame({ first, fin, length }: { first: boolean; fin: boolean; length: number }): void {
+    const verdict: MessageVerdict = first ? this.#judge.judge(undefined) : { allowed: true };
+    if (!verdict.allowed) {
+      this.#end(CLOSE.policyViolation, verdict.reason);
+      return;
+    }
+    this.#mask = freshMask();
+    this.#masked = 0;
+    this.#forward.push(frameHead({ fin, opcode: first ? OPCODE.binary : OPCODE.continuation, length }, this.#mask));
+  }
+
+  binaryBytes(bytes: Buffer): void {
+    applyMask(bytes, this.#mask, this.#masked);
+    this.#masked += bytes.length;
+    this.#forward.push(bytes);
+  }
+
+  control(opcode: number, payload: Buffer): void {
+    this.#forward.push(frame(opcode, payload, freshMask()));
+    if (opcode === OPCODE.close) this.#state = "closing";
+  }
+
+  /** Both sides are told; the client as soon as no frame of the server is in the way. */
+  #end(code: number, reason: string): void {
+    this.#state = "ending";
+    this.#messages.drop();
+    this.#forward.push(closeFrame(code, reason, freshMask()));
+    this.#farewell = closeFrame(code, reason, undefined);
+  }
+
+  #leave(): Pick<StreamStep, "answer" | "close"> {
+    if (this.#server.atBoundary && this.#farewell !== undefined) return { answer: this.#farewell, close: true };
+    return this.#server.missing > MAX_LAST_FRAME_BYTES ? { close: true } : {};
+  }
+}
