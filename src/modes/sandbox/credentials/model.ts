@@ -1,3 +1,4 @@
+import { Mask } from "./mask.ts";
 import type { Slot } from "./slot.ts";
 
 /** A secret that exists in the supervisor alone, and the text that stands for it inside the sandbox. */
@@ -77,6 +78,7 @@ const RETIRED = 64;
 export class Credentials {
   #current: CredentialSet;
   readonly #retired = new Set<string>();
+  #mask: Mask | undefined;
 
   constructor(current: CredentialSet = CredentialSet.EMPTY) {
     this.#current = current;
@@ -102,6 +104,14 @@ export class Credentials {
       this.#retired.delete(oldest);
     }
     this.#current = next;
+    this.#mask = undefined;
+  }
+
+  /** Hides these secrets and earlier ones in answers; undefined: there are none. */
+  get mask(): Mask | undefined {
+    if (this.#current.size === 0 && this.#retired.size === 0) return undefined;
+    this.#mask ??= new Mask([...Array.from(this.#current.values(), ({ secret }) => secret), ...this.#retired]);
+    return this.#mask;
   }
 
   environment(): Record<string, string> {

@@ -1,5 +1,5 @@
+import { base64Spellings } from "./base64.ts";
 import { formEncoded, jsonEncoded, MIN_SECRET_BYTES, segmentEncoded, strictEncoded } from "./encode.ts";
-import { base64Spellings } from "./placeholder.ts";
 
 /**
  * The spellings of a secret that are looked for in answers, as Latin-1 text: as it is, percent-encoded, as a form field, in JSON, in base64 at

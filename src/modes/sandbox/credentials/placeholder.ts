@@ -1,3 +1,4 @@
+import { base64Spellings } from "./base64.ts";
 import { ALIAS_MARK, type Credential, type CredentialSet, PLACEHOLDER_PREFIX } from "./model.ts";
 
 /** What policies and logs see instead of a placeholder. */
@@ -105,15 +106,6 @@ export function hasTrace(text: string): boolean {
 /** Bytes of valid escapes as Latin-1 characters; everything else stays. */
 function percentDecoded(text: string): string {
   return text.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
-}
-
-/** The characters of base64 that a text alone decides, for each alignment. */
-export function base64Spellings(text: string): string[] {
-  const bytes = Buffer.from(text);
-  return [0, 1, 2].map((before) => {
-    const encoded = Buffer.concat([Buffer.alloc(before), bytes]).toString("base64");
-    return encoded.slice(Math.ceil((before * 8) / 6), Math.floor(((before + bytes.length) * 8) / 6));
-  });
 }
 
 function escaped(literal: string): string {

@@ -1,0 +1,118 @@
+import { formEncoded, jsonEncoded } from "./encode.ts";
+import type { Credential } from "./model.ts";
+import { hasTrace, placeholdersIn, resolve } from "./placeholder.ts";
+import { CredentialRefused } from "./refused.ts";
+import type { Slot } from "./slot.ts";
+import { type Substituted, type Use, usable } from "./substitute.ts";
+
+/** Largest body in which placeholders are replaced: it is kept in memory whole. Bytes. */
+export const MAX_REWRITTEN_BODY = 262_144;
+
+/** Kinds of bodies in which placeholders are replaced. */
+export type BodyKind = "json" | "form" | "text";
+
+/** Which kind a body is by its `Content-Type`; undefined: one that passes unread. */
+export function bodyKind(contentType: string | undefined): BodyKind | undefined {
+  const type = contentType?.split(";")[0]?.trim().toLowerCase() ?? "";
+  if (type === "application/x-www-form-urlencoded") return "form";
+  if (type === "application/json" || /^application\/[a-z0-9.!#$&^_-]+\+json$/.test(type)) return "json";
+  return type.startsWith("text/") ? "text" : undefined;
+}
+
+/** Why placeholders in such a body cannot be replaced, or undefined. */
+export function unreadableBody(contentType: string | undefined, contentEncoding: string | undefined): string | undefined {
+  const coding = contentEncoding?.trim().toLowerCase() ?? "";
+  if (coding !== "" && coding !== "identity")
+    return `the body is encoded (${coding.slice(0, 32)}): send it plain, so that placeholders can be replaced`;
+  const charset = /;\s*charset\s*=\s*"?([^\s";]+)/i.exec(contentType ?? "")?.[1]?.toLowerCase() ?? "utf-8";
+  return ["utf-8", "utf8", "us-ascii"].includes(charset) ? undefined : `the body is not UTF-8: placeholders cannot be replaced in it`;
+}
+
+/**
+ * Puts secrets where their placeholders stand in a body, escaped as the kind of body asks for. Throws `CredentialRefused` when a placeholder would
+ * be left: nothing of the request may be sent then.
+ */
+export function substituteBody(body: Buffer, kind: BodyKind, use: Use): Substituted<Buffer> {
+  const text = body.toString("utf8");
+  if (!Buffer.from(text).equals(body)) {
+    if (hasTrace(body.toString("latin1"))) throw refused("a placeholder stands in a body that is not UTF-8");
+    return { value: body, used: [] };
+  }
+  const { value, used } = kind === "form" ? substituteForm(text, use) : substituteText(text, use, kind === "json");
+  return { value: used.length === 0 ? body : Buffer.from(value), used };
+}
+
+/** Puts secrets into a text message: a JSON one is one that can be read as JSON. Throws as `substituteBody`. */
+export function substituteMessage(message: string, use: Use): Substituted<string> {
+  return substituteText(message, use, /^\s*[[{"]/.test(message) && isJson(message));
+}
+
+const ANY_SLOT = ({ kind }: Slot) => kind !== "sigv4";
+
+function substituteText(text: string, use: Use, json: boolean): Substituted<string> {
+  if (json) checkEscapes(text);
+  return replaced(text, json ? jsonEncoded : (secret) => secret, use);
+}
+
+/** What an escape in a JSON string hides is found by reading it. */
+function checkEscapes(text: string): void {
+  if (!text.includes("\\")) return;
+  const strings = text.replaceAll(/\\u[0-9A-Fa-f]{4}|\\\//g, (escape_) =>
+    escape_ === "\\/" ? "/" : String.fromCharCode(Number.parseInt(escape_.slice(2), 16)),
+  );
+  if (placeholdersIn(strings).length !== placeholdersIn(text).length || (hasTrace(strings) && !hasTrace(text)))
+    throw refused("a placeholder stands in the body with escapes in it");
+}
+
+function replaced(text: string, encode: (secret: string) => string, use: Use): Substituted<string> {
+  const used = new Set<Credential>();
+  let out = "";
+  let at = 0;
+  for (const placeholder of placeholdersIn(text)) {
+    const credential = usable(placeholder, "the body", ANY_SLOT, use);
+    used.add(credential);
+    const start = resolve(placeholder, use.set)?.start ?? placeholder.start;
+    out += literal(text.slice(at, start)) + encode(credential.secret);
+    at = placeholder.end;
+  }
+  return { value: out + literal(text.slice(at)), used: [...used] };
+}
+
+function literal(text: string): string {
+  if (hasTrace(text)) throw refused("a placeholder stands in the body, in a spelling that is not replaced");
+  return text;
+}
+
+function substituteForm(text: string, use: Use): Substituted<string> {
+  const used: Credential[] = [];
+  const pairs = text.split("&").map((pair) => {
+    if (!hasTrace(pair)) return pair;
+    const equals = pair.indexOf("=");
+    if (equals < 0 || hasTrace(pair.slice(0, equals))) throw refused("a placeholder is the name of a form field");
+    const value = replaced(formDecoded(pair.slice(equals + 1)), (secret) => secret, use);
+    used.push(...value.used);
+    return `${pair.slice(0, equals)}=${formEncoded(value.value)}`;
+  });
+  return { value: pairs.join("&"), used };
+}
+
+function formDecoded(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll("+", " "));
+  } catch {
+    throw refused("a placeholder stands in a form field that is not percent-encoded UTF-8");
+  }
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function refused(reason: string): CredentialRefused {
+  return new CredentialRefused("credential_body", reason);
+}
