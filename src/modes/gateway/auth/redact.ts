@@ -17,9 +17,9 @@ export const DELIVERS_SECRETS: ReadonlySet<string> = new Set([
   "GetProviderCredentials",
 ]);
 
-/** The message itself when its type can hold no secret, else a copy in which every field marked `secret` is overwritten. */
+/** The message itself when it can hold no secret, else a copy in which every field marked `secret` is overwritten. */
 export function redact<T extends Message>(desc: DescMessage, message: T): T {
-  if (!canHoldSecret(desc)) return message;
+  if (!canHoldSecret(desc) || !mayHoldSecret(reflect(desc, message))) return message;
   const copy = clone(desc, message);
   overwrite(reflect(desc, copy));
   return copy as T;
@@ -40,8 +40,20 @@ export function canHoldSecret(desc: DescMessage): boolean {
   return found;
 }
 
+/** Whether a secret field, or a message that can hold one, is set at the top of this message; a stream of bytes has neither. */
+function mayHoldSecret(view: ReflectMessage): boolean {
+  return view.fields.some((field) => (isSecret(field) || (field.message !== undefined && canHoldSecret(field.message))) && view.isSet(field));
+}
+
+const secretFields = new Map<DescField, boolean>();
+
+/** Remembered per field: reading an option costs more than passing a message on. */
 function isSecret(field: DescField): boolean {
-  return getOption(field, secret);
+  const before = secretFields.get(field);
+  if (before !== undefined) return before;
+  const found = getOption(field, secret);
+  secretFields.set(field, found);
+  return found;
 }
 
 function overwrite(view: ReflectMessage): void {

@@ -2,11 +2,13 @@ import { Duplex } from "node:stream";
 import { create } from "@bufbuild/protobuf";
 import { AsyncQueue } from "../../../rpc/async-queue.ts";
 import { type RelayFrame, RelayFrameSchema } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
-import { MAX_CHUNK_BYTES } from "../../../rpc/limits.ts";
 import type { GatewayClient } from "../session/gateway-client.ts";
 
-/** Frames that the gateway has not taken yet; at 64 KiB each, 1 MiB per relay, and whoever writes waits. */
-const MAX_QUEUED_FRAMES = 16;
+/** Bytes of one frame: what passing one on costs is nearly the same for any size. A gateway takes up to 1 MiB. */
+const MAX_FRAME_BYTES = 256 * 1024;
+
+/** Frames that the gateway has not taken yet, 1 MiB per relay; then whoever writes waits. */
+const MAX_QUEUED_FRAMES = 4;
 
 /**
  * A relay as a stream of bytes. An empty frame is the end of one direction: the two directions of a call end together, so that a half-close
@@ -19,14 +21,19 @@ export class RelayByteStream extends Duplex {
   #reading = false;
 
   constructor(client: GatewayClient, channelId: string) {
-    super({ allowHalfOpen: true, readableHighWaterMark: MAX_CHUNK_BYTES, writableHighWaterMark: MAX_CHUNK_BYTES });
+    super({ allowHalfOpen: true, readableHighWaterMark: MAX_FRAME_BYTES, writableHighWaterMark: MAX_FRAME_BYTES });
     this.#outgoing.push(create(RelayFrameSchema, { payload: { case: "init", value: { channelId } } }));
     this.#incoming = client.relayStream(this.#outgoing, { signal: this.#abort.signal })[Symbol.asyncIterator]();
   }
 
   override _write(chunk: Uint8Array, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    for (let at = 0; at < chunk.length; at += MAX_CHUNK_BYTES) this.#send(chunk.subarray(at, at + MAX_CHUNK_BYTES));
+    for (let at = 0; at < chunk.length; at += MAX_FRAME_BYTES) this.#send(chunk.subarray(at, at + MAX_FRAME_BYTES));
     this.#outgoing.below(MAX_QUEUED_FRAMES).then(() => done(), done);
+  }
+
+  /** What has gathered while the last frame was on its way goes as one. */
+  override _writev(chunks: { readonly chunk: Uint8Array; readonly encoding: BufferEncoding }[], done: (error?: Error | null) => void): void {
+    this._write(Buffer.concat(chunks.map(({ chunk }) => chunk)), "utf8", done);
   }
 
   override _final(done: (error?: Error | null) => void): void {
