@@ -8,12 +8,15 @@ export interface Destination {
   readonly path: string;
   /** Providers that the policy's endpoint binds (`credential_binding`): then their credentials alone may be sent here, and those of no other. */
   readonly providers: readonly string[];
+  /** The policy's endpoint signs requests (`credential_signing`): that says it is for the keys that sign, whosever they are. */
+  readonly signs?: boolean;
 }
 
 /** Whether a credential may be sent to this server and path. */
 export function isBoundTo({ endpoints, provider }: Credential, destination: Destination): boolean {
-  const { providers } = destination;
+  const { providers, signs } = destination;
   if (providers.length > 0) return providers.every((name) => name === provider);
+  if (signs === true) return true;
   return endpoints.some((endpoint) => serves(endpoint, destination) && matches(endpoint.path, destination.path));
 }
 

@@ -151,10 +151,11 @@ function keysFor(credential: string, { service, region }: SigningSettings, use: 
   const placeholder = slash < 0 ? undefined : asPlaceholder(credential.slice(0, slash));
   if (placeholder === undefined || end !== "aws4_request" || more.length > 0)
     throw refused("the credential of the signature is not PLACEHOLDER/date/region/service/aws4_request");
-  const access = usable(placeholder, "an AWS signature", isPart("access_key_id"), use);
+  const here: Use = { ...use, destination: { ...use.destination, signs: true } };
+  const access = usable(placeholder, "an AWS signature", isPart("access_key_id"), here);
   const part = (wanted: SigningSlot["part"]): Credential | undefined => {
     const found = [...use.set.values()].find(({ provider, slots }) => provider === access.provider && slots.some(isPart(wanted)));
-    return found && usable({ start: 0, end: 0, name: found.key, prefix: undefined }, "an AWS signature", isPart(wanted), use);
+    return found && usable({ start: 0, end: 0, name: found.key, prefix: undefined }, "an AWS signature", isPart(wanted), here);
   };
   const secret = part("secret_access_key");
   if (secret === undefined) throw refused(`provider ${access.provider} has no secret access key`);
