@@ -26,6 +26,7 @@ export const SSH_PORT = 2222;
 export const DEFAULT_ZONE = {
   "api.example.com": ["93.184.216.34", "2606:2800::1"],
   "other.example.com": ["93.184.216.35"],
+  "calls.example.com": ["93.184.216.37"],
   "cdn.example.net": ["151.101.1.10"],
   "internal.example.com": ["10.1.2.3"],
   "metadata.example.com": ["169.254.169.254"],

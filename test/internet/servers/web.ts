@@ -4,6 +4,7 @@ import { createServer, type Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import type { TestCa } from "../certificates.ts";
 import type { Remembered, SeenConnection, SeenRequest } from "../seen.ts";
+import { serveWebSocket } from "./apis.ts";
 import type { Site } from "./sites.ts";
 
 export interface Ledger {
@@ -44,6 +45,16 @@ function serve(scheme: "http" | "https", ledger: Ledger, sites: Sites) {
   };
 }
 
+/** Any path of any host takes a WebSocket; its messages are remembered as requests. */
+function upgrade(scheme: "http" | "https", ledger: Ledger) {
+  return (request: IncomingMessage, socket: Socket, head: Buffer): void => {
+    const { address = "", port = 0 } = targets.get(socket) ?? {};
+    const seen = { scheme, host: request.headers.host ?? "", path: request.url ?? "", address, port };
+    ledger.requests.add({ ...seen, method: "UPGRADE" });
+    serveWebSocket(request, socket, head, (message) => ledger.requests.add({ ...seen, method: message }));
+  };
+}
+
 async function listen(port: number, accept: (socket: Socket) => void, ledger: Ledger): Promise<void> {
   const server = createServer((socket) => {
     socket.on("error", () => socket.destroy());
@@ -57,13 +68,13 @@ async function listen(port: number, accept: (socket: Socket) => void, ledger: Le
 
 /** Plain HTTP on `port`. */
 export async function serveHttp(port: number, ledger: Ledger, sites: Sites = new Map()): Promise<void> {
-  const http = createHttpServer(serve("http", ledger, sites));
+  const http = createHttpServer(serve("http", ledger, sites)).on("upgrade", upgrade("http", ledger));
   await listen(port, (socket) => http.emit("connection", socket), ledger);
 }
 
 /** HTTPS on `port`, with a certificate for whatever name (or else address) the client asks for. */
 export async function serveHttps(port: number, ca: TestCa, ledger: Ledger, sites: Sites = new Map()): Promise<void> {
-  const http = createHttpServer(serve("https", ledger, sites));
+  const http = createHttpServer(serve("https", ledger, sites)).on("upgrade", upgrade("https", ledger));
   await listen(
     port,
     async (socket) => {

@@ -4,12 +4,11 @@ import type { Identification, ProgramIdentity } from "../box/contract.ts";
 import { allowedEvent, closedEvent, refusedEvent, unreadEvent } from "./decision-event.ts";
 import type { EgressContext } from "./egress-context.ts";
 import { Exchange } from "./exchange.ts";
-import { answerBytes } from "./http1/answer.ts";
 import { readHead } from "./http1/head.ts";
-import { asOriginRequest, targetOf } from "./http1/origin-request.ts";
+import { originFormHead } from "./http1/origin-form.ts";
 import { actorOf } from "./identity.ts";
-import { InspectedConnection, type Secured } from "./inspect/inspected-connection.ts";
-import { InspectionSite, type SiteOwner } from "./inspect/site.ts";
+import { InspectedConnection } from "./inspect/inspected-connection.ts";
+import { InspectionSite } from "./inspect/site.ts";
 import { type Intent, intentOf } from "./intent.ts";
 import { UPSTREAM_KEEP_ALIVE_MS } from "./limits.ts";
 import { refusalOf, unreadRefusal } from "./refusal.ts";
@@ -17,10 +16,6 @@ import { Tunnel } from "./relay.ts";
 import { type Denied, judge, nowInspected, stillPermitted, unreachable, type Verdict } from "./verdict.ts";
 
 const ESTABLISHED = Buffer.from("HTTP/1.1 200 Connection Established\r\n\r\n");
-
-/** A forwarded request has no connection of its own that could last or end. */
-const NO_OWNER: SiteOwner = { lasts() {}, inspectionEnded() {} };
-const IN_PLAIN_TEXT: Secured = { scheme: "http", misdirected: undefined };
 
 /**
  * waiting: no room yet. head: reading the request. deciding: identity, policy, addresses. dialling: connecting upstream.
@@ -159,7 +154,9 @@ export class Connection {
     this.#context.emit(allowedEvent(intent, actorOf(program, verdict.sha256), verdict, this.#address()));
     this.#enter("open", 0);
     this.#inspected = new InspectedConnection({ client: this.client, authority, plan: verdict.plan, target, ca, limits }, site, upstream);
-    if (intent.stage === "connect") this.client.write(ESTABLISHED);
+    // A request for a proxy is read once more, as its server would get it: then it takes the way of all others.
+    if (intent.request !== undefined) this.#inspected.converse(originFormHead(intent.request));
+    else if (this.#captured === undefined) this.client.write(ESTABLISHED);
     this.#releaseEarly();
   }
 
@@ -285,27 +282,12 @@ export class Connection {
       return;
     }
     this.#verdict = verdict;
-    const intent = this.#judgeForwarded(verdict);
+    const intent = this.#intent;
     if (intent === undefined) return;
     // Where every request is decided, the server hears nothing before the first that is allowed.
-    if (intent.request === undefined && verdict.plan.opaque === "refuse" && this.who.known)
-      this.#inspect(intent, this.who.program, verdict, undefined);
+    const first = intent.request === undefined ? verdict.plan.opaque === "refuse" : verdict.plan.inspected;
+    if (first && this.who.known) this.#inspect(intent, this.who.program, verdict, undefined);
     else this.#dial();
-  }
-
-  /** The one request of a forwarded connection is decided before anything is dialled; undefined: refused. */
-  #judgeForwarded(verdict: Allowed): Intent | undefined {
-    const intent = this.#intent;
-    if (intent?.request === undefined || !verdict.plan.inspected || !this.who.known) return intent;
-    const gate = new InspectionSite(intent, this.who.program, verdict, this.#context, NO_OWNER).gate(IN_PLAIN_TEXT);
-    const ruling = gate.rule(asOriginRequest(intent.request));
-    const { method } = intent.request;
-    if (ruling.kind !== "forward") {
-      this.#answer(answerBytes(ruling.kind === "answer" ? ruling.answer : ruling.exceeded(), method, true));
-      return undefined;
-    }
-    this.#intent = { ...intent, request: { ...intent.request, target: targetOf(ruling.request), fields: ruling.request.fields } };
-    return this.#intent;
   }
 
   #dial(): void {

@@ -2,7 +2,7 @@ import type { Authority } from "./authority.ts";
 import { checkNominated, nominatedFields } from "./connection-options.ts";
 import type { Field } from "./fields.ts";
 import { type BodyFraming, readFraming } from "./framing.ts";
-import { type ForwardHead, headSize, ORIGIN_FORM, readHostField, readRequestParts } from "./head.ts";
+import { headSize, ORIGIN_FORM, readHostField, readRequestParts } from "./head.ts";
 import { HOP_BY_HOP } from "./hop-by-hop.ts";
 import { HeadError, type Refusal } from "./refused.ts";
 
@@ -16,7 +16,7 @@ export interface OriginRequest {
   readonly path: string;
   /** Without its question mark; undefined: none. */
   readonly query: string | undefined;
-  readonly version: "1.0" | "1.1";
+  readonly version: "1.0" | "1.1" | "2";
   readonly fields: readonly Field[];
   readonly body: BodyFraming;
   /** What the client wants to change to, in lower case; empty: nothing. */
@@ -69,12 +69,8 @@ function parse(text: string, authority: Authority): OriginRequest {
   };
 }
 
-/** A forwarded request as its server will see it. */
-export function asOriginRequest({ method, target, version, fields, body }: ForwardHead): OriginRequest {
-  return { method, ...splitTarget(target), version, fields, body, upgrade: "", keepAlive: false };
-}
-
-function splitTarget(target: string): Pick<OriginRequest, "path" | "query"> {
+/** Path and query of a target in origin-form. */
+export function splitTarget(target: string): Pick<OriginRequest, "path" | "query"> {
   const mark = target.indexOf("?");
   return mark < 0 ? { path: target, query: undefined } : { path: target.slice(0, mark), query: target.slice(mark + 1) };
 }
@@ -101,7 +97,7 @@ const FRAMING: ReadonlySet<string> = new Set(["host", "content-length", "transfe
 export function originRequestHead(request: OriginRequest, host: string): Buffer {
   const { method, version, fields, body, upgrade } = request;
   const dropped = nominatedFields(fields);
-  let text = `${method} ${targetOf(request)} HTTP/${version}\r\nHost: ${host}\r\n`;
+  let text = `${method} ${targetOf(request)} HTTP/${version === "1.0" ? "1.0" : "1.1"}\r\nHost: ${host}\r\n`;
   for (const field of fields) {
     if (FRAMING.has(field.lower) || HOP_BY_HOP.has(field.lower) || dropped.has(field.lower)) continue;
     text += `${field.name}: ${field.value}\r\n`;

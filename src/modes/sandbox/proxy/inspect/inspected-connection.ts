@@ -106,6 +106,12 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     return this.#tls ?? this.#setup.client;
   }
 
+  /** What comes are requests, from these bytes on. */
+  converse(bytes: Buffer): void {
+    this.#early = bytes;
+    this.#converse();
+  }
+
   clientData(bytes: Buffer): void {
     if (this.#tls !== undefined) this.#tls.feed(bytes);
     else this.#received(bytes);
