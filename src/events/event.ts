@@ -10,7 +10,7 @@ interface EventBase {
 }
 
 /** Which part decided. */
-export type DecisionEngineName = "opa" | "ssrf" | "identity" | "l7" | "tls" | "bypass" | "control_plane" | "limits";
+export type DecisionEngineName = "opa" | "ssrf" | "identity" | "l7" | "tls" | "bypass" | "control_plane" | "inference" | "limits";
 
 /** Where in the pipeline a connection was refused; `connect` and `forward` are policy refusals. */
 export type DenialStage = "connect" | "forward" | "ssrf" | "bypass" | "l7_deny" | "l7_audit";
@@ -61,6 +61,24 @@ export interface HttpEvent extends EventBase {
   readonly reason?: string;
   readonly code?: string;
   readonly stage?: DenialStage;
+  /** Of a question to a model. */
+  readonly inference?: InferenceDetails;
+}
+
+/** Where a question to a model went, and what became of it. */
+export interface InferenceDetails {
+  readonly route: string;
+  /** Type of the provider. */
+  readonly provider: string;
+  readonly model: string;
+  readonly protocol: string;
+  /** HTTP status of the answer. */
+  readonly status: number;
+  /** As the provider counted; absent when it did not say. */
+  readonly inputTokens?: number;
+  readonly outputTokens?: number;
+  /** Until the end of the answer. */
+  readonly durationMs: number;
 }
 
 export interface ProcessEvent extends EventBase {

@@ -4,6 +4,7 @@ import type {
   ConfigEvent,
   FindingEvent,
   HttpEvent,
+  InferenceDetails,
   LifecycleEvent,
   NetworkEvent,
   ProcessEvent,
@@ -143,6 +144,16 @@ function httpDetails(event: HttpEvent): object {
     http_request: { http_method: event.method, url: { url_string: event.url, hostname: event.host, port: event.port } },
     dst_endpoint: { hostname: event.host, port: event.port },
     ...actorDetails(event.actor),
+    ...(event.inference === undefined ? {} : inferenceDetails(event.inference)),
+  };
+}
+
+/** The schema has no place for a model; what it has a place for is there. */
+function inferenceDetails({ route, provider, model, protocol, status, inputTokens, outputTokens, durationMs }: InferenceDetails): object {
+  return {
+    http_response: { code: status },
+    duration: durationMs,
+    unmapped: { inference: { route, provider, model, protocol, input_tokens: inputTokens, output_tokens: outputTokens } },
   };
 }
 

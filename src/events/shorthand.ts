@@ -1,5 +1,5 @@
 import { clip, escapeText, escapeWord } from "./escape.ts";
-import type { Actor, HttpEvent, NetworkEvent, ProcessEvent, SecurityEvent, Severity } from "./event.ts";
+import type { Actor, HttpEvent, InferenceDetails, NetworkEvent, ProcessEvent, SecurityEvent, Severity } from "./event.ts";
 
 /** A reason longer than this is cut: a line should fit a terminal, the JSON record has the whole. */
 export const MAX_REASON_CHARACTERS = 256;
@@ -42,7 +42,15 @@ function networkDetails(event: NetworkEvent): string {
 }
 
 function httpDetails(event: HttpEvent): string {
-  return `${escapeWord(event.method)} ${escapeWord(event.url)} ${decidedBy(event)}${reason(event.reason)}`;
+  return `${escapeWord(event.method)} ${escapeWord(event.url)} ${decidedBy(event)}${inference(event.inference)}${reason(event.reason)}`;
+}
+
+function inference(details: InferenceDetails | undefined): string {
+  if (details === undefined) return "";
+  const { route, provider, model, status, inputTokens, outputTokens, durationMs } = details;
+  const tokens = inputTokens === undefined ? "" : ` tokens:${inputTokens}+${outputTokens ?? 0}`;
+  const names = [route, provider, model].map((name) => clip(escapeWord(name), MAX_REASON_CHARACTERS));
+  return ` [route:${names[0]} provider:${names[1]} model:${names[2]} status:${status}${tokens} ms:${durationMs}]`;
 }
 
 function processDetails(event: ProcessEvent): string {

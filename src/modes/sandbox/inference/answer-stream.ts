@@ -1,0 +1,107 @@
+import type { Protocol } from "../../../inference/protocols.ts";
+import type { BodyMask } from "../credentials/mask.ts";
+import { IDLE_MS, MAX_ANSWER_BYTES } from "./limits.ts";
+import type { UsageReader } from "./usage.ts";
+
+/** How an answer ended; `problem` is for people. */
+export interface AnswerEnd {
+  readonly bytes: number;
+  readonly problem?: string;
+  readonly code?: "inference_answer_size" | "inference_idle" | "inference_broken" | "client_gone";
+}
+
+export interface AnswerPlan {
+  readonly protocol: Protocol;
+  /** `text/event-stream`: a fault can still be told at the end of it. */
+  readonly streamed: boolean;
+  readonly usage: UsageReader;
+  /** Replaces the credential, should the provider repeat it. */
+  readonly mask: BodyMask | undefined;
+  readonly ended: (end: AnswerEnd) => void;
+  readonly limits?: { readonly bytes: number; readonly idleMs: number };
+}
+
+/** Passes an answer on as it comes, piece by piece, as fast as the program reads it; nothing is collected. Going away cancels the source. */
+export function passAnswer(source: ReadableStream<Uint8Array>, plan: AnswerPlan): ReadableStream<Uint8Array> {
+  const { bytes: maxBytes, idleMs } = plan.limits ?? { bytes: MAX_ANSWER_BYTES, idleMs: IDLE_MS };
+  const reader = source.getReader();
+  let bytes = 0;
+  let over = false;
+  const end = (result: Omit<AnswerEnd, "bytes">) => {
+    if (over) return;
+    over = true;
+    plan.ended({ bytes, ...result });
+  };
+  const fail = (controller: ReadableStreamDefaultController<Uint8Array>, code: NonNullable<AnswerEnd["code"]>, problem: string) => {
+    void reader.cancel(problem).catch(() => {});
+    end({ code, problem });
+    if (plan.streamed) {
+      controller.enqueue(new TextEncoder().encode(errorEvent(plan.protocol, problem)));
+      controller.close();
+    } else {
+      // An answer that looked complete would be taken for complete.
+      controller.error(new Error(problem));
+    }
+  };
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      // A piece may leave nothing to pass on, when all of it is held back by the mask.
+      for (;;) {
+        const piece = await next(reader, idleMs);
+        if (over) return;
+        if (piece.kind === "idle") return fail(controller, "inference_idle", `the model was silent for ${idleMs / 1000} s`);
+        if (piece.kind === "broken") return fail(controller, "inference_broken", "the connection to the model broke");
+        if (piece.kind === "done") {
+          const rest = plan.mask?.take(Buffer.alloc(0), true);
+          if (rest !== undefined && rest.length > 0) controller.enqueue(rest);
+          end({});
+          controller.close();
+          return;
+        }
+        bytes += piece.bytes.length;
+        if (bytes > maxBytes) return fail(controller, "inference_answer_size", `the answer is larger than ${maxBytes} bytes`);
+        plan.usage.take(piece.bytes);
+        const passed = plan.mask === undefined ? piece.bytes : plan.mask.take(Buffer.from(piece.bytes), false);
+        if (passed.length === 0) continue;
+        controller.enqueue(passed);
+        return;
+      }
+    },
+    cancel(reason) {
+      end({ code: "client_gone", problem: "the program went away" });
+      return reader.cancel(reason).catch(() => {});
+    },
+  });
+}
+
+interface Reader {
+  read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>;
+}
+
+type Piece =
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array }
+  | { readonly kind: "done" }
+  | { readonly kind: "idle" }
+  | { readonly kind: "broken" };
+
+async function next(reader: Reader, idleMs: number): Promise<Piece> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const silence = new Promise<Piece>((resolve) => {
+    timer = setTimeout(() => resolve({ kind: "idle" }), idleMs);
+  });
+  const reading = reader.read().then(
+    ({ value }): Piece => (value === undefined ? { kind: "done" } : { kind: "bytes", bytes: value }),
+    (): Piece => ({ kind: "broken" }),
+  );
+  const piece = await Promise.race([reading, silence]);
+  clearTimeout(timer);
+  return piece;
+}
+
+/** The form in which clients of a protocol expect a fault in the middle of a stream. */
+function errorEvent(protocol: Protocol, message: string): string {
+  const error = { type: "api_error", code: "inference_stream", message };
+  const data = JSON.stringify(protocol === "anthropic_messages" ? { type: "error", error } : { error });
+  // A blank line first: the stream may have ended in the middle of an event.
+  return `\n\n${protocol === "anthropic_messages" ? "event: error\n" : ""}data: ${data}\n\n`;
+}

@@ -1,0 +1,111 @@
+import type { Protocol } from "../../../inference/protocols.ts";
+import { type InferenceRoute, routeUrl } from "../../../inference/route.ts";
+import type { Mask } from "../credentials/mask.ts";
+import { type AnswerEnd, passAnswer } from "./answer-stream.ts";
+import { badAnswer, type InferenceRefusal, timedOut, unavailable } from "./answers.ts";
+import { mockAnswer } from "./mock-provider.ts";
+import { type ProviderClient, ProviderError } from "./provider-client.ts";
+import { bodyFor, type HeldBytes, readBody } from "./request-body.ts";
+import { answerFields, requestFields, requestQuery } from "./request-fields.ts";
+import { estimatedTokens, type TokenUsage, UsageReader } from "./usage.ts";
+
+/** A route in use. */
+export interface Served {
+  readonly route: InferenceRoute;
+  readonly client: ProviderClient;
+  /** Hides the credential in answers; undefined: there is none. */
+  readonly mask: Mask | undefined;
+}
+
+/** How one request ended, once nothing more of its answer comes. */
+export interface Outcome {
+  readonly status: number;
+  /** As the provider counted. */
+  readonly usage: TokenUsage | undefined;
+  /** For the budget: the provider's count, or an estimate. */
+  readonly tokens: number;
+  readonly code?: string;
+  readonly reason?: string;
+}
+
+export interface ExchangePlan {
+  readonly request: Request;
+  /** Of the request. */
+  readonly url: URL;
+  readonly protocol: Protocol;
+  readonly served: Served;
+  readonly held: HeldBytes;
+  /** Called exactly once. */
+  readonly ended: (outcome: Outcome) => void;
+}
+
+export type Exchanged = { readonly response: Response } | { readonly refusal: InferenceRefusal };
+
+/** One question to a provider and its answer. With a refusal `ended` is not called: whoever answers tells of it. */
+export async function exchange(plan: ExchangePlan): Promise<Exchanged> {
+  const { request, protocol, served } = plan;
+  if (request.method === "GET") return received(plan, await send(plan, undefined), 0);
+  const body = await readBody(request, plan.held);
+  if ("refusal" in body) return body;
+  using _held = body;
+  const sent = bodyFor(body.text, served.route);
+  if ("refusal" in sent) return sent;
+  const mocked = served.route.baseUrl.protocol === "mock:";
+  const answer = mocked
+    ? { response: mockAnswer(protocol, served.route.model, /"stream"\s*:\s*true/.test(sent.text)) }
+    : await send(plan, sent.text);
+  return received(plan, answer, sent.text.length);
+}
+
+async function send({ request, url, protocol, served: { route, client } }: ExchangePlan, body: string | undefined): Promise<Exchanged> {
+  if (route.baseUrl.protocol === "mock:") return { response: mockAnswer(protocol, route.model, false) };
+  // The time limit ends with the head of the answer; the program may go away at any time.
+  const ending = new AbortController();
+  const timer = setTimeout(() => ending.abort(timedOut(route.timeoutMs)), route.timeoutMs);
+  const gone = () => ending.abort(unavailable("the program went away"));
+  request.signal.addEventListener("abort", gone, { once: true });
+  try {
+    const response = await client.send({
+      method: request.method,
+      url: routeUrl(route, url.pathname, requestQuery(url.searchParams)),
+      headers: requestFields(request.headers, route),
+      body,
+      signal: ending.signal,
+    });
+    return { response };
+  } catch (error) {
+    if (ending.signal.aborted) return { refusal: ending.signal.reason as InferenceRefusal };
+    if (error instanceof ProviderError)
+      return { refusal: error.failure.kind === "protocol" ? badAnswer(error.message) : unavailable(error.message) };
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function received({ protocol, served, ended }: ExchangePlan, exchanged: Exchanged, sentBytes: number): Exchanged {
+  if ("refusal" in exchanged) return exchanged;
+  const { response: answer } = exchanged;
+  const { status } = answer;
+  const headers = answerFields(answer.headers, served.mask);
+  const streamed = answer.headers.get("content-type")?.startsWith("text/event-stream") === true;
+  const usage = new UsageReader(streamed);
+  const finish = ({ bytes, code, problem }: AnswerEnd) => {
+    const counted = usage.finish();
+    const estimate = status >= 400 || protocol === "model_discovery" ? 0 : estimatedTokens(sentBytes + bytes);
+    const tokens = counted === undefined ? estimate : counted.input + counted.output;
+    ended({
+      status,
+      usage: counted,
+      tokens,
+      ...(code === undefined ? {} : { code }),
+      ...(problem === undefined ? {} : { reason: problem }),
+    });
+  };
+  if (answer.body === null) {
+    finish({ bytes: 0 });
+    return { response: new Response(null, { status, headers }) };
+  }
+  const body = passAnswer(answer.body, { protocol, streamed, usage, mask: served.mask?.body(), ended: finish });
+  return { response: new Response(body, { status, headers }) };
+}
