@@ -14,12 +14,12 @@ const github: ProviderProfile = create(ProviderProfileSchema, {
 
 function shown(provider: Provider | undefined): Provider {
   const credentials = Object.fromEntries(Object.keys(provider?.credentials ?? {}).map((key) => [key, "REDACTED"]));
-  return create(ProviderSchema, { ...provider, credentials });
+  return create(ProviderSchema, { type: provider?.type ?? "", metadata: { name: provider?.metadata?.name ?? "" }, credentials });
 }
 
 /** Answers what it is asked and keeps what was sent. */
 function keeping(sent: Provider[], existing: readonly Provider[] = []) {
-  const keep = ({ provider }: { provider?: Provider }) => {
+  const keep = ({ provider }: { provider?: Provider | undefined }) => {
     if (provider !== undefined) sent.push(provider);
     return { provider: shown(provider) };
   };
@@ -99,7 +99,7 @@ describe("sandbox create", () => {
     const seen: string[][] = [];
     const sent: Provider[] = [];
     const existing = create(ProviderSchema, { metadata: { name: "mine" }, type: "gh" });
-    const createSandbox = ({ spec }: { spec?: { providers: string[] } }) => {
+    const createSandbox = ({ spec }: { spec?: { providers: string[] } | undefined }) => {
       seen.push(spec?.providers ?? []);
       return answer;
     };
