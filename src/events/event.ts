@@ -10,7 +10,17 @@ interface EventBase {
 }
 
 /** Which part decided. */
-export type DecisionEngineName = "opa" | "ssrf" | "identity" | "l7" | "tls" | "bypass" | "control_plane" | "inference" | "limits";
+export type DecisionEngineName =
+  | "opa"
+  | "ssrf"
+  | "identity"
+  | "l7"
+  | "tls"
+  | "bypass"
+  | "control_plane"
+  | "inference"
+  | "credentials"
+  | "limits";
 
 /** Where in the pipeline a connection was refused; `connect` and `forward` are policy refusals. */
 export type DenialStage = "connect" | "forward" | "ssrf" | "bypass" | "l7_deny" | "l7_audit";

@@ -68,6 +68,7 @@ export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
         trustedCidrs: plan.trustedCidrs,
         internalDomains: plan.internalDomains,
         ownAddresses: hostAddresses(plan.blockedAddresses),
+        ...(plan.credentials && { credentials: plan.credentials }),
       }),
     );
     let policy = plan.policy;

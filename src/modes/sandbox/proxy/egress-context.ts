@@ -1,5 +1,6 @@
 import type { RequestEngine } from "../../../engine/decision.ts";
 import type { EventSink } from "../../../events/event.ts";
+import type { Credentials } from "../credentials/model.ts";
 import type { BinaryTrust } from "./binary-trust.ts";
 import type { DestinationRules } from "./destination/permission.ts";
 import type { Resolver } from "./destination/resolver.ts";
@@ -20,4 +21,6 @@ export interface EgressContext {
   readonly ca: SandboxCa;
   /** What servers are verified against, PEM. */
   readonly authorities: readonly string[];
+  /** What placeholders in requests stand for. */
+  readonly credentials: Credentials;
 }

@@ -5,6 +5,7 @@ import type { RequestEngine } from "../../../engine/decision.ts";
 import type { EventSink } from "../../../events/event.ts";
 import { duplicate } from "../../../linux/descriptors.ts";
 import type { Identification, SocketAddress } from "../box/contract.ts";
+import { Credentials } from "../credentials/model.ts";
 import { BinaryTrust } from "./binary-trust.ts";
 import { Connection, type ConnectionHost, type ConnectionState } from "./connection.ts";
 import { hostAddresses, type OwnAddresses } from "./destination/own-addresses.ts";
@@ -50,6 +51,8 @@ export interface EgressOptions {
 }
 
 /** The guarded way out of one sandbox. */
+  /** What placeholders in requests stand for; none when absent. */
+  readonly credentials?: Credentials;
 export interface Egress extends Disposable {
   /** Decides every open connection again and ends those that the policy in force no longer permits; gives their number. */
   closeDisallowed(): number;
@@ -82,6 +85,7 @@ export function serveEgress(options: EgressOptions): Egress {
     closeDisallowed: () => server.closeDisallowed(),
     probe: limitedProbe(resolver, options.internalDomains ?? []),
     get connections() {
+    credentials: options.credentials ?? new Credentials(),
       return server.connections;
     },
     [Symbol.dispose]: () => {

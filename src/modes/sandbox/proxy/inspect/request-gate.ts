@@ -1,7 +1,12 @@
-import type { HttpFacts, RequestDecision, RequestEngine, RequestFacts } from "../../../../engine/decision.ts";
+import type { Decision, HttpFacts, RequestDecision, RequestEngine, RequestFacts } from "../../../../engine/decision.ts";
 import { inspectionOf } from "../../../../engine/inspection.ts";
 import type { Actor, EventSink, FindingEvent, HttpEvent } from "../../../../events/event.ts";
+import type { Endpoint } from "../../../../policy/model.ts";
 import type { ProgramIdentity } from "../../box/contract.ts";
+import type { Credentials } from "../../credentials/model.ts";
+import { hasTrace, masked, maskedPath } from "../../credentials/placeholder.ts";
+import { CredentialRefused } from "../../credentials/refused.ts";
+import { bodyTooLong, pathForCredentials, prepare, prepareMessage } from "../../credentials/step.ts";
 import { type BodyNeeds, readNeeded, tooLong, unexpectedBody } from "../bodies/read-body.ts";
 import type { Authority } from "../http1/authority.ts";
 import { hostField } from "../http1/origin-form.ts";
@@ -13,7 +18,7 @@ import { UNSOLICITED_UPGRADE } from "../http1/response-reader.ts";
 import { actorOf } from "../identity.ts";
 import { refusalAnswer } from "../refusal.ts";
 import { WebSocketInspector } from "../websocket/inspector.ts";
-import { MessageGate } from "../websocket/message-gate.ts";
+import { MessageGate, type TextRewrite } from "../websocket/message-gate.ts";
 import { upgradeProblem, withoutExtensions } from "../websocket/upgrade.ts";
 import type { Answer, Ruling, StreamInspector } from "./ruling.ts";
 
@@ -28,6 +33,8 @@ export interface GateSetup {
   readonly policy: string;
   /** Why every request here is for another server than the connection was decided for; undefined: it is not. */
   readonly misdirected: string | undefined;
+  /** What placeholders in requests stand for. */
+  readonly credentials: Credentials;
 }
 
 /** Stands for the method where none could be read. */
@@ -37,6 +44,8 @@ const NEXT_REQUEST = "Use a request that the policy allows, or ask the person wh
 const NEXT_DENY_RULE = "A deny rule refuses this request; no proposal can change that. Ask the person who owns the sandbox.";
 const NEXT_READABLE = "Send a well-formed HTTP/1.1 request for this host.";
 const NEXT_NETWORK = "Check the server and try again.";
+const NEXT_CREDENTIAL =
+  "Use the placeholder as it stands in the environment, where its provider expects it, for a server of that provider. Ask the person who owns the sandbox.";
 const NEXT_BODY = "Send the body as plain JSON (Content-Type: application/json, UTF-8, not compressed), each name once, within the limit.";
 
 /** Decides the requests of one connection, one by one under the policy in force at that moment, and tells of each. */
@@ -59,6 +68,7 @@ export class RequestGate {
       return this.#decide(request, body);
     } catch (error) {
       if (error instanceof HeadError) return answering(this.#refused(error.refusal, request));
+      if (error instanceof CredentialRefused) return answering(this.#withoutCredential(error, request));
       throw error;
     }
   }
@@ -116,14 +126,14 @@ export class RequestGate {
   /** `body`: all of it, once it has been collected. */
   #decide(request: OriginRequest, body: Buffer | undefined): Ruling {
     const facts = this.#facts(request);
-    if (facts === undefined) return this.#unruled(request);
+    if (facts === undefined) return this.#unruled(request, body);
     const decision = this.#ask(facts);
-    if (decision.needs === undefined) return this.#settle(request, facts, decision);
+    if (decision.needs === undefined) return this.#settle(request, facts, decision, body);
     const read = readNeeded(decision.needs, request, facts, body);
     if (read.kind === "collect") return this.#collect(request, decision.needs, read.limit);
     if (read.kind === "unreadable") return answering(this.#refused(read, request, NEXT_BODY, decision.policy));
     const asked = { ...facts, ...read.facts };
-    return this.#settle(request, asked, this.#ask(asked));
+    return this.#settle(request, asked, this.#ask(asked), body);
   }
 
   #collect(request: OriginRequest, needs: BodyNeeds, limit: number): Ruling {
@@ -136,30 +146,48 @@ export class RequestGate {
     };
   }
 
-  #settle(request: OriginRequest, facts: HttpFacts, decision: RequestDecision): Ruling {
+  #settle(request: OriginRequest, facts: HttpFacts, decision: RequestDecision, body: Buffer | undefined): Ruling {
     if (decision.action === "deny") return this.#denied(facts, decision);
     const unexpected = unexpectedBody(request, facts, decision);
     if (unexpected !== undefined) return answering(this.#refused(unexpected, request, NEXT_BODY, decision.policy));
     const inspected = facts.upgrade === "websocket" && readsMessages(decision);
     const problem = inspected ? upgradeProblem(request) : undefined;
     if (problem !== undefined) return answering(this.#refused({ status: 400, code: "websocket_upgrade", reason: problem }, request));
-    const audited = decision.action === "audit";
-    this.#emit({
-      severity: audited ? "low" : "informational",
-      action: "allowed",
-      method: facts.method,
-      url: this.#url(facts.path),
-      policy: decision.policy ?? this.#setup.policy,
-      engine: "l7",
-      ...(audited ? { stage: "l7_audit", ...codeAndReason(decision) } : {}),
+    const passed = { ...request, path: canonicalPath(request.path), upgrade: facts.upgrade };
+    const endpoints = decision.endpoint === undefined ? [] : [decision.endpoint];
+    return this.#prepared(inspected ? withoutExtensions(passed) : passed, endpoints, body, () => {
+      const audited = decision.action === "audit";
+      this.#emit({
+        severity: audited ? "low" : "informational",
+        action: "allowed",
+        method: facts.method,
+        url: this.#url(facts.path),
+        policy: decision.policy ?? this.#setup.policy,
+        engine: "l7",
+        ...(audited ? { stage: "l7_audit", ...codeAndReason(decision) } : {}),
+      });
+      return inspected ? this.#messages(facts, passed) : undefined;
     });
-    const passed = { ...request, path: facts.path, upgrade: facts.upgrade };
-    return inspected
-      ? { kind: "forward", request: withoutExtensions(passed), stream: this.#messages(facts) }
-      : { kind: "forward", request: passed };
   }
 
-  #messages(upgrade: HttpFacts): WebSocketInspector {
+  /** The last step of what is allowed: secrets take the place of their placeholders. `allowed` tells of it, once the body is there if it is needed. */
+  #prepared(
+    request: OriginRequest,
+    endpoints: readonly Endpoint[],
+    body: Buffer | undefined,
+    allowed: () => StreamInspector | undefined,
+  ): Ruling {
+    const prepared = prepare(request, endpoints, body, this.#setup.credentials, this.#setup);
+    if (prepared.kind === "collect") {
+      const { limit } = prepared;
+      const exceeded = () => this.#withoutCredential(bodyTooLong(limit), request);
+      return { kind: "collect", limit, ruled: (whole) => this.#rule(request, whole), exceeded };
+    }
+    const stream = allowed();
+    return stream === undefined ? prepared.forward : { ...prepared.forward, stream };
+  }
+
+  #messages(upgrade: HttpFacts, request: OriginRequest): WebSocketInspector {
     const { engine } = this.#setup;
     const gate = new MessageGate({
       upgrade,
@@ -167,18 +195,34 @@ export class RequestGate {
       ask: (facts) => this.#question(facts),
       stillAllowed: () => this.#ask(upgrade).action !== "deny",
       emit: (event) => this.#emit({ url: this.#url(upgrade.path), engine: "l7", ...event }),
+      rewriteText: (text) => this.#rewritten(text, upgrade, request),
     });
     return new WebSocketInspector(gate);
   }
 
-  /** Undefined where no rules are about requests: then they pass as they are. */
-  #facts(request: OriginRequest): HttpFacts | undefined {
+  #rewritten(text: string, upgrade: HttpFacts, request: OriginRequest): TextRewrite {
+    const { endpoint } = this.#question(upgrade);
+    try {
+      return { text: prepareMessage(text, request, endpoint === undefined ? [] : [endpoint], this.#setup.credentials, this.#setup).value };
+    } catch (error) {
+      if (error instanceof CredentialRefused) return { refused: error.message };
+      throw error;
+    }
+  }
+
+  #connection(): Decision {
     const { engine, authority, program } = this.#setup;
-    const connection = engine.decide({ ...authority, exe: program.exe, ancestors: program.ancestors });
+    return engine.decide({ ...authority, exe: program.exe, ancestors: program.ancestors });
+  }
+
+  /** Undefined where no rules are about requests: then they pass as they are. Of credentials, rules see that they are there. */
+  #facts(request: OriginRequest): HttpFacts | undefined {
+    const connection = this.#connection();
     if (connection.allowed && !inspectionOf(connection).inspected) return undefined;
     // Any other change of protocol is declined as HTTP allows it, by going on without (threat 23); Java asks for h2c each time.
     const upgrade = request.upgrade === "websocket" ? "websocket" : "";
-    return { kind: "http", method: request.method, path: canonicalPath(request.path), query: readQuery(request.query ?? ""), upgrade };
+    const path = maskedPath(canonicalPath(request.path));
+    return { kind: "http", method: request.method, path, query: maskedQuery(request.query ?? ""), upgrade };
   }
 
   #ask(facts: HttpFacts): RequestDecision {
@@ -195,16 +239,20 @@ export class RequestGate {
     return engine.decideRequest({ host, port, exe: program.exe, ancestors: program.ancestors, request });
   }
 
-  #unruled(request: OriginRequest): Ruling {
-    this.#emit({
-      severity: "informational",
-      action: "allowed",
-      method: request.method,
-      url: this.#url(request.path),
-      policy: this.#setup.policy,
-      engine: "opa",
+  #unruled(request: OriginRequest, body: Buffer | undefined): Ruling {
+    const connection = this.#connection();
+    const endpoints = connection.allowed ? connection.endpoints.map(({ endpoint }) => endpoint) : [];
+    return this.#prepared(pathForCredentials(request), endpoints, body, () => {
+      this.#emit({
+        severity: "informational",
+        action: "allowed",
+        method: request.method,
+        url: this.#url(request.path),
+        policy: this.#setup.policy,
+        engine: "opa",
+      });
+      return undefined;
     });
-    return { kind: "forward", request };
   }
 
   #denied(facts: HttpFacts, decision: RequestDecision): Ruling {
@@ -222,6 +270,13 @@ export class RequestGate {
     });
     const next = code === "request_denied" ? NEXT_DENY_RULE : NEXT_REQUEST;
     return answering(this.#answer(403, "policy_denied", decision.reason, code, next, { facts, decision }));
+  }
+
+  /** No rule is about it, so that no proposal follows: only the program or the person who attached the credential can change it. */
+  #withoutCredential({ status, code, message }: CredentialRefused, request: OriginRequest): Answer {
+    const { method, path } = request;
+    this.#emit({ severity: "medium", action: "denied", method, url: this.#url(path), engine: "credentials", code, reason: message });
+    return this.#answer(status, code, message, code, NEXT_CREDENTIAL, undefined);
   }
 
   #refused(
@@ -276,8 +331,17 @@ export class RequestGate {
 
   #url(path: string): string {
     const { authority, scheme } = this.#setup;
-    return `${scheme}://${hostField(authority, scheme)}${path}`;
+    return `${scheme}://${hostField(authority, scheme)}${maskedPath(path)}`;
   }
+}
+
+/** A query as rules see it. */
+function maskedQuery(query: string): HttpFacts["query"] {
+  const read = readQuery(query);
+  if (!hasTrace(query)) return read;
+  const shown: Record<string, readonly string[]> = Object.create(null);
+  for (const [name, values] of Object.entries(read)) shown[masked(name)] = [...(shown[masked(name)] ?? []), ...values.map(masked)];
+  return shown;
 }
 
 /** Behind an upgrade through this endpoint every message is looked at. */

@@ -33,11 +33,12 @@ export class InspectionSite implements InspectionHost {
   }
 
   gate({ scheme, misdirected }: Secured): RequestGate {
-    const { engine, emit } = this.#context;
+    const { engine, emit, credentials } = this.#context;
     const { policy, sha256 } = this.#verdict;
     return new RequestGate({
       engine,
       emit,
+      credentials,
       authority: this.#intent.authority,
       scheme,
       program: this.#program,
