@@ -6,6 +6,8 @@ import { openBox } from "./box/open.ts";
 import type { Credentials } from "./credentials/model.ts";
 import { withBypassFindings } from "./proxy/capture/bypass-finding.ts";
 import { BypassWatch } from "./proxy/capture/bypass-watch.ts";
+import type { InferenceService, InferenceSettings } from "./inference/service.ts";
+import { NO_INFERENCE, openInference } from "./inference/start.ts";
 import { hostAddresses } from "./proxy/destination/own-addresses.ts";
 import { type Egress, serveEgress } from "./proxy/serve.ts";
 import { SandboxCa } from "./proxy/tls/sandbox-ca.ts";
@@ -26,6 +28,8 @@ export interface SandboxPlan {
   /** Secrets that requests are given on their way out; changed while the sandbox runs. */
   readonly credentials?: Credentials;
 }
+  /** What `inference.local` leads to at the start; absent: nothing yet. */
+  readonly inference?: InferenceSettings | undefined;
 
 /** Paths at which this program may be found inside; no rule matches them and none is proposed (threat 33). */
 export const OWN_EXECUTABLES: readonly string[] = [process.execPath];
@@ -42,6 +46,8 @@ export interface Sandbox extends AsyncDisposable {
 /** The order is the design: nothing runs inside before every decision about it can be made. */
 export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
   const ca = new SandboxCa();
+  /** Questions to models; its settings may be replaced at any time. */
+  readonly inference: InferenceService;
   const authorities = upstreamAuthorities(plan.upstreamCa);
   if (plan.box.tlsDirectory !== undefined) writeTrustFiles(plan.box.tlsDirectory, ca.certificate);
   const engine = new PolicyEngine({ ownExecutables: OWN_EXECUTABLES });
@@ -60,6 +66,10 @@ export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
         listenerFd: box.listeners.proxy,
         capturedFds: box.listeners.captured,
         onCaptured: (peer, local) => watch?.accepted(peer, local),
+    const names = box.resolver && stack.use(serveNames(box.resolver, plan.box.sandboxName, emit));
+    const inference = stack.use(
+      openInference({ settings: plan.inference ?? NO_INFERENCE, runDirectory: plan.box.runDirectory, authorities, emit: plan.emit }),
+    );
         identify: (peer, local) => box.identify(peer, local),
         engine,
         emit,
@@ -71,6 +81,9 @@ export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
         ...(plan.credentials && { credentials: plan.credentials }),
       }),
     );
+        inference: inference.local,
+        ...(plan.credentials && { credentials: plan.credentials }),
+        ...(plan.controlPlane && { controlPlane: controlPlane(plan.controlPlane.port, plan.controlPlane.relay, ca) }),
     let policy = plan.policy;
     const resources = stack.move();
     return {
@@ -80,6 +93,7 @@ export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
       },
       enforce(next, description) {
         engine.load(next);
+      inference: inference.service,
         policy = next;
         egress.closeDisallowed();
         plan.emit({ kind: "config", activity: "loaded", time: Date.now(), severity: "informational", message: description });

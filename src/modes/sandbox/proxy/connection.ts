@@ -151,6 +151,7 @@ export class Connection {
       dialMs: limits.dialMs,
       keepAliveMs: UPSTREAM_KEEP_ALIVE_MS,
     };
+      ...(verdict.local && { unix: verdict.local.socketPath }),
     this.#context.emit(allowedEvent(intent, actorOf(program, verdict.sha256), verdict, this.#address()));
     this.#enter("open", 0);
     this.#inspected = new InspectedConnection({ client: this.client, authority, plan: verdict.plan, target, ca, limits }, site, upstream);

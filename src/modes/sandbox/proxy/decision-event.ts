@@ -16,9 +16,9 @@ export function allowedEvent(intent: Intent, actor: Actor, verdict: Verdict & { 
     host: intent.authority.host,
     port: intent.authority.port,
     protocol: "tcp",
-    address,
+    ...(address === "" ? {} : { address }),
     policy: verdict.policy,
-    engine: "opa",
+    engine: verdict.local?.engine ?? "opa",
   };
 }
 

@@ -6,6 +6,7 @@ import type { DestinationRules } from "./destination/permission.ts";
 import type { Resolver } from "./destination/resolver.ts";
 import type { Authority } from "./http1/authority.ts";
 import type { EgressLimits } from "./limits.ts";
+import type { LocalService } from "./local-service.ts";
 import type { SandboxCa } from "./tls/sandbox-ca.ts";
 
 /** What every connection of one proxy works with. */
@@ -15,7 +16,9 @@ export interface EgressContext {
   readonly trust: BinaryTrust;
   readonly resolver: Resolver;
   readonly destinations: DestinationRules;
-  readonly controlPlane: Authority | undefined;
+  readonly controlPlane: ControlPlane | undefined;
+  /** Answers for `inference.local`. */
+  readonly inference: LocalService | undefined;
   readonly limits: EgressLimits;
   /** Ends the TLS of clients. */
   readonly ca: SandboxCa;

@@ -19,6 +19,7 @@ import { DEFAULT_LIMITS, type EgressLimits } from "./limits.ts";
 import { SandboxCa } from "./tls/sandbox-ca.ts";
 import { upstreamAuthorities } from "./tls/trust.ts";
 
+import type { LocalService } from "./local-service.ts";
 export interface EgressOptions {
   /** A listening socket inside the trap; it stays its owner's. */
   readonly listenerFd: number;
@@ -36,7 +37,9 @@ export interface EgressOptions {
   /** Answers before the system resolver; default `/etc/hosts`. */
   readonly hostsFile?: string;
   /** Where the sandbox's own gateway is offered; never a matter of policy. */
-  readonly controlPlane?: Authority;
+  readonly controlPlane?: ControlPlane;
+  /** Answers for `inference.local`. */
+  readonly inference?: LocalService | undefined;
   readonly limits?: Partial<EgressLimits>;
   /** Default: every address of our network namespace, read again each second. */
   readonly ownAddresses?: OwnAddresses;
@@ -82,6 +85,7 @@ export function serveEgress(options: EgressOptions): Egress {
     authorities: options.authorities ?? upstreamAuthorities(undefined),
   });
   return {
+    inference: options.inference,
     closeDisallowed: () => server.closeDisallowed(),
     probe: limitedProbe(resolver, options.internalDomains ?? []),
     get connections() {

@@ -7,6 +7,7 @@ import { type Unroutable, unroutable } from "./capture/unroutable.ts";
 import { checkDestination, type DestinationVerdict } from "./destination/permission.ts";
 import type { EgressContext } from "./egress-context.ts";
 import { hostPort, type Intent } from "./intent.ts";
+import type { LocalService } from "./local-service.ts";
 import { type ReservedAnswer, reservedAnswer } from "./reserved-names.ts";
 
 /** What was decided about one connection: where it may go, or how it is refused. */
@@ -19,6 +20,8 @@ export type Verdict =
       readonly sha256: string;
       /** What is to be done with what passes. */
       readonly plan: Inspection;
+      /** Takes the place of a server. */
+      readonly local?: LocalService;
     }
   | Denied;
 
@@ -49,6 +52,7 @@ const NEXT_IDENTITY = "Open a new connection from the program itself and send th
 const NEXT_INTEGRITY = "The executable is not the one that was first used. Recreate the sandbox if the change is wanted.";
 const NEXT_NETWORK = "Check the name and try again.";
 
+type Allowed = Extract<Verdict, { allowed: true }>;
 type Allow = Extract<Decision, { allowed: true }>;
 
 /**
@@ -68,7 +72,9 @@ export function judge(intent: Intent, who: Identification, context: EgressContex
 function judgeProgram(intent: Intent, program: ProgramIdentity, context: EgressContext): Verdict | Promise<Verdict> {
   const elsewhere = intent.stage === "bypass" ? unroutable(intent.authority.host) : undefined;
   if (elsewhere !== undefined) return unroutableDenial(elsewhere);
-  const reserved = reservedAnswer(intent.authority, context.controlPlane);
+  const local = localVerdict(intent, context);
+  if (local !== undefined) return local;
+  const reserved = reservedAnswer(intent.authority, context.controlPlane?.authority);
   if (reserved !== undefined) return reservedName(reserved);
   const decision = decide(intent, program, context);
   if (!decision.allowed) return policyDenial(intent, decision);
@@ -104,6 +110,8 @@ async function judgeSlowly(intent: Intent, program: ProgramIdentity, context: Eg
 /** Whether an established connection would be permitted now. */
 export function stillPermitted(intent: Intent, program: ProgramIdentity, address: string, context: EgressContext): Verdict {
   try {
+    const local = localVerdict(intent, context);
+    if (local !== undefined) return local;
     const decision = decide(intent, program, context);
     if (!decision.allowed) return policyDenial(intent, decision);
     return atAddresses(intent, decision, [address], "", context);
@@ -111,6 +119,14 @@ export function stillPermitted(intent: Intent, program: ProgramIdentity, address
     return undecided(error);
   }
 }
+
+/** What we answer ourselves is no matter of policy: that there is something to answer is the permission. */
+function localVerdict({ authority }: Intent, { inference }: EgressContext): Allowed | undefined {
+  if (inference?.serves(authority) !== true) return undefined;
+  return { allowed: true, policy: "-", endpoints: [], addresses: [], sha256: "", plan: EVERY_REQUEST, local: inference };
+}
+
+const EVERY_REQUEST: Inspection = { inspected: true, protocols: ["rest"], tls: "terminate", opaque: "refuse" };
 
 function decide(intent: Intent, program: ProgramIdentity, context: EgressContext): Decision {
   const { host, port } = intent.authority;

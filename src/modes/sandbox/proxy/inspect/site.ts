@@ -5,7 +5,7 @@ import { actorOf } from "../identity.ts";
 import type { Intent } from "../intent.ts";
 import { refusalResponse } from "../refusal.ts";
 import type { Verdict } from "../verdict.ts";
-import type { InspectionHost, Secured } from "./inspected-connection.ts";
+import type { Gate, InspectionHost, Secured } from "./inspected-connection.ts";
 import { RequestGate } from "./request-gate.ts";
 
 const NEXT_HTTP = "Use HTTP/1.1 on this connection, or ask the person who owns the sandbox for an endpoint without request rules.";
@@ -32,7 +32,10 @@ export class InspectionSite implements InspectionHost {
     this.#owner = owner;
   }
 
-  gate({ scheme, misdirected }: Secured): RequestGate {
+  gate(secured: Secured): Gate {
+    const { local } = this.#verdict;
+    if (local !== undefined) return local.gate(this.#program, this.#intent.authority, secured);
+    const { scheme, misdirected } = secured;
     const { engine, emit, credentials } = this.#context;
     const { policy, sha256 } = this.#verdict;
     return new RequestGate({

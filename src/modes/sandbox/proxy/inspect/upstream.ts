@@ -1,4 +1,4 @@
-import type { Socket } from "bun";
+import type { Socket, SocketHandler } from "bun";
 import type { ByteSocket } from "../relay.ts";
 
 /** What becomes of the connection to the server. */
@@ -21,6 +21,8 @@ export interface UpstreamTarget {
   readonly host: string;
   /** Certificates that are trusted, PEM. */
   readonly authorities: readonly string[];
+  /** Dialled instead of all these, in plain text: one of our own services takes the place of the server. */
+  readonly unix?: string;
   readonly dialMs: number;
   readonly keepAliveMs: number;
 }
@@ -50,11 +52,12 @@ export class Upstream {
   /** What the server has agreed to speak inside TLS. */
   protocol: string | undefined;
   readonly #target: UpstreamTarget;
-  readonly #events: UpstreamEvents;
+  #events: UpstreamEvents;
   #raw: Socket<unknown> | undefined;
   #state: "none" | "dialling" | "plain" | "handshake" | "secure" = "none";
   #timer: ReturnType<typeof setTimeout> | undefined;
   #address = 0;
+  #protocols: readonly string[] = HTTP1;
 
   constructor(target: UpstreamTarget, events: UpstreamEvents) {
     this.#target = target;
@@ -73,9 +76,17 @@ export class Upstream {
     this.#state = "plain";
   }
 
-  open(scheme: "http" | "https"): void {
+  /** From now on somebody else is told. */
+  handOver(events: UpstreamEvents): void {
+    this.#events = events;
+  }
+
+  /** `protocols`: what is offered to the server inside TLS. */
+  open(asked: "http" | "https", protocols: readonly string[] = HTTP1): void {
     if (this.opening) return;
-    if (this.#state === "plain" && scheme === "https") this.secure();
+    const scheme = this.#target.unix === undefined ? asked : "http";
+    this.#protocols = protocols;
+    if (this.#state === "plain" && scheme === "https") this.secure(protocols);
     else if (this.socket !== undefined) this.#events.upstreamReady();
     else this.#dial(scheme);
   }
@@ -148,35 +159,34 @@ export class Upstream {
   #dial(scheme: "http" | "https"): void {
     this.#state = "dialling";
     this.#expect("no answer");
-    const { addresses, port, keepAliveMs } = this.#target;
+    const { addresses, port, unix, keepAliveMs } = this.#target;
     const attempt = this.#address;
     const current = () => this.#state === "dialling" && this.#address === attempt;
-    Bun.connect({
-      hostname: addresses[attempt] ?? "",
-      port,
-      allowHalfOpen: true,
-      socket: {
-        open: (socket) => {
-          if (!current()) {
-            socket.terminate();
-            return;
-          }
-          this.#settle();
-          socket.setKeepAlive(true, keepAliveMs);
-          this.adopt(socket);
-          if (scheme === "https") this.secure();
-          else this.#events.upstreamReady();
-        },
-        data: (socket, bytes) => this.#ifCurrent(socket, () => this.rawData(bytes)),
-        drain: (socket) => this.#ifCurrent(socket, () => this.rawDrained()),
-        end: (socket) => this.#ifCurrent(socket, () => this.rawEnded()),
-        close: (socket, error) => this.#ifCurrent(socket, () => this.rawClosed(error)),
-        error: (socket, error) => this.#ifCurrent(socket, () => this.#fail(error.message)),
-        connectError: (_, error) => {
-          if (current()) this.#nextAddress(scheme, error.message);
-        },
+    const handlers: SocketHandler<undefined> = {
+      open: (socket) => {
+        if (!current()) {
+          socket.terminate();
+          return;
+        }
+        this.#settle();
+        socket.setKeepAlive(true, keepAliveMs);
+        this.adopt(socket);
+        if (scheme === "https") this.secure(this.#protocols);
+        else this.#events.upstreamReady();
       },
-    }).catch(noop);
+      data: (socket, bytes) => this.#ifCurrent(socket, () => this.rawData(bytes)),
+      drain: (socket) => this.#ifCurrent(socket, () => this.rawDrained()),
+      end: (socket) => this.#ifCurrent(socket, () => this.rawEnded()),
+      close: (socket, error) => this.#ifCurrent(socket, () => this.rawClosed(error)),
+      error: (socket, error) => this.#ifCurrent(socket, () => this.#fail(error.message)),
+      connectError: (_, error) => {
+        if (current()) this.#nextAddress(scheme, error.message);
+      },
+    };
+    const options = { allowHalfOpen: true, socket: handlers, data: undefined };
+    const dialled =
+      unix === undefined ? Bun.connect({ hostname: addresses[attempt] ?? "", port, ...options }) : Bun.connect({ unix, ...options });
+    dialled.catch(noop);
   }
 
   #nextAddress(scheme: "http" | "https", problem: string): void {
