@@ -23,11 +23,12 @@ export function bootId(): string {
   return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 }
 
-/** Process id of a thread; undefined when it is gone. */
-export function threadGroupOf(tid: number): number | undefined {
+/** Process and parent of a thread, from /proc/TID/status; undefined when it is gone. */
+export function relationFromStatus(tid: number): { readonly process: number; readonly parent: number } | undefined {
   try {
-    const value = /^Tgid:\s+(\d+)$/m.exec(readFileSync(`/proc/${tid}/status`, "utf8"))?.[1];
-    return value === undefined ? undefined : Number(value);
+    const status = readFileSync(`/proc/${tid}/status`, "latin1");
+    const [process, parent] = [/^Tgid:\s+(\d+)$/m, /^PPid:\s+(\d+)$/m].map((field) => field.exec(status)?.[1]);
+    return process === undefined || parent === undefined ? undefined : { process: Number(process), parent: Number(parent) };
   } catch {
     return undefined;
   }

@@ -9,12 +9,17 @@ import type { ProgramIdentity } from "./contract.ts";
 const SLOTS = 2048;
 /** A path may have 4,096 bytes, but real ones with their ancestors take a few hundred; longer records become `unknown`. */
 const SLOT_BYTES = 4096;
-/** Per slot: sequence (odd while it is written), length of the record, cookie in two halves. */
-const WORDS = 4;
+/** Per slot: sequence (odd while it is written), length of the record, cookie and number of the record's text, each in two halves. */
+const WORDS = 6;
 const SEQUENCE = 0;
 const LENGTH = 1;
 const COOKIE_LOW = 2;
 const COOKIE_HIGH = 3;
+const NUMBER_LOW = 4;
+const NUMBER_HIGH = 5;
+const WORD = 2 ** 32;
+/** Records that the reading side keeps as objects: most connections are made by few programs. */
+const MAX_PARSED = 64;
 
 export type ConnectRecord =
   | { readonly kind: "program"; readonly program: ProgramIdentity }
@@ -45,7 +50,10 @@ export class IdentityWriter {
   readonly #layout: Layout;
   readonly #slots = new Map<bigint, { readonly slot: number; readonly record: ConnectRecord }>();
   readonly #cookies: (bigint | undefined)[] = Array.from({ length: SLOTS });
+  /** Texts of records; one that is stored again need not be written out again. */
+  readonly #texts = new WeakMap<ConnectRecord, { readonly number: number; readonly text: Uint8Array }>();
   #written = 0;
+  #lastNumber = 0;
 
   constructor(memory: SharedArrayBuffer) {
     this.#layout = new Layout(memory);
@@ -55,9 +63,9 @@ export class IdentityWriter {
     return this.#slots.get(cookie)?.record;
   }
 
-  /** Adds a record, or replaces the one of the same socket. */
+  /** Adds a record, or replaces the one of the same socket. A record is never changed afterwards. */
   put(cookie: bigint, record: ConnectRecord): void {
-    const text = Buffer.from(JSON.stringify(record));
+    const { number, text } = this.#textOf(record);
     if (text.length > SLOT_BYTES) {
       this.put(cookie, { kind: "unknown", reason: `the record of the program has ${text.length} bytes, at most ${SLOT_BYTES} are kept` });
       return;
@@ -69,9 +77,20 @@ export class IdentityWriter {
     Atomics.add(words, base + SEQUENCE, 1);
     Atomics.store(words, base + COOKIE_LOW, Number(BigInt.asIntN(32, cookie)));
     Atomics.store(words, base + COOKIE_HIGH, Number(BigInt.asIntN(32, cookie >> 32n)));
+    Atomics.store(words, base + NUMBER_LOW, number | 0);
+    Atomics.store(words, base + NUMBER_HIGH, Math.floor(number / WORD));
     Atomics.store(words, base + LENGTH, text.length);
     data.set(text, slot * SLOT_BYTES);
     Atomics.add(words, base + SEQUENCE, 1);
+  }
+
+  #textOf(record: ConnectRecord): { readonly number: number; readonly text: Uint8Array } {
+    const known = this.#texts.get(record);
+    if (known !== undefined) return known;
+    this.#lastNumber += 1;
+    const made = { number: this.#lastNumber, text: Buffer.from(JSON.stringify(record)) };
+    this.#texts.set(record, made);
+    return made;
   }
 
   #nextSlot(cookie: bigint): number {
@@ -88,6 +107,7 @@ export class IdentityWriter {
 /** The reading side. */
 export class IdentityReader {
   readonly #layout: Layout;
+  readonly #parsed = new Map<number, ConnectRecord>();
 
   constructor(memory: SharedArrayBuffer) {
     this.#layout = new Layout(memory);
@@ -118,10 +138,21 @@ export class IdentityReader {
       const before = Atomics.load(words, base + SEQUENCE);
       if (before % 2 !== 0) continue;
       const same = Atomics.load(words, base + COOKIE_LOW) === low && Atomics.load(words, base + COOKIE_HIGH) === high;
+      const number = (Atomics.load(words, base + NUMBER_LOW) >>> 0) + Atomics.load(words, base + NUMBER_HIGH) * WORD;
+      const known = this.#parsed.get(number);
       const start = slot * SLOT_BYTES;
-      const text = Buffer.from(data.slice(start, start + Atomics.load(words, base + LENGTH))).toString();
+      const text = known === undefined ? Buffer.from(data.slice(start, start + Atomics.load(words, base + LENGTH))) : undefined;
       if (Atomics.load(words, base + SEQUENCE) !== before) continue;
-      return same && text !== "" ? (JSON.parse(text) as ConnectRecord) : undefined;
+      if (!same) return undefined;
+      return known ?? this.#parse(number, text);
     }
+  }
+
+  #parse(number: number, text: Buffer | undefined): ConnectRecord | undefined {
+    if (text === undefined || text.length === 0) return undefined;
+    const record = JSON.parse(text.toString()) as ConnectRecord;
+    if (this.#parsed.size >= MAX_PARSED) this.#parsed.clear();
+    this.#parsed.set(number, record);
+    return record;
   }
 }

@@ -1,4 +1,4 @@
-import { type BigIntStats, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { isCompiled } from "../../../reexec.ts";
 
 /** The file of this program; during development that is the Bun of the machine, which an agent may use. */
@@ -7,9 +7,4 @@ const ownFile = isCompiled ? statSync("/proc/self/exe", { bigint: true }) : unde
 /** True for our own executable, under whatever path a mount shows it: it can be steered by its environment, so no rule may mean it. */
 export function isOwnExecutable(file: { readonly device: string; readonly inode: string }): boolean {
   return ownFile !== undefined && file.device === String(ownFile.dev) && file.inode === String(ownFile.ino);
-}
-
-/** The same for facts from stat(2). */
-export function isOwnFile({ dev, ino }: BigIntStats): boolean {
-  return ownFile !== undefined && dev === ownFile.dev && ino === ownFile.ino;
 }
