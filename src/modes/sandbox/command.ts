@@ -23,6 +23,7 @@ export const runCommand = defineCommand({
     examples: [
       "openshell sandbox run -- bash",
       "openshell sandbox run --policy policy.yaml -- curl https://api.example.com/",
+      "openshell sandbox run --policy policy.yaml --credentials credentials.yaml -- git fetch",
       "openshell sandbox run --policy policy.yaml --mount .:/sandbox/project:rw --timeout 600 -- make test",
     ],
   },
@@ -63,6 +64,18 @@ export const runCommand = defineCommand({
       env: "OPENSHELL_UPSTREAM_CA",
       description: "Authorities (PEM) that servers may be certified by, beside the system's",
     },
+    credentials: {
+      type: "string",
+      valueHint: "FILE",
+      env: "OPENSHELL_CREDENTIALS",
+      description: "Secrets (YAML, readable by you alone) that requests get on their way out; programs see placeholders",
+    },
+    "inference-routes": {
+      type: "string",
+      valueHint: "FILE",
+      env: "OPENSHELL_INFERENCE_ROUTES",
+      description: "Models (YAML) that programs reach at https://inference.local",
+    },
     "log-dir": { type: "string", valueHint: "DIR", description: "Write event logs there as well" },
     spec: { type: "string", valueHint: "FILE", hidden: true, description: "Written by a gateway's driver" },
     command: { type: "positional", required: false, multiple: true, terminator: "implied", description: "The program and its arguments" },
@@ -90,6 +103,8 @@ export const runCommand = defineCommand({
       internalDomains: args["internal-domain"],
       ...(args.policy === undefined ? {} : { policyFile: resolve(args.policy) }),
       ...(args["upstream-ca"] === undefined ? {} : { upstreamCa: resolve(args["upstream-ca"]) }),
+      ...(args.credentials === undefined ? {} : { credentialFile: resolve(args.credentials) }),
+      ...(args["inference-routes"] === undefined ? {} : { inferenceRoutes: resolve(args["inference-routes"]) }),
       ...(args["log-dir"] === undefined ? {} : { logDirectory: resolve(args["log-dir"]) }),
     });
   },

@@ -5,6 +5,11 @@ import { leaseAgentIdentity } from "./agent-identity.ts";
 import type { Child } from "./box/contract.ts";
 import { boxSpec } from "./box-spec.ts";
 import { childEnvironment } from "./child-environment.ts";
+import { readCredentialFile } from "./credentials/file.ts";
+import { Credentials } from "./credentials/model.ts";
+import { withModels } from "./inference/environment.ts";
+import { readRoutesFile } from "./inference/routes-file.ts";
+import type { InferenceSettings } from "./inference/service.ts";
 import { EventLog } from "./logs/event-log.ts";
 import { LineWriter } from "./logs/line-writer.ts";
 import { collectOrphans } from "./orphans.ts";
@@ -31,6 +36,9 @@ export interface StandaloneOptions {
   readonly trustedCidrs: readonly string[];
   readonly internalDomains: readonly string[];
   readonly upstreamCa?: string;
+  readonly credentialFile?: string;
+  /** File of routes for `inference.local`. */
+  readonly inferenceRoutes?: string;
 }
 
 /** `openshell sandbox run` without a gateway: one confined program; resolves to its exit code and leaves nothing behind. */
@@ -38,6 +46,8 @@ export async function runStandalone(options: StandaloneOptions): Promise<number>
   const { policy, notes, file } = choosePolicy(options.policyFile);
   const writable = writablePlaces(options, policy);
   refuseWritableLogDirectory(options.logDirectory, writable);
+  const credentials = readCredentials(options.credentialFile, writable);
+  const inference = readInference(options.inferenceRoutes, writable);
   const followed = file === undefined || isInsideWritablePath(file.path, writable) ? undefined : guarded(file, writable);
   // SIGHUP reloads a policy file; without one it means what it means for every program of a terminal.
   using signals = new SignalRelay(RELAYED_SIGNALS.filter((name) => name !== "SIGHUP" || followed === undefined));
@@ -59,7 +69,7 @@ export async function runStandalone(options: StandaloneOptions): Promise<number>
     say(`${file.path} is inside a path that the program may write: it is not watched for changes`);
   }
   try {
-    return await runConfined(options, policy, { log, say, signals, followed });
+    return await runConfined(options, policy, { log, say, signals, followed, credentials, inference });
   } finally {
     log.flush();
     await stderr.drain();
@@ -71,9 +81,12 @@ interface Surroundings {
   readonly say: (message: string) => void;
   readonly signals: SignalRelay;
   readonly followed: PolicyFile | undefined;
+  readonly credentials: Credentials;
+  readonly inference: InferenceSettings | undefined;
 }
 
-async function runConfined(options: StandaloneOptions, policy: Policy, { log, say, signals, followed }: Surroundings): Promise<number> {
+async function runConfined(options: StandaloneOptions, policy: Policy, surroundings: Surroundings): Promise<number> {
+  const { log, say, signals, followed, credentials, inference } = surroundings;
   using identity = leaseAgentIdentity(policy.process);
   using scratch = openScratch(identity);
   await using sandbox = await startSandbox({
@@ -90,6 +103,8 @@ async function runConfined(options: StandaloneOptions, policy: Policy, { log, sa
     blockedAddresses: [],
     emit: log.write,
     upstreamCa: options.upstreamCa,
+    credentials,
+    inference,
   });
   for (const { feature, requested, enforced, detail } of sandbox.box.enforcement) {
     if (enforced !== "yes" && enforced !== requested) say(`${feature}: requested ${requested}, enforced ${enforced} (${detail})`);
@@ -97,9 +112,10 @@ async function runConfined(options: StandaloneOptions, policy: Policy, { log, sa
   using _watch = followed && watchPolicyFile(followed, policy, sandbox.enforce, say);
   if (signals.endedEarly !== undefined) return signals.endedEarly;
   const interactive = isInteractive();
+  const given = { ...credentials.environment(), ...options.environment };
   const child = await sandbox.box.launch({
     argv: options.command,
-    environment: childEnvironment({ ...options, workspace: "default" }, options.environment),
+    environment: childEnvironment({ ...options, workspace: "default" }, withModels(sandbox.inference.routes, given)),
     workdir: options.workdir,
     stdio: interactive ? terminalSize() : "inherit",
   });
@@ -136,6 +152,23 @@ function guarded(file: PolicyFile, writable: WritablePlaces): PolicyFile {
     return file.read();
   };
   return { path: file.path, read };
+}
+
+/** Read once, before anything runs inside. */
+function readCredentials(path: string | undefined, writable: WritablePlaces): Credentials {
+  if (path === undefined) return new Credentials();
+  return new Credentials(
+    readCredentialFile(path, { environment: process.env, isWritable: (place) => isInsideWritablePath(place, writable) }),
+  );
+}
+
+/** Read once, before anything runs inside. */
+function readInference(path: string | undefined, writable: WritablePlaces): InferenceSettings | undefined {
+  if (path === undefined) return undefined;
+  if (!isInsideWritablePath(path, writable)) return readRoutesFile(path);
+  throw new OpenShellError("invalid_argument", `--inference-routes ${path} is inside a path that the program may write`, {
+    next: "keep the file outside the read_write paths and mounts: the program would choose where its questions go",
+  });
 }
 
 function refuseWritableLogDirectory(directory: string | undefined, writable: WritablePlaces): void {

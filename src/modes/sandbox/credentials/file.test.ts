@@ -122,7 +122,7 @@ credentials:
       "3: credentials.A.valu: is not a known field",
       "4: credentials.B: expected a mapping",
     ]);
-    expect(problems(`version: 1\ncredentials:\n  A: {value: *${SECRET}}\n`)).toEqual(["3: document: cannot be read as YAML"]);
+    expect(problems(`version: 1\ncredentials:\n  A: {value: *${SECRET}}\n`)).toEqual(["3: credentials.A.value: cannot be read as YAML"]);
     expect(problems(`credentials: {}\n`)).toEqual(["1: version: is missing"]);
   });
 
