@@ -27,7 +27,7 @@ export function listenTcp(address: string, port: number, backlog: number): numbe
 }
 
 /** struct sockaddr_in (16 bytes) or sockaddr_in6 (28 bytes). */
-function socketName(family: number, bytes: Uint8Array, port: number): Buffer {
+export function socketName(family: number, bytes: Uint8Array, port: number): Buffer {
   const name = Buffer.alloc(family === AF_INET6 ? 28 : 16);
   name.writeUInt16LE(family, 0);
   name.writeUInt16BE(port, 2);

@@ -2,7 +2,7 @@ import { toText } from "../netlink/address.ts";
 
 /** Where things are in an IP packet (RFC 791, RFC 8200, RFC 9293, RFC 768). */
 export const packetFields = {
-  ipv4: { fragment: 6, fragmentOffset: 0x1fff, protocol: 9, source: 12, destination: 16, minimum: 20 },
+  ipv4: { fragment: 6, fragmentOffset: 0x1fff, moreFragments: 0x2000, protocol: 9, source: 12, destination: 16, minimum: 20 },
   ipv6: { nextHeader: 6, source: 8, destination: 24, fragmentOffset: 0xfff8 },
 } as const;
 export const IPV6_HEADER_BYTES = 40;
@@ -18,6 +18,24 @@ export interface PacketEnds {
   readonly protocol: number;
   readonly source: { readonly address: string; readonly port: number };
   readonly destination: { readonly address: string; readonly port: number };
+}
+
+/** One UDP datagram with what it carries. */
+export interface Datagram extends PacketEnds {
+  readonly payload: Buffer;
+}
+
+const UDP_HEADER_BYTES = 8;
+
+/** Reads a whole, unfragmented packet without IPv6 extension headers; undefined when it is anything but one complete UDP datagram. */
+export function parseDatagram(packet: Buffer): Datagram | undefined {
+  const header = parsePacket(packet);
+  if (header?.protocol !== IPPROTO_UDP) return undefined;
+  const at = (packet[0] ?? 0) >> 4 === 4 ? ((packet[0] ?? 0) & 0x0f) * 4 : IPV6_HEADER_BYTES;
+  if (packet.length < at + UDP_HEADER_BYTES) return undefined;
+  const size = packet.readUInt16BE(at + 4);
+  if (size < UDP_HEADER_BYTES || packet.length < at + size) return undefined;
+  return { ...header, payload: packet.subarray(at + UDP_HEADER_BYTES, at + size) };
 }
 
 /** Reads the beginning of a packet; undefined when it is cut short or of no kind we know. */

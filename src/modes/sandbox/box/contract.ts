@@ -7,6 +7,8 @@ export interface Box extends AsyncDisposable {
   readonly listeners: BoxListeners;
   /** Absent where the kernel has no packet sockets. */
   readonly watch?: BoxWatch;
+  /** Absent where the kernel has no packet sockets: then no name is answered inside. */
+  readonly resolver?: BoxResolver;
   /** Who opened the connection from `peer` (an address of the box) to `local` (an address of the trap). Cheap and synchronous. */
   identify(peer: SocketAddress, local: SocketAddress): Identification;
   /** Starts a confined program. Resolves when the kernel has replaced the shim by the program; rejects with an OpenShellError otherwise. */
@@ -38,6 +40,15 @@ export interface BoxWatch {
   readonly tcp: number;
   /** Every UDP datagram. */
   readonly udp: number;
+}
+
+/** Where questions for names arrive, whatever resolver a program asks; the sockets stay the box's own. */
+export interface BoxResolver {
+  /** A packet socket that sees every question over UDP (see src/linux/bpf/packet-filter.ts). */
+  readonly packets: number;
+  /** Sockets that answers leave by (see src/linux/datagram-reply.ts); the second is absent where the box has no IPv6. */
+  readonly ipv4: number;
+  readonly ipv6?: number;
 }
 
 export interface SocketAddress {

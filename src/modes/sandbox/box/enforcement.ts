@@ -10,6 +10,7 @@ export function describeEnforcement(spec: BoxSpec, plan: ViewPlan, landlockVersi
     required("network", "own network namespace; every route leads to the proxy"),
     capture(trap),
     watch(trap),
+    names(trap),
     required("processes", "own pid, ipc and uts namespaces under our init"),
     required("files", `own root with ${plan.steps.length} entries; nothing else of the host exists in it`),
     userEnforcement(spec),
@@ -29,6 +30,12 @@ function watch({ watch: sockets, problems }: Trap): Enforcement {
   const feature = { feature: "attempts-seen", requested: "TCP and UDP" };
   if (sockets !== undefined) return { ...feature, enforced: "yes", detail: "attempts past the proxy become events, about 100 a second" };
   return { ...feature, enforced: "no", detail: `attempts past the proxy are refused unseen: ${problems.watch ?? "not available"}` };
+}
+
+function names({ resolver, problems }: Trap): Enforcement {
+  const feature = { feature: "names-answered", requested: "every name" };
+  if (resolver !== undefined) return { ...feature, enforced: "yes", detail: "by synthetic addresses, without a question to anybody" };
+  return { ...feature, enforced: "no", detail: `only programs that use the proxy find names: ${problems.resolver ?? "not available"}` };
 }
 
 function landlock(spec: BoxSpec, version: number | undefined): Enforcement {

@@ -16,7 +16,14 @@ import {
 } from "../../../linux/netlink/route.ts";
 import { NETLINK_SOCK_DIAG, openNetlink } from "../../../linux/netlink/socket.ts";
 import { boxAddresses, IPV4_PREFIX_LENGTH, IPV6_PREFIX_LENGTH, PROXY_BACKLOG, PROXY_PORT, trapAddresses } from "./net-addresses.ts";
-import { type CaptureDescriptors, openCapture, openWatch, type WatchDescriptors } from "./trap-sockets.ts";
+import {
+  type CaptureDescriptors,
+  openCapture,
+  openResolver,
+  openWatch,
+  type ResolverDescriptors,
+  type WatchDescriptors,
+} from "./trap-sockets.ts";
 import { toWireError, type WireError } from "./wire-error.ts";
 
 /** Descriptor numbers of the helper, for the supervisor to take. */
@@ -29,12 +36,14 @@ export interface NetHelperDescriptors {
   /** Every other port; absent where the kernel does not let us. */
   readonly capture?: CaptureDescriptors;
   readonly watch?: WatchDescriptors;
+  readonly resolver?: ResolverDescriptors;
 }
 
 /** Why something is absent. */
 export interface NetHelperProblems {
   readonly capture?: string;
   readonly watch?: string;
+  readonly resolver?: string;
 }
 
 export type NetHelperAnswer = { readonly fds: NetHelperDescriptors; readonly problems: NetHelperProblems } | { readonly error: WireError };
@@ -77,15 +86,28 @@ function makeNamespaces(): { readonly fds: NetHelperDescriptors; readonly proble
   const proxy = listenTcp(trapAddresses.ipv4, PROXY_PORT, PROXY_BACKLOG);
   // Without these every other port is refused at once all the same: only who tried it is not known.
   const capture = attempt(() => openCapture(ipv6));
-  const watch = attempt(() => openWatch(interfaceIndex("trap0")));
+  const trapIndex = interfaceIndex("trap0");
+  const resolver = attempt(() => openResolver(trapIndex, ipv6));
+  const watch = attempt(() => openWatch(trapIndex, resolver.made !== undefined));
 
   enterNamespace(box, "net");
   const index = configureEnd("box0", boxAddresses, ipv6);
   addDefaultRoute(index, trapAddresses.ipv4);
   if (ipv6) addDefaultRoute(index, trapAddresses.ipv6);
   return {
-    fds: { box, diagnostics, proxy, ...(capture.made && { capture: capture.made }), ...(watch.made && { watch: watch.made }) },
-    problems: { ...(capture.problem && { capture: capture.problem }), ...(watch.problem && { watch: watch.problem }) },
+    fds: {
+      box,
+      diagnostics,
+      proxy,
+      ...(capture.made && { capture: capture.made }),
+      ...(watch.made && { watch: watch.made }),
+      ...(resolver.made && { resolver: resolver.made }),
+    },
+    problems: {
+      ...(capture.problem && { capture: capture.problem }),
+      ...(watch.problem && { watch: watch.problem }),
+      ...(resolver.problem && { resolver: resolver.problem }),
+    },
   };
 }
 

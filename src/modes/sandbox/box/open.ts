@@ -50,6 +50,7 @@ export async function openBox(spec: BoxSpec): Promise<Box> {
   return {
     listeners: trap.listeners,
     ...(trap.watch && { watch: trap.watch }),
+    ...(trap.resolver && { resolver: trap.resolver }),
     identify: (peer, local) => recorder.identify(trap.diagnostics, peer, local),
     launch: (launch) => init.launch(launch, confinement),
     connectLoopback: (address) => connectLoopback(init, address),

@@ -1,7 +1,9 @@
 import { afterEach, expect, test } from "bun:test";
-import { parsePacket } from "../../../linux/bpf/packet.ts";
+import { eventually } from "../../../../test/eventually.ts";
+import { parseDatagram, parsePacket } from "../../../linux/bpf/packet.ts";
 import { SNAPSHOT_BYTES } from "../../../linux/bpf/packet-filter.ts";
 import { droppedPackets, receivePacket } from "../../../linux/bpf/packet-socket.ts";
+import { sendFrom } from "../../../linux/datagram-reply.ts";
 import { closeAll, duplicate } from "../../../linux/descriptors.ts";
 import { findTcpSocket, TCP_CLOSE_WAIT, TCP_ESTABLISHED } from "../../../linux/netlink/sock-diag.ts";
 import { pidfdGetfd, pidfdOpen } from "../../../linux/pidfd.ts";
@@ -151,12 +153,12 @@ test("threat-26 a forged source address reaches no listener", async () => {
 
 test("threat-30 UDP is refused and seen, and of a flood a bounded number is kept and the rest counted", async () => {
   const trap = await open();
-  const send = `my $s = IO::Socket::IP->new(PeerHost => $_[0], PeerPort => 53, Proto => "udp"); syswrite($s, "x"); print sysread($s, my $b, 9) // $!, "\\n";`;
+  const send = `my $s = IO::Socket::IP->new(PeerHost => $_[0], PeerPort => 123, Proto => "udp"); syswrite($s, "x"); print sysread($s, my $b, 9) // $!, "\\n";`;
   expect(await perl(trap, `sub ask { ${send} } ask("8.8.8.8"); ask("2001:4860::8888")`)).toEqual([
     "Connection refused",
     "Connection refused",
   ]);
-  expect(packets(trap.watch!.udp)).toEqual(["10.200.0.2 8.8.8.8 53", "fd00::2 2001:4860::8888 53"]);
+  expect(packets(trap.watch!.udp)).toEqual(["10.200.0.2 8.8.8.8 123", "fd00::2 2001:4860::8888 123"]);
   const FLOOD = 20_000;
   await perl(
     trap,
@@ -168,6 +170,50 @@ test("threat-30 UDP is refused and seen, and of a flood a bounded number is kept
   expect(kept).toBeLessThan(4 * WATCH_QUEUE);
   expect(kept + dropped).toBe(FLOOD);
   expect(droppedPackets(trap.watch!.udp)).toBe(0);
+});
+
+test("questions for names arrive whoever is asked, and are answered from the address that was asked; forged ones and answers do not arrive", async () => {
+  const trap = await open();
+  const resolver = trap.resolver!;
+  const question = `pack("n6", 7, 256, 1, 0, 0, 0) . "\\1a\\0" . pack("n2", 1, 1)`;
+  const IPV6_FREEBIND = 78;
+  await perl(
+    trap,
+    `my $q = ${question}; my $answer = $q; substr($answer, 2, 1) = "\\x81";
+     sub out { my ($family, $to, $from, $text) = @_; socket(my $s, $family, SOCK_DGRAM, 0); setsockopt($s, 41, ${IPV6_FREEBIND}, 1); setsockopt($s, 1, 6, 1);
+       bind($s, $from) or die "bind: $!" if $from; send($s, $text, 0, $to) }
+     my $v4 = sub { pack_sockaddr_in($_[1], inet_aton($_[0])) }; my $v6 = sub { pack_sockaddr_in6($_[1], inet_pton(AF_INET6, $_[0])) };
+     out(AF_INET, $v4->("8.8.8.8", 53), 0, $q); out(AF_INET6, $v6->("2001:4860::8888", 53), 0, $q); out(AF_INET, $v4->("10.200.0.1", 53), 0, $q);
+     out(AF_INET, $v4->("8.8.8.8", 53), 0, $answer); out(AF_INET, $v4->("8.8.8.8", 53), $v4->("0.0.0.0", 53), $q);
+     out(AF_INET6, $v6->("2001:4860::8888", 53), $v6->("2001:db8::5", 5353), $q); out(AF_INET6, $v6->("2001:4860::8888", 53), $v6->("::", 1023), $q);
+     out(AF_INET, $v4->($_, 53), 0, $q) for "224.0.0.251", "255.255.255.255", "10.200.0.255", "169.254.1.1"; out(AF_INET, $v4->("8.8.8.8", 54), 0, $q);`,
+  );
+  const received: (string | undefined)[] = [];
+  const buffer = Buffer.alloc(2048);
+  for (let size = receivePacket(resolver.packets, buffer); size !== undefined; size = receivePacket(resolver.packets, buffer))
+    received.push(parseDatagram(buffer.subarray(0, size))?.destination.address);
+  expect(received).toEqual(["8.8.8.8", "2001:4860::8888", "10.200.0.1"]);
+  // Everything else is an attempt like any other, and seen as such.
+  expect(packets(trap.watch!.udp).length).toBeGreaterThan(0);
+
+  const ask = Bun.spawn(
+    enter(trap, [
+      "/usr/bin/perl",
+      "-MIO::Socket::IP",
+      "-e",
+      `$| = 1; alarm 30; for my $server ("9.9.9.9", "2620:fe::fe") { my $s = IO::Socket::IP->new(PeerHost => $server, PeerPort => 53, Proto => "udp") or die;
+        syswrite $s, ${question}; sysread $s, my $text, 99; print "$text\n" }`,
+    ]),
+    { stdout: "pipe" },
+  );
+  for (const _ of [1, 2]) {
+    const size = await eventually("a question", 10_000, async () => receivePacket(resolver.packets, buffer));
+    const { source, destination } = parseDatagram(buffer.subarray(0, size))!;
+    const [fd, elsewhere] = destination.address.includes(":") ? [resolver.ipv6!, "2606:2800::1"] : [resolver.ipv4, "93.184.216.34"];
+    sendFrom(fd, elsewhere, source, Buffer.from("from elsewhere"));
+    expect(sendFrom(fd, destination.address, source, Buffer.from(destination.address))).toBe(true);
+  }
+  expect(await new Response(ask.stdout).text()).toBe("9.9.9.9\n2620:fe::fe\n");
 });
 
 test("the box may use every port itself", async () => {

@@ -2,7 +2,7 @@ import { OpenShellError } from "../../../error.ts";
 import { close, closeAll } from "../../../linux/descriptors.ts";
 import { pidfdGetfd, pidfdOpen } from "../../../linux/pidfd.ts";
 import { ownEnvironment, selfCommand } from "../../../reexec.ts";
-import type { BoxListeners, BoxWatch } from "./contract.ts";
+import type { BoxListeners, BoxResolver, BoxWatch } from "./contract.ts";
 import type { NetHelperAnswer, NetHelperProblems } from "./net-helper.ts";
 import { fromWireError } from "./wire-error.ts";
 
@@ -14,6 +14,7 @@ export interface Trap extends Disposable {
   readonly diagnostics: number;
   readonly listeners: BoxListeners;
   readonly watch?: BoxWatch;
+  readonly resolver?: BoxResolver;
   /** What the kernel refused, and why. */
   readonly problems: NetHelperProblems;
 }
@@ -38,19 +39,25 @@ export async function openTrap(): Promise<Trap> {
     try {
       const boxNamespace = take(answer.fds.box);
       const diagnostics = take(answer.fds.diagnostics);
-      const { proxy, capture, watch } = answer.fds;
+      const { proxy, capture, watch, resolver } = answer.fds;
       const listeners = {
         proxy: take(proxy),
         captured: [capture?.ipv4, capture?.ipv6].flatMap((fd) => (fd === undefined ? [] : [take(fd)])),
       };
       if (capture !== undefined) take(capture.link);
       const watched = watch && { tcp: take(watch.tcp), udp: take(watch.udp) };
+      const resolving = resolver && {
+        packets: take(resolver.packets),
+        ipv4: take(resolver.ipv4),
+        ...(resolver.ipv6 === undefined ? {} : { ipv6: take(resolver.ipv6) }),
+      };
       return {
         boxNamespace,
         diagnostics,
         listeners,
         problems: answer.problems,
         ...(watched && { watch: watched }),
+        ...(resolving && { resolver: resolving }),
         [Symbol.dispose]: () => closeAll(taken),
       };
     } catch (reason) {

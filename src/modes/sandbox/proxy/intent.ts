@@ -1,13 +1,14 @@
 import type { SocketAddress } from "../box/contract.ts";
+import type { SyntheticNames } from "./dns/synthetic-names.ts";
 import type { Authority } from "./http1/authority.ts";
 import type { ForwardHead, RequestHead } from "./http1/head.ts";
 
 /** What a client asks for, however it arrived. */
 export interface Intent {
   readonly authority: Authority;
-  /** `bypass`: connected directly, without the proxy. */
+  /** `bypass`: connected directly, to an address that no name stands for. */
   readonly stage: "connect" | "forward" | "bypass";
-  /** `CONNECT`, or the method of the forwarded request; `TCP` for a direct connection. */
+  /** `CONNECT`, or the method of the forwarded request; `TCP` for a connection past the proxy. */
   readonly method: string;
   /** Without its query, which may hold secrets; only of a forwarded request. */
   readonly path?: string;
@@ -23,9 +24,14 @@ export function intentOf(head: RequestHead): Intent {
   return { authority: head.authority, stage: "forward", method: head.method, path, request: head };
 }
 
-/** The intent of a connection that names no host: the address it was made to stands for one. */
-export function capturedIntent({ address, port }: SocketAddress): Intent {
-  return { authority: { host: address, port }, stage: "bypass", method: "TCP" };
+/**
+ * The intent of a connection made past the proxy. An address that stands for a name means that name, and the connection is as good as one
+ * to the proxy; any other address stands for itself.
+ */
+export function capturedIntent({ address, port }: SocketAddress, names?: SyntheticNames): Intent {
+  const name = names?.nameOf(address);
+  if (name === undefined) return { authority: { host: address, port }, stage: "bypass", method: "TCP" };
+  return { authority: { host: name, port }, stage: "connect", method: "TCP" };
 }
 
 /** `host:port` for people, IPv6 in brackets. */

@@ -11,6 +11,9 @@ export interface ReservedAnswer {
 
 const INTERNAL_SUFFIX = ".openshell.internal";
 
+/** Names that every sandbox can resolve, however many others it has asked for. */
+export const RESERVED_NAMES = ["gateway.openshell.internal", "inference.local", "policy.local"] as const;
+
 /** What to answer for a reserved name; undefined for every other. `controlPlane` is where the sandbox's own gateway is offered. */
 export function reservedAnswer({ host, port }: Authority, controlPlane: Authority | undefined): ReservedAnswer | undefined {
   if (controlPlane !== undefined && host === controlPlane.host && port === controlPlane.port)
@@ -18,8 +21,8 @@ export function reservedAnswer({ host, port }: Authority, controlPlane: Authorit
       status: 503,
       error: "control_plane_unavailable",
       engine: "control_plane",
-      detail: "the gateway is not offered inside this sandbox",
-      next: "ask the person who owns the sandbox",
+      detail: "the gateway takes no further connection of this kind: too many are open, or this is no tunnel",
+      next: "use one connection, by gRPC over TLS",
     };
   if (host === "inference.local")
     return {
