@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { create, type DescMethod } from "@bufbuild/protobuf";
+import { create, type DescMethod, type DescMethodStreaming, type DescMethodUnary } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { Health } from "../../../rpc/gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../../rpc/gen/grpc/reflection/v1/reflection_pb.ts";
@@ -13,9 +13,9 @@ const FOR_AGENTS = ["GetDraftPolicy", "GetSandbox", "GetSandboxConfig", "Health"
 async function codeOf(transport: Transport, method: DescMethod): Promise<Code | "ok"> {
   try {
     if (method.methodKind === "unary") {
-      await transport.unary(method, undefined, 10_000, undefined, create(method.input));
+      await transport.unary(method as DescMethodUnary, undefined, 10_000, undefined, create(method.input));
     } else {
-      const { message } = await transport.stream(method, undefined, 10_000, undefined, (async function* () {})());
+      const { message } = await transport.stream(method as DescMethodStreaming, undefined, 10_000, undefined, (async function* () {})());
       for await (const _ of message);
     }
     return "ok";
