@@ -1,5 +1,5 @@
 /** Every decision and every security-relevant change is one of these; logs, aggregator and screens read this one stream. */
-export type SecurityEvent = NetworkEvent | HttpEvent | ProcessEvent | ConfigEvent | FindingEvent | LifecycleEvent;
+export type SecurityEvent = NetworkEvent | HttpEvent | SqlEvent | ProcessEvent | ConfigEvent | FindingEvent | LifecycleEvent;
 
 export type Severity = "informational" | "low" | "medium" | "high" | "critical" | "fatal";
 
@@ -89,6 +89,24 @@ export interface InferenceDetails {
   readonly outputTokens?: number;
   /** Until the end of the answer. */
   readonly durationMs: number;
+}
+
+/** One statement of a database client; never its text, which may hold anything. */
+export interface SqlEvent extends EventBase {
+  readonly kind: "sql";
+  readonly action: "allowed" | "denied";
+  /** First word, in upper case. */
+  readonly command: string;
+  /** Empty: not said. */
+  readonly database: string;
+  readonly actor?: Actor;
+  readonly host: string;
+  readonly port: number;
+  readonly policy?: string;
+  readonly engine: DecisionEngineName;
+  readonly reason?: string;
+  readonly code?: string;
+  readonly stage?: DenialStage;
 }
 
 export interface ProcessEvent extends EventBase {

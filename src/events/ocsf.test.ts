@@ -50,6 +50,7 @@ const typeUids: [SecurityEvent, number][] = [
   [{ ...base, kind: "network", activity: "refuse", action: "denied", host: "a", port: 1, protocol: "udp", engine: "bypass" }, 400105],
   [{ ...base, kind: "http", action: "allowed", method: "GET", url: "http://a/", host: "a", port: 80, engine: "l7" }, 400203],
   [{ ...base, kind: "http", action: "allowed", method: "PURGE", url: "http://a/", host: "a", port: 80, engine: "l7" }, 400299],
+  [{ ...base, kind: "sql", action: "allowed", command: "SELECT", database: "d", host: "a", port: 5432, engine: "l7" }, 600504],
   [{ ...base, kind: "process", activity: "launch", name: "sh", pid: 2 }, 100701],
   [{ ...base, kind: "finding", id: "x", title: "x", evidence: {} }, 200401],
   [{ ...base, kind: "config", activity: "loaded", message: "x" }, 501901],

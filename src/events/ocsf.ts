@@ -10,6 +10,7 @@ import type {
   ProcessEvent,
   SecurityEvent,
   Severity,
+  SqlEvent,
 } from "./event.ts";
 import { sanitiseCommandLine } from "./sanitise.ts";
 
@@ -27,6 +28,7 @@ export interface OcsfContext {
 const classes = {
   network: { uid: 4001, name: "Network Activity", category: "Network Activity" },
   http: { uid: 4002, name: "HTTP Activity", category: "Network Activity" },
+  sql: { uid: 6005, name: "Datastore Activity", category: "Application Activity" },
   process: { uid: 1007, name: "Process Activity", category: "System Activity" },
   finding: { uid: 2004, name: "Detection Finding", category: "Findings" },
   config: { uid: 5019, name: "Device Config State Change", category: "Discovery" },
@@ -75,6 +77,8 @@ function activityOf(event: SecurityEvent): Activity {
       return networkActivity[event.activity];
     case "http":
       return httpMethods.get(event.method) ?? [99, "Other"];
+    case "sql":
+      return [4, "Query"];
     case "process":
       return processActivity[event.activity];
     case "config":
@@ -115,6 +119,8 @@ function details(event: SecurityEvent): object {
       return { ...networkDetails(event), ...verdict(event) };
     case "http":
       return { ...httpDetails(event), ...verdict(event) };
+    case "sql":
+      return { ...sqlDetails(event), ...verdict(event) };
     case "process":
       return processDetails(event);
     case "config":
@@ -157,6 +163,17 @@ function inferenceDetails({ route, provider, model, protocol, status, inputToken
   };
 }
 
+function sqlDetails(event: SqlEvent): object {
+  return {
+    type_id: 1,
+    type: "Database",
+    database: { type_id: 1, type: "Relational", name: event.database },
+    query_info: { name: event.command },
+    dst_endpoint: { hostname: event.host, port: event.port },
+    ...actorDetails(event.actor),
+  };
+}
+
 function actorDetails(actor: Actor | undefined): object {
   if (actor === undefined) return {};
   const hashes = actor.sha256 === undefined ? {} : { hashes: [{ algorithm_id: 3, algorithm: "SHA-256", value: actor.sha256 }] };
@@ -174,7 +191,7 @@ function actorDetails(actor: Actor | undefined): object {
 }
 
 /** What was decided, by which rule and why. A fail after an allow is still allowed: the policy did not refuse it. */
-function verdict(event: NetworkEvent | HttpEvent): object {
+function verdict(event: NetworkEvent | HttpEvent | SqlEvent): object {
   const allowed = event.action === "allowed";
   const failed = event.kind === "network" && event.activity === "fail";
   return {

@@ -1,5 +1,5 @@
 import { clip, escapeText, escapeWord } from "./escape.ts";
-import type { Actor, HttpEvent, InferenceDetails, NetworkEvent, ProcessEvent, SecurityEvent, Severity } from "./event.ts";
+import type { Actor, HttpEvent, InferenceDetails, NetworkEvent, ProcessEvent, SecurityEvent, Severity, SqlEvent } from "./event.ts";
 
 /** A reason longer than this is cut: a line should fit a terminal, the JSON record has the whole. */
 export const MAX_REASON_CHARACTERS = 256;
@@ -24,6 +24,8 @@ export function formatShorthand(event: SecurityEvent): string {
       return `NET:${event.activity.toUpperCase()} ${severity} ${event.action.toUpperCase()} ${networkDetails(event)}`;
     case "http":
       return `HTTP:${escapeWord(event.method)} ${severity} ${event.action.toUpperCase()} ${httpDetails(event)}`;
+    case "sql":
+      return `SQL:${escapeWord(event.command)} ${severity} ${event.action.toUpperCase()} ${sqlDetails(event)}`;
     case "process":
       return `PROC:${event.activity.toUpperCase()} ${severity} ${processDetails(event)}`;
     case "config":
@@ -53,6 +55,11 @@ function inference(details: InferenceDetails | undefined): string {
   return ` [route:${names[0]} provider:${names[1]} model:${names[2]} status:${status}${tokens} ms:${durationMs}]`;
 }
 
+function sqlDetails(event: SqlEvent): string {
+  const database = event.database === "" ? "" : `/${escapeWord(event.database)}`;
+  return `${actor(event.actor)} -> ${bracketed(event.host)}:${event.port}${database} ${decidedBy(event)}${reason(event.reason)}`;
+}
+
 function processDetails(event: ProcessEvent): string {
   const exit = event.exitCode === undefined ? "" : ` [exit:${event.exitCode}]`;
   const command = event.commandLine === undefined ? "" : ` [cmd:${clip(escapeText(event.commandLine), MAX_REASON_CHARACTERS)}]`;
@@ -69,7 +76,7 @@ function bracketed(host: string): string {
   return host.includes(":") ? `[${escapeWord(host)}]` : escapeWord(host);
 }
 
-function decidedBy(event: NetworkEvent | HttpEvent): string {
+function decidedBy(event: NetworkEvent | HttpEvent | SqlEvent): string {
   return `[policy:${event.policy === undefined ? "-" : escapeWord(event.policy)} engine:${event.engine}]`;
 }
 

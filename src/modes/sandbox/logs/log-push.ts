@@ -48,7 +48,7 @@ export class LogPush {
   }
 
   observe(event: SecurityEvent): void {
-    if ((event.kind === "network" || event.kind === "http") && event.severity === "informational" && !this.#mayInform(event.time)) {
+    if ((event.kind === "network" || event.kind === "http" || event.kind === "sql") && event.severity === "informational" && !this.#mayInform(event.time)) {
       this.#heldBack += 1;
       return;
     }

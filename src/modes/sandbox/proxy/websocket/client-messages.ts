@@ -1,4 +1,4 @@
-import type { ByteBudget } from "./byte-budget.ts";
+import type { ByteBudget } from "../byte-budget.ts";
 import { applyMask, CLOSE, type FrameHead, MAX_CONTROL_BYTES, MAX_HEAD_BYTES, OPCODE, readFrameHead } from "./frame.ts";
 
 /** One text message, kept whole until it is decided. Chat and API messages have kilobytes; 4 MiB is what the existing OpenShell takes. */

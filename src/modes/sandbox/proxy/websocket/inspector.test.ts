@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { Dice } from "../../../../policy/dice.test-support.ts";
+import { ByteBudget } from "../byte-budget.ts";
 import type { StreamStep } from "../inspect/ruling.ts";
-import { ByteBudget } from "./byte-budget.ts";
 import { MAX_BINARY_FRAME_BYTES, MAX_FRAGMENTS, MAX_TEXT_BYTES } from "./client-messages.ts";
 import { applyMask, closeFrame, frameHead, OPCODE, readFrameHead } from "./frame.ts";
 import { type MessageVerdict, WebSocketInspector } from "./inspector.ts";

@@ -1,5 +1,5 @@
+import { ByteBudget } from "../byte-budget.ts";
 import type { StreamInspector, StreamStep } from "../inspect/ruling.ts";
-import { ByteBudget } from "./byte-budget.ts";
 import { ClientMessages, FrameError, type MessageSink } from "./client-messages.ts";
 import { applyMask, CLOSE, closeFrame, frame, frameHead, freshMask, OPCODE } from "./frame.ts";
 import { ServerFrames } from "./server-frames.ts";

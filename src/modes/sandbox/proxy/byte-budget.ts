@@ -1,4 +1,4 @@
-/** Bytes that all messages under way in one sandbox may occupy together. */
+/** Bytes that everything of one kind that is under way in one sandbox may occupy together. */
 export class ByteBudget {
   readonly limit: number;
   #used = 0;
