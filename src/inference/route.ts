@@ -37,11 +37,10 @@ const VERSION_SEGMENT = /\/v\d+[a-z0-9]*(?:\/|$)/;
  * `/v1/models` are one address.
  * @param path canonical, beginning with a slash
  */
-export function routeUrl(route: Pick<InferenceRoute, "baseUrl" | "model" | "modelInPath" | "requestPath">, path: string, query = ""): URL {
+export function routeUrl(route: Pick<InferenceRoute, "baseUrl" | "model" | "requestPath">, path: string, query = ""): URL {
   const url = new URL(route.baseUrl);
   const base = url.pathname.replace(/\/+$/, "");
-  const asked =
-    route.requestPath ?? (route.modelInPath ? path.replace(/^\/model\/[^/]+/, `/model/${encodeURIComponent(route.model)}`) : path);
+  const asked = route.requestPath ?? path.replace(/^\/model\/[^/]+/, `/model/${encodeURIComponent(route.model)}`);
   url.pathname = base + (VERSION_SEGMENT.test(base) && asked.startsWith("/v1/") ? asked.slice(3) : asked);
   url.search = query;
   return url;

@@ -5,7 +5,7 @@ import { type AnswerEnd, passAnswer } from "./answer-stream.ts";
 import { badAnswer, type InferenceRefusal, timedOut, unavailable } from "./answers.ts";
 import { mockAnswer } from "./mock-provider.ts";
 import { type ProviderClient, ProviderError } from "./provider-client.ts";
-import { bodyFor, type HeldBytes, readBody } from "./request-body.ts";
+import { checked, type HeldBytes, readBody, withModel } from "./request-body.ts";
 import { answerFields, requestFields, requestQuery } from "./request-fields.ts";
 import { estimatedTokens, type TokenUsage, UsageReader } from "./usage.ts";
 
@@ -48,17 +48,13 @@ export async function exchange(plan: ExchangePlan): Promise<Exchanged> {
   const body = await readBody(request, plan.held);
   if ("refusal" in body) return body;
   using _held = body;
-  const sent = bodyFor(body.text, served.route);
-  if ("refusal" in sent) return sent;
-  const mocked = served.route.baseUrl.protocol === "mock:";
-  const answer = mocked
-    ? { response: mockAnswer(protocol, served.route.model, /"stream"\s*:\s*true/.test(sent.text)) }
-    : await send(plan, sent.text);
-  return received(plan, answer, sent.text.length);
+  const { model, modelInPath } = served.route;
+  const sent = modelInPath || protocol === "aws_bedrock_invoke" ? checked(body.text) : withModel(body.text, model);
+  return "refusal" in sent ? sent : received(plan, await send(plan, sent.text), sent.text.length);
 }
 
 async function send({ request, url, protocol, served: { route, client } }: ExchangePlan, body: string | undefined): Promise<Exchanged> {
-  if (route.baseUrl.protocol === "mock:") return { response: mockAnswer(protocol, route.model, false) };
+  if (route.baseUrl.protocol === "mock:") return { response: mockAnswer(protocol, route.model, isStreamed(body)) };
   // The time limit ends with the head of the answer; the program may go away at any time.
   const ending = new AbortController();
   const timer = setTimeout(() => ending.abort(timedOut(route.timeoutMs)), route.timeoutMs);
@@ -81,6 +77,11 @@ async function send({ request, url, protocol, served: { route, client } }: Excha
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Good enough for canned answers. */
+function isStreamed(body: string | undefined): boolean {
+  return body !== undefined && /"stream"\s*:\s*true/.test(body);
 }
 
 function received({ protocol, served, ended }: ExchangePlan, exchanged: Exchanged, sentBytes: number): Exchanged {

@@ -53,12 +53,16 @@ export async function readBody(request: Request, held: HeldBytes): Promise<Whole
   }
 }
 
-/** The body as the provider gets it: with the route's model, unless the path names that. */
-export function bodyFor(
-  text: string,
-  route: { readonly model: string; readonly modelInPath: boolean },
-): { readonly text: string } | { readonly refusal: InferenceRefusal } {
-  const result = overrideModel(text, route.model);
-  if ("problem" in result) return { refusal: unreadableBody(result.problem) };
-  return { text: route.modelInPath ? text : result.body };
+export type SentBody = { readonly text: string } | { readonly refusal: InferenceRefusal };
+
+/** The body with the route's model in it. */
+export function withModel(text: string, model: string): SentBody {
+  const result = overrideModel(text, model);
+  return "problem" in result ? { refusal: unreadableBody(result.problem) } : { text: result.body };
+}
+
+/** The body as it came, where the path names the model; read by the same rules. */
+export function checked(text: string): SentBody {
+  const result = overrideModel(text, "");
+  return "problem" in result ? { refusal: unreadableBody(result.problem) } : { text };
 }
