@@ -15,6 +15,8 @@ export interface ChildIdentity {
   readonly sandboxName: string;
   readonly sandboxId: string;
   readonly workspace: string;
+  /** Where programs inside reach the gateway; absent: there is none. */
+  readonly endpoint?: string;
 }
 
 /** The environment of every program in the box: an allow-list of the host's, the proxy, who it is, and what the user added. */
@@ -40,6 +42,10 @@ export function childEnvironment(
   if (identity.sandboxId) {
     environment["OPENSHELL_SANDBOX_ID"] = identity.sandboxId;
     environment["NAVIGATOR_SANDBOX_ID"] = identity.sandboxId;
+  }
+  if (identity.endpoint !== undefined) {
+    environment["OPENSHELL_ENDPOINT"] = identity.endpoint;
+    environment["NAVIGATOR_ENDPOINT"] = identity.endpoint;
   }
   return environment;
 }

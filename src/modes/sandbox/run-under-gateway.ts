@@ -9,6 +9,8 @@ import type { SupervisorExit, SupervisorSpec } from "../../supervisor-spec.ts";
 import { PolicyAdvisor } from "./advisor/policy-advisor.ts";
 import { boxSpec } from "./box-spec.ts";
 import { childEnvironment } from "./child-environment.ts";
+import { CONTROL_PLANE_HOST } from "./control-plane/entrance.ts";
+import { AgentRelay } from "./control-plane/relay.ts";
 import { Credentials } from "./credentials/model.ts";
 import { EventLog } from "./logs/event-log.ts";
 import { LogPush } from "./logs/log-push.ts";
@@ -16,7 +18,7 @@ import { fanOut, OWN_EXECUTABLES, type Sandbox, startSandbox } from "./sandbox.t
 import { firstConfiguration, retried, scope } from "./session/configuration.ts";
 import { ConfigurationKeeper } from "./session/configuration-keeper.ts";
 import { serveExecRelay } from "./session/exec-relay.ts";
-import { connectGateway, type GatewayClient } from "./session/gateway-client.ts";
+import { connectGateway, type GatewayClient, gatewayTransport } from "./session/gateway-client.ts";
 import { fetchCredentials, NO_PROVIDERS } from "./session/provider-credentials.ts";
 import { SupervisorSession } from "./session/supervisor-session.ts";
 import { openEntrance } from "./ssh/entrance.ts";
@@ -48,6 +50,11 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
   const { configuration, notes } = await firstConfiguration(client, spec);
   const provided = configuration.environmentRevision === 0n ? NO_PROVIDERS : await retried(() => fetchCredentials(client, spec));
   const credentials = new Credentials(provided.credentials);
+  const relay = new AgentRelay({
+    connect: (interceptors) => gatewayTransport(spec.gateway, interceptors).transport,
+    issueToken: async () => (await client.issueSandboxToken({})).token,
+  });
+  const endpoint = `https://${CONTROL_PLANE_HOST}:${gatewayPort(spec.gateway.endpoint)}`;
 
   const log = new EventLog(
     { context: { sandboxId: spec.sandboxId, sandboxName: spec.sandboxName }, directory: join(spec.directory, "log") },
@@ -94,6 +101,7 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
     emit,
     upstreamCa: spec.upstreamCa,
     credentials,
+    controlPlane: { port: gatewayPort(spec.gateway.endpoint), relay },
   });
   const keeper = new ConfigurationKeeper({
     ...{ client, spec, sandbox, log, advisor, credentials },
@@ -101,7 +109,7 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
     environmentRevision: provided.revision,
   });
   const environment = (added: Readonly<Record<string, string>>) =>
-    childEnvironment(spec, { ...credentials.environment(), ...spec.environment, ...added });
+    childEnvironment({ ...spec, endpoint }, { ...credentials.environment(), ...spec.environment, ...added });
   const entrance = openEntrance({ client, box: sandbox.box, environment: () => environment({}), workdir: WORKDIR });
   const session = new SupervisorSession(client, {
     hello: () => ({
@@ -213,6 +221,12 @@ async function untilDelivered(attempt: () => Promise<unknown>): Promise<void> {
       await Bun.sleep(DELIVERY_INTERVAL);
     }
   }
+}
+
+/** The port of the endpoint, also when it is the usual one of its scheme. */
+function gatewayPort(endpoint: string): number {
+  const { port, protocol } = new URL(endpoint);
+  return Number(port || (protocol === "http:" ? 80 : 443));
 }
 
 /** The gateway's address when its endpoint is a literal; a loopback gateway is out of reach anyway. */

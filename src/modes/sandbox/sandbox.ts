@@ -3,12 +3,15 @@ import type { EventSink, SecurityEvent } from "../../events/event.ts";
 import type { Policy } from "../../policy/model.ts";
 import type { Box, BoxSpec } from "./box/contract.ts";
 import { openBox } from "./box/open.ts";
+import { controlPlane } from "./control-plane/entrance.ts";
+import type { AgentRelay } from "./control-plane/relay.ts";
 import type { Credentials } from "./credentials/model.ts";
-import { withBypassFindings } from "./proxy/capture/bypass-finding.ts";
-import { BypassWatch } from "./proxy/capture/bypass-watch.ts";
 import type { InferenceService, InferenceSettings } from "./inference/service.ts";
 import { NO_INFERENCE, openInference } from "./inference/start.ts";
+import { withBypassFindings } from "./proxy/capture/bypass-finding.ts";
+import { BypassWatch } from "./proxy/capture/bypass-watch.ts";
 import { hostAddresses } from "./proxy/destination/own-addresses.ts";
+import { serveNames } from "./proxy/dns/serve-names.ts";
 import { type Egress, serveEgress } from "./proxy/serve.ts";
 import { SandboxCa } from "./proxy/tls/sandbox-ca.ts";
 import { upstreamAuthorities } from "./proxy/tls/trust.ts";
@@ -25,11 +28,13 @@ export interface SandboxPlan {
   readonly emit: EventSink;
   /** PEM file of authorities that servers may be certified by, beside the system's. */
   readonly upstreamCa?: string | undefined;
-  /** Secrets that requests are given on their way out; changed while the sandbox runs. */
-  readonly credentials?: Credentials;
-}
   /** What `inference.local` leads to at the start; absent: nothing yet. */
   readonly inference?: InferenceSettings | undefined;
+  /** Secrets that requests are given on their way out; changed while the sandbox runs. */
+  readonly credentials?: Credentials;
+  /** Offers the gateway to programs inside; absent: there is none. */
+  readonly controlPlane?: { readonly port: number; readonly relay: AgentRelay };
+}
 
 /** Paths at which this program may be found inside; no rule matches them and none is proposed (threat 33). */
 export const OWN_EXECUTABLES: readonly string[] = [process.execPath];
@@ -41,13 +46,13 @@ export interface Sandbox extends AsyncDisposable {
   readonly policy: Policy;
   /** Puts a policy's network section in force, for new connections and open ones. Throws and keeps the old one when it cannot. */
   enforce(policy: Policy, description: string): void;
+  /** Questions to models; its settings may be replaced at any time. */
+  readonly inference: InferenceService;
 }
 
 /** The order is the design: nothing runs inside before every decision about it can be made. */
 export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
   const ca = new SandboxCa();
-  /** Questions to models; its settings may be replaced at any time. */
-  readonly inference: InferenceService;
   const authorities = upstreamAuthorities(plan.upstreamCa);
   if (plan.box.tlsDirectory !== undefined) writeTrustFiles(plan.box.tlsDirectory, ca.certificate);
   const engine = new PolicyEngine({ ownExecutables: OWN_EXECUTABLES });
@@ -61,39 +66,39 @@ export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
     const emit = withBypassFindings(plan.emit);
     const capturing = box.listeners.captured.length > 0;
     const watch = box.watch && stack.use(new BypassWatch({ sockets: box.watch, capturing, emit }));
+    const names = box.resolver && stack.use(serveNames(box.resolver, plan.box.sandboxName, emit));
+    const inference = stack.use(
+      openInference({ settings: plan.inference ?? NO_INFERENCE, runDirectory: plan.box.runDirectory, authorities, emit: plan.emit }),
+    );
     const egress: Egress = stack.use(
       serveEgress({
         listenerFd: box.listeners.proxy,
         capturedFds: box.listeners.captured,
         onCaptured: (peer, local) => watch?.accepted(peer, local),
-    const names = box.resolver && stack.use(serveNames(box.resolver, plan.box.sandboxName, emit));
-    const inference = stack.use(
-      openInference({ settings: plan.inference ?? NO_INFERENCE, runDirectory: plan.box.runDirectory, authorities, emit: plan.emit }),
-    );
+        ...(names && { names }),
         identify: (peer, local) => box.identify(peer, local),
         engine,
         emit,
         ca,
         authorities,
-        trustedCidrs: plan.trustedCidrs,
-        internalDomains: plan.internalDomains,
-        ownAddresses: hostAddresses(plan.blockedAddresses),
-        ...(plan.credentials && { credentials: plan.credentials }),
-      }),
-    );
         inference: inference.local,
         ...(plan.credentials && { credentials: plan.credentials }),
         ...(plan.controlPlane && { controlPlane: controlPlane(plan.controlPlane.port, plan.controlPlane.relay, ca) }),
+        trustedCidrs: plan.trustedCidrs,
+        internalDomains: plan.internalDomains,
+        ownAddresses: hostAddresses(plan.blockedAddresses),
+      }),
+    );
     let policy = plan.policy;
     const resources = stack.move();
     return {
       box,
+      inference: inference.service,
       get policy() {
         return policy;
       },
       enforce(next, description) {
         engine.load(next);
-      inference: inference.service,
         policy = next;
         egress.closeDisallowed();
         plan.emit({ kind: "config", activity: "loaded", time: Date.now(), severity: "informational", message: description });

@@ -1,7 +1,8 @@
 import type { Socket } from "bun";
 import type { Actor } from "../../../events/event.ts";
 import type { Identification, ProgramIdentity } from "../box/contract.ts";
-import { allowedEvent, closedEvent, refusedEvent, unreadEvent } from "./decision-event.ts";
+import type { ControlPlaneConnection } from "../control-plane/connection.ts";
+import { allowedEvent, closedEvent, controlPlaneCall, controlPlaneEvent, refusedEvent, unreadEvent } from "./decision-event.ts";
 import type { EgressContext } from "./egress-context.ts";
 import { Exchange } from "./exchange.ts";
 import { readHead } from "./http1/head.ts";
@@ -58,7 +59,7 @@ export class Connection {
   /** The one request and answer of a forwarded connection. */
   #exchange: Exchange | undefined;
   /** What a CONNECT tunnel or a captured connection carries. */
-  #inspected: InspectedConnection | undefined;
+  #inspected: InspectedConnection | ControlPlaneConnection | undefined;
 
   constructor(client: Socket<Connection>, who: Identification, context: EgressContext, host: ConnectionHost, captured?: Intent) {
     this.client = client;
@@ -150,8 +151,8 @@ export class Connection {
       authorities,
       dialMs: limits.dialMs,
       keepAliveMs: UPSTREAM_KEEP_ALIVE_MS,
-    };
       ...(verdict.local && { unix: verdict.local.socketPath }),
+    };
     this.#context.emit(allowedEvent(intent, actorOf(program, verdict.sha256), verdict, this.#address()));
     this.#enter("open", 0);
     this.#inspected = new InspectedConnection({ client: this.client, authority, plan: verdict.plan, target, ca, limits }, site, upstream);
@@ -165,7 +166,7 @@ export class Connection {
   upstreamData(socket: Socket<Connection>, bytes: Buffer): void {
     if (socket !== this.#upstream) return;
     if (this.#inspected !== undefined) {
-      this.#inspected.upstream.rawData(bytes);
+      this.#inspected.upstream?.rawData(bytes);
       return;
     }
     if (this.#exchange === undefined || this.#exchange.answered) {
@@ -179,13 +180,13 @@ export class Connection {
 
   upstreamDrained(socket: Socket<Connection>): void {
     if (socket !== this.#upstream) return;
-    if (this.#inspected !== undefined) this.#inspected.upstream.rawDrained();
+    if (this.#inspected !== undefined) this.#inspected.upstream?.rawDrained();
     else this.#tunnel?.upstreamDrained();
   }
 
   upstreamEnded(socket: Socket<Connection>): void {
     if (socket !== this.#upstream) return;
-    if (this.#inspected !== undefined) this.#inspected.upstream.rawEnded();
+    if (this.#inspected !== undefined) this.#inspected.upstream?.rawEnded();
     else if (this.#exchange !== undefined && !this.#exchange.answered)
       this.#answerBadGateway("the server closed the connection without an answer");
     else this.#tunnel?.upstreamFinished();
@@ -193,7 +194,7 @@ export class Connection {
 
   upstreamClosed(socket: Socket<Connection>, error: Error | undefined): void {
     if (socket !== this.#upstream) return;
-    if (this.#inspected !== undefined) this.#inspected.upstream.rawClosed(error);
+    if (this.#inspected !== undefined) this.#inspected.upstream?.rawClosed(error);
     else if (error !== undefined && this.#exchange !== undefined && !this.#exchange.answered)
       this.#answerBadGateway("the server reset the connection without an answer");
     else this.#tunnel?.upstreamClosed(error);
@@ -271,9 +272,31 @@ export class Connection {
   #consider(intent: Intent): void {
     this.#intent = intent;
     this.#enter("deciding", 0);
+    if (this.#enterControlPlane(intent)) return;
     const verdict = judge(intent, this.who, this.#context);
     if (verdict instanceof Promise) verdict.then((later) => this.#decided(later));
     else this.#decided(verdict);
+  }
+
+  /** The sandbox's own gateway is no matter of policy: what may be done there is decided there. */
+  #enterControlPlane(intent: Intent): boolean {
+    const { controlPlane, limits, emit } = this.#context;
+    const { host, port } = intent.authority;
+    if (host !== controlPlane?.authority.host || port !== controlPlane.authority.port) return false;
+    if (!this.who.known || intent.request !== undefined) return false;
+    const actor = actorOf(this.who.program);
+    const entered = controlPlane.open(this.client, limits.headMs, {
+      lasts: (milliseconds) => this.#lasts(milliseconds),
+      called: (path, status) => emit(controlPlaneCall(intent, actor, path, status)),
+      ended: () => this.tunnelEnded(),
+    });
+    if (entered === undefined) return false;
+    emit(controlPlaneEvent(intent, actor));
+    this.#enter("open", limits.headMs);
+    this.#inspected = entered;
+    if (this.#captured === undefined) this.client.write(ESTABLISHED);
+    this.#releaseEarly();
+    return true;
   }
 
   #decided(verdict: Verdict): void {

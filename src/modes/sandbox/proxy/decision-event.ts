@@ -1,4 +1,4 @@
-import type { Actor, NetworkEvent } from "../../../events/event.ts";
+import type { Actor, HttpEvent, NetworkEvent } from "../../../events/event.ts";
 import { DIRECT_CONNECTION_HINT } from "./capture/hints.ts";
 import type { Authority } from "./http1/authority.ts";
 import type { Intent } from "./intent.ts";
@@ -21,6 +21,29 @@ export function allowedEvent(intent: Intent, actor: Actor, verdict: Verdict & { 
     engine: verdict.local?.engine ?? "opa",
   };
 }
+
+/** A program reached its sandbox's own gateway, past every policy. */
+export function controlPlaneEvent({ authority }: Intent, actor: Actor): NetworkEvent {
+  const { host, port } = authority;
+  return {
+    ...{ kind: "network", time: Date.now(), severity: "informational", activity: "open", action: "allowed", actor, host, port },
+    ...{ protocol: "tcp", engine: "control_plane" },
+  };
+}
+
+/** A call to the sandbox's own gateway, and what became of it. */
+export function controlPlaneCall({ authority }: Intent, actor: Actor, path: string, status: { code: number; message: string }): HttpEvent {
+  const { host, port } = authority;
+  const refused = status.code !== 0;
+  return {
+    ...{ kind: "http", time: Date.now(), severity: refused ? "low" : "informational", action: refused ? "denied" : "allowed" },
+    ...{ method: "POST", url: `https://${host}:${port}${path.slice(0, MAX_PATH)}`, actor, host, port, engine: "control_plane" },
+    ...(refused ? { code: `grpc_${status.code}`, reason: status.message } : {}),
+  };
+}
+
+/** Enough for every method's path. */
+const MAX_PATH = 200;
 
 /** The one event of a connection that was refused, or that the network refused after policy had allowed it. */
 export function refusedEvent(intent: Intent, actor: Actor | undefined, denied: Denied): NetworkEvent {

@@ -1,10 +1,10 @@
 import type { RequestEngine } from "../../../engine/decision.ts";
 import type { EventSink } from "../../../events/event.ts";
+import type { ControlPlane } from "../control-plane/entrance.ts";
 import type { Credentials } from "../credentials/model.ts";
 import type { BinaryTrust } from "./binary-trust.ts";
 import type { DestinationRules } from "./destination/permission.ts";
 import type { Resolver } from "./destination/resolver.ts";
-import type { Authority } from "./http1/authority.ts";
 import type { EgressLimits } from "./limits.ts";
 import type { LocalService } from "./local-service.ts";
 import type { SandboxCa } from "./tls/sandbox-ca.ts";

@@ -298,7 +298,9 @@ describe("CONNECT", () => {
   });
 
   test("reserved names reach neither policy nor a proposal", async () => {
-    const { port, events, engine } = proxy({ controlPlane: { host: "gateway.openshell.internal", port: 17670 } });
+    const { port, events, engine } = proxy({
+      controlPlane: { authority: { host: "gateway.openshell.internal", port: 17670 }, open: () => undefined },
+    });
     for (const [host, portNumber, error] of [
       ["inference.local", 443, "inference_unavailable"],
       ["gateway.openshell.internal", 17670, "control_plane_unavailable"],

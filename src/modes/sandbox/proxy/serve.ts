@@ -5,21 +5,24 @@ import type { RequestEngine } from "../../../engine/decision.ts";
 import type { EventSink } from "../../../events/event.ts";
 import { duplicate } from "../../../linux/descriptors.ts";
 import type { Identification, SocketAddress } from "../box/contract.ts";
+import { DNS_PORT } from "../box/net-addresses.ts";
+import type { ControlPlane } from "../control-plane/entrance.ts";
 import { Credentials } from "../credentials/model.ts";
 import { BinaryTrust } from "./binary-trust.ts";
 import { Connection, type ConnectionHost, type ConnectionState } from "./connection.ts";
 import { hostAddresses, type OwnAddresses } from "./destination/own-addresses.ts";
 import { limitedProbe, type Probe } from "./destination/probe.ts";
 import { Resolver } from "./destination/resolver.ts";
+import type { StreamResponder } from "./dns/stream.ts";
+import type { SyntheticNames } from "./dns/synthetic-names.ts";
 import type { EgressContext } from "./egress-context.ts";
-import type { Authority } from "./http1/authority.ts";
 import { type Identify, identifySafely, plainAddress } from "./identity.ts";
 import { capturedIntent } from "./intent.ts";
 import { DEFAULT_LIMITS, type EgressLimits } from "./limits.ts";
+import type { LocalService } from "./local-service.ts";
 import { SandboxCa } from "./tls/sandbox-ca.ts";
 import { upstreamAuthorities } from "./tls/trust.ts";
 
-import type { LocalService } from "./local-service.ts";
 export interface EgressOptions {
   /** A listening socket inside the trap; it stays its owner's. */
   readonly listenerFd: number;
@@ -27,6 +30,8 @@ export interface EgressOptions {
   readonly capturedFds?: readonly number[];
   /** Told of each captured connection as it is accepted. */
   readonly onCaptured?: (peer: SocketAddress, local: SocketAddress) => void;
+  /** What the captured connections' addresses stand for, and who answers those that ask for names. */
+  readonly names?: { readonly synthetic: SyntheticNames; readonly streams: StreamResponder };
   readonly identify: Identify;
   readonly engine: RequestEngine;
   readonly emit: EventSink;
@@ -49,13 +54,13 @@ export interface EgressOptions {
   readonly ca?: SandboxCa;
   /** What servers are verified against, PEM; default: the system's. */
   readonly authorities?: readonly string[];
+  /** What placeholders in requests stand for; none when absent. */
+  readonly credentials?: Credentials;
   /** Replaced in tests, which have nothing but loopback. */
   readonly classify?: (address: string) => AddressClass;
 }
 
 /** The guarded way out of one sandbox. */
-  /** What placeholders in requests stand for; none when absent. */
-  readonly credentials?: Credentials;
 export interface Egress extends Disposable {
   /** Decides every open connection again and ends those that the policy in force no longer permits; gives their number. */
   closeDisallowed(): number;
@@ -80,16 +85,16 @@ export function serveEgress(options: EgressOptions): Egress {
       ...(options.classify === undefined ? {} : { classify: options.classify }),
     },
     controlPlane: options.controlPlane,
+    inference: options.inference,
     limits: { ...DEFAULT_LIMITS, ...options.limits },
     ca: options.ca ?? new SandboxCa(),
     authorities: options.authorities ?? upstreamAuthorities(undefined),
+    credentials: options.credentials ?? new Credentials(),
   });
   return {
-    inference: options.inference,
     closeDisallowed: () => server.closeDisallowed(),
     probe: limitedProbe(resolver, options.internalDomains ?? []),
     get connections() {
-    credentials: options.credentials ?? new Credentials(),
       return server.connections;
     },
     [Symbol.dispose]: () => {
@@ -108,6 +113,7 @@ class EgressServer implements Disposable, ConnectionHost {
   readonly #waiting: Connection[] = [];
   readonly #listeners: readonly { stop(closeActiveConnections?: boolean): void }[];
   readonly #onCaptured: (peer: SocketAddress, local: SocketAddress) => void;
+  readonly #names: EgressOptions["names"];
   readonly #sweep: ReturnType<typeof setInterval>;
   readonly #upstreamHandlers: SocketHandler<Connection>;
   #undecided = 0;
@@ -117,6 +123,7 @@ class EgressServer implements Disposable, ConnectionHost {
     this.#context = context;
     this.#identify = options.identify;
     this.#onCaptured = options.onCaptured ?? noop;
+    this.#names = options.names;
     this.#upstreamHandlers = {
       open: (socket) => socket.data.upstreamOpened(socket),
       data: (socket, bytes) => socket.data.upstreamData(socket, bytes),
@@ -173,11 +180,23 @@ class EgressServer implements Disposable, ConnectionHost {
       socket.terminate();
       return;
     }
+    if (captured && ends.local.port === DNS_PORT && this.#names !== undefined) {
+      this.#onCaptured(ends.peer, ends.local);
+      // A question is no connection to anywhere: its events go to the resolver, by the same names.
+      socket.data = this.#names.streams.accept(socket) as unknown as Connection;
+      return;
+    }
     const known = identifySafely(this.#identify, ends.peer, ends.local);
     // Reset meanwhile: another program may have the same port already, and the answer may be about its connection.
     const who = endsOf(socket) === undefined ? RESET : known;
     if (captured) this.#onCaptured(ends.peer, ends.local);
-    const connection = new Connection(socket, who, this.#context, this, captured ? capturedIntent(ends.local) : undefined);
+    const connection = new Connection(
+      socket,
+      who,
+      this.#context,
+      this,
+      captured ? capturedIntent(ends.local, this.#names?.synthetic) : undefined,
+    );
     socket.data = connection;
     this.#live.add(connection);
     if (this.#hasRoom()) {

@@ -37,11 +37,23 @@ export function connectGateway(gateway: SupervisorSpec["gateway"]): GatewayConne
       throw error;
     }
   };
+  const { transport, renew } = gatewayTransport(gateway, [authenticate]);
+  return { client: createClient(OpenShell, transport), token, renew };
+}
+
+/**
+ * A connection to the gateway, made when it is needed and anew when it is lost. It trusts the gateway's CA alone and presents nothing but
+ * what the interceptors add: there is no client certificate.
+ */
+export function gatewayTransport(
+  gateway: Pick<SupervisorSpec["gateway"], "endpoint" | "caFile">,
+  interceptors: Interceptor[],
+): { readonly transport: Transport; renew(): void } {
   const open = (): Transport => {
     const pings = { pingIntervalMs: PING_INTERVAL, pingIdleConnection: true };
     const tls = { ca: readFileSync(gateway.caFile), rejectUnauthorized: true };
     const sessionManager = new Http2SessionManager(gateway.endpoint, pings, tls);
-    const options = { baseUrl: gateway.endpoint, sessionManager, interceptors: [authenticate], writeMaxBytes: MAX_REQUEST_BYTES };
+    const options = { baseUrl: gateway.endpoint, sessionManager, interceptors, writeMaxBytes: MAX_REQUEST_BYTES };
     const lost = untilLost(sessionManager);
     const opened = endingTransport(createGrpcTransport(options), lost);
     // A call after the end of a connection belongs on the next one.
@@ -56,8 +68,7 @@ export function connectGateway(gateway: SupervisorSpec["gateway"]): GatewayConne
     stream: (...call) => current.stream(...call),
   };
   return {
-    client: createClient(OpenShell, transport),
-    token,
+    transport,
     // A manager whose connection broke at a bad moment may wait for it for ever.
     renew: () => {
       current = open();
