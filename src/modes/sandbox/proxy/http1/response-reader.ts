@@ -119,6 +119,8 @@ export class ResponseReader {
     } catch (error) {
       if (!(error instanceof HeadError)) throw error;
       this.problem = `response head: ${error.refusal.reason}`;
+      // Nothing of it has been passed on, also when it is a filter that refuses it.
+      this.#status = 0;
       return undefined;
     }
   }

@@ -40,7 +40,10 @@ export interface Collect {
 
 /** Changes an answer on its way to the client. */
 export interface ResponseFilter {
-  /** The fields that the client gets: called for interim heads, for the head, and once more for trailer fields, with the head's status. */
+  /**
+   * The fields that the client gets: called for interim heads, for the head, and once more for trailer fields, with the head's status. Throws a
+   * `HeadError` for a head whose answer must not pass: the client gets a 502.
+   */
   head(status: number, fields: readonly Field[]): readonly Field[];
   /** The bytes that the client gets for a piece of the body; may hold some back until `last`, whose piece may be empty. */
   body?(chunk: Buffer, last: boolean): Buffer;
