@@ -5,15 +5,8 @@ const MAX_COMMAND = 32;
 /** The first word of what has none. */
 const NO_WORD = "UNKNOWN";
 
-const BLANKS = /\s+/y;
-const LINE_COMMENT = /--[^\n]*/y;
-/** An identifier or keyword; `$` may be inside, so that `a$b$c` opens no dollar quote. */
-const WORD = /[A-Za-z_\x80-\uffff][\w$\x80-\uffff]*/y;
-const NUMBER = /\d[\w.]*/y;
+/** What opens a dollar quote, and ends it. */
 const DOLLAR_QUOTE = /\$(?:[A-Za-z_\x80-\uffff][\w\x80-\uffff]*)?\$/y;
-const STRING = /'(?:[^']|'')*'?/y;
-const ESCAPE_STRING = /'(?:[^'\\]|''|\\[^])*'?/y;
-const QUOTED_NAME = /"(?:[^"]|"")*"?/y;
 
 /**
  * The commands of a query text as PostgreSQL separates them: the first word of each statement, in upper case. Semicolons in strings, quoted names,
@@ -24,9 +17,31 @@ export function commandsOf(text: string): { readonly commands: readonly string[]
   const commands: string[] = [];
   for (let command = scanner.next(); command !== undefined; command = scanner.next()) {
     if (commands.length === MAX_STATEMENTS) return { commands, more: true };
-    commands.push(command.length > MAX_COMMAND ? NO_WORD : command);
+    commands.push(command);
   }
   return { commands, more: false };
+}
+
+const DOUBLE_QUOTE = 34;
+const DOLLAR = 36;
+const QUOTE = 39;
+const OPEN = 40;
+const CLOSE = 41;
+const STAR = 42;
+const DASH = 45;
+const SLASH = 47;
+const DIGIT_0 = 48;
+const DIGIT_9 = 57;
+const SEMICOLON = 59;
+const BACKSLASH = 92;
+const UNDERSCORE = 95;
+
+function isDigit(code: number): boolean {
+  return code >= DIGIT_0 && code <= DIGIT_9;
+}
+
+function isWordStart(code: number): boolean {
+  return (code >= 97 && code <= 122) || (code >= 65 && code <= 90) || code === UNDERSCORE || code >= 128;
 }
 
 class StatementScanner {
@@ -44,66 +59,90 @@ class StatementScanner {
     let parentheses = 0;
     let body = 0;
     while (this.#at < this.#text.length) {
-      if (this.#skipBlank()) continue;
-      const word = this.#match(WORD).toUpperCase();
-      if (word !== "") {
-        command ??= word;
-        if (word === "E" && this.#text[this.#at] === "'") this.#match(ESCAPE_STRING);
+      const code = this.#text.charCodeAt(this.#at);
+      if (isWordStart(code)) {
+        const start = this.#at;
+        this.#skipWord();
+        // Later words mean nothing, but for the prefix of a string and the body of a function.
+        if (command !== undefined && command !== "CREATE" && this.#at - start > 1) continue;
+        const word = this.#text.slice(start, this.#at).toUpperCase();
+        command ??= word.length > MAX_COMMAND ? NO_WORD : word;
+        if (word === "E" && this.#text.charCodeAt(this.#at) === QUOTE) this.#skipEscaped();
         if (command === "CREATE") body += bodyStep(word, previous, body);
         previous = word;
-        continue;
+      } else if (!this.#skipBlank(code)) {
+        if (code === SEMICOLON && parentheses === 0 && body === 0) {
+          this.#at++;
+          if (command !== undefined) return command;
+        } else {
+          if (code === OPEN) parentheses++;
+          else if (code === CLOSE) parentheses = Math.max(0, parentheses - 1);
+          else if (code !== SEMICOLON) command ??= NO_WORD;
+          previous = "";
+          this.#skipToken(code);
+        }
       }
-      const character = this.#text[this.#at] ?? "";
-      if (character === ";" && parentheses === 0 && body === 0) {
-        this.#at++;
-        if (command !== undefined) return command;
-        continue;
-      }
-      if (character === "(") parentheses++;
-      else if (character === ")") parentheses = Math.max(0, parentheses - 1);
-      else if (character !== ";") command ??= NO_WORD;
-      previous = "";
-      this.#skipToken(character);
     }
     return command;
   }
 
-  #skipBlank(): boolean {
-    if (this.#match(BLANKS) !== "" || this.#match(LINE_COMMENT) !== "") return true;
-    if (!this.#text.startsWith("/*", this.#at)) return false;
-    this.#skipComment();
+  /** Blanks and comments. */
+  #skipBlank(code: number): boolean {
+    if (code <= 32 || code === 127) this.#at++;
+    else if (code === DASH && this.#text.charCodeAt(this.#at + 1) === DASH) this.#skipTo(this.#text.indexOf("\n", this.#at), 1);
+    else if (code === SLASH && this.#text.charCodeAt(this.#at + 1) === STAR) this.#skipComment();
+    else return false;
     return true;
+  }
+
+  /** Behind what was found, or to the end when it was not. */
+  #skipTo(found: number, size: number): void {
+    this.#at = found < 0 ? this.#text.length : found + size;
   }
 
   /** Comments contain comments. */
   #skipComment(): void {
     let depth = 0;
-    const mark = /\/\*|\*\//g;
-    mark.lastIndex = this.#at;
-    for (let found = mark.exec(this.#text); found !== null; found = mark.exec(this.#text)) {
-      depth += found[0] === "/*" ? 1 : -1;
-      if (depth > 0) continue;
-      this.#at = mark.lastIndex;
-      return;
-    }
-    this.#at = this.#text.length;
+    do {
+      const code = this.#text.charCodeAt(this.#at);
+      const next = this.#text.charCodeAt(this.#at + 1);
+      const step = code === SLASH && next === STAR ? 1 : code === STAR && next === SLASH ? -1 : 0;
+      depth += step;
+      this.#at += step === 0 ? 1 : 2;
+    } while (depth > 0 && this.#at < this.#text.length);
   }
 
-  #skipToken(character: string): void {
-    if (character === "'") this.#match(STRING);
-    else if (character === '"') this.#match(QUOTED_NAME);
-    else if (character === "$") this.#skipDollarQuote();
-    else if (this.#match(NUMBER) === "") this.#at++;
+  /** A keyword, a name or a number; `$` may be inside, so that `a$b$c` opens no dollar quote. */
+  #skipWord(): void {
+    for (let code = this.#text.charCodeAt(this.#at); isWordStart(code) || isDigit(code) || code === DOLLAR; )
+      code = this.#text.charCodeAt(++this.#at);
+  }
+
+  /** Up to the same mark again; twice the mark is the mark itself. */
+  #skipQuoted(mark: string): void {
+    do this.#skipTo(this.#text.indexOf(mark, this.#at + 1), 1);
+    while (this.#text[this.#at] === mark);
+  }
+
+  #skipEscaped(): void {
+    for (this.#at++; this.#at < this.#text.length; this.#at++) {
+      const code = this.#text.charCodeAt(this.#at);
+      if (code === BACKSLASH) this.#at++;
+      else if (code === QUOTE && this.#text.charCodeAt(++this.#at) !== QUOTE) return;
+    }
+  }
+
+  #skipToken(code: number): void {
+    if (code === QUOTE || code === DOUBLE_QUOTE) this.#skipQuoted(code === QUOTE ? "'" : '"');
+    else if (code === DOLLAR) this.#skipDollarQuote();
+    else if (isDigit(code)) this.#skipWord();
+    else this.#at++;
   }
 
   #skipDollarQuote(): void {
     const mark = this.#match(DOLLAR_QUOTE);
-    if (mark === "") {
-      this.#at++;
-      return;
-    }
-    const end = this.#text.indexOf(mark, this.#at);
-    this.#at = end < 0 ? this.#text.length : end + mark.length;
+    if (mark === "") this.#at++;
+    else this.#skipTo(this.#text.indexOf(mark, this.#at), mark.length);
   }
 
   #match(pattern: RegExp): string {
