@@ -5,7 +5,7 @@ import { eventually } from "../eventually.ts";
 import type { Finished, HostOptions, HostProgram, TestInternet } from "../internet/open.ts";
 import { providePrograms } from "./programs.ts";
 
-export const BINARY = join(import.meta.dir, "../../dist/openshell");
+export const BINARY = process.env["OPENSHELL_TEST_BINARY"] ?? join(import.meta.dir, "../../dist/openshell");
 
 /** A chunk as `sandbox draft -o json` prints it; only what the tests read. */
 export interface DraftChunk {
