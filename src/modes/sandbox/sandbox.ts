@@ -1,3 +1,4 @@
+import { upstreamAuthorities } from "../../authorities.ts";
 import { PolicyEngine } from "../../engine/policy-engine.ts";
 import type { EventSink, SecurityEvent } from "../../events/event.ts";
 import type { Policy } from "../../policy/model.ts";
@@ -14,7 +15,6 @@ import { hostAddresses } from "./proxy/destination/own-addresses.ts";
 import { serveNames } from "./proxy/dns/serve-names.ts";
 import { type Egress, serveEgress } from "./proxy/serve.ts";
 import { SandboxCa } from "./proxy/tls/sandbox-ca.ts";
-import { upstreamAuthorities } from "./proxy/tls/trust.ts";
 import { writeTrustFiles } from "./proxy/tls/trust-files.ts";
 
 /** What a sandbox is made from, whoever asks for it. */

@@ -1,10 +1,10 @@
 import type { Protocol } from "../../../inference/protocols.ts";
+import { type ProviderClient, ProviderError } from "../../../inference/provider-client.ts";
 import { type InferenceRoute, routeUrl } from "../../../inference/route.ts";
 import type { Mask } from "../credentials/mask.ts";
 import { type AnswerEnd, passAnswer } from "./answer-stream.ts";
 import { badAnswer, type InferenceRefusal, timedOut, unavailable } from "./answers.ts";
 import { mockAnswer } from "./mock-provider.ts";
-import { type ProviderClient, ProviderError } from "./provider-client.ts";
 import { checked, type HeldBytes, readBody, withModel } from "./request-body.ts";
 import { answerFields, requestFields, requestQuery } from "./request-fields.ts";
 import { estimatedTokens, type TokenUsage, UsageReader } from "./usage.ts";

@@ -1,12 +1,12 @@
 import type { Actor, EventSink, InferenceDetails } from "../../../events/event.ts";
 import { type Protocol, protocolOf } from "../../../inference/protocols.ts";
+import { ProviderClient, type Reach } from "../../../inference/provider-client.ts";
 import { type InferenceRoute, SYSTEM_ROUTE } from "../../../inference/route.ts";
 import { Mask } from "../credentials/mask.ts";
 import { type InferenceRefusal, NO_ROUTE, NOT_CONFIGURED, NOT_SERVED, overBudget, refusalAnswer } from "./answers.ts";
 import { InferenceBudget } from "./budget.ts";
 import { exchange, type Outcome, type Served } from "./exchange.ts";
 import type { InferenceLimits } from "./limits.ts";
-import { ProviderClient, type Reach } from "./provider-client.ts";
 import { HeldBytes } from "./request-body.ts";
 
 /** Where questions go, and how many there may be; replaced as a whole. */

@@ -1,6 +1,7 @@
 import type { Socket, SocketHandler } from "bun";
 import type { AddressClass } from "../../../address/address-class.ts";
 import { AddressSet } from "../../../address/address-set.ts";
+import { upstreamAuthorities } from "../../../authorities.ts";
 import type { RequestEngine } from "../../../engine/decision.ts";
 import type { EventSink } from "../../../events/event.ts";
 import { duplicate } from "../../../linux/descriptors.ts";
@@ -21,7 +22,6 @@ import { capturedIntent } from "./intent.ts";
 import { DEFAULT_LIMITS, type EgressLimits } from "./limits.ts";
 import type { LocalService } from "./local-service.ts";
 import { SandboxCa } from "./tls/sandbox-ca.ts";
-import { upstreamAuthorities } from "./tls/trust.ts";
 
 export interface EgressOptions {
   /** A listening socket inside the trap; it stays its owner's. */

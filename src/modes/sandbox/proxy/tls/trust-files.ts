@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { systemBundle } from "../../../../authorities.ts";
 import { TLS_PATH } from "../../box/view-layout.ts";
-import { systemBundle } from "./trust.ts";
 
 const CA_FILE = "openshell-ca.pem";
 const BUNDLE_FILE = "ca-bundle.pem";

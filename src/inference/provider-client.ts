@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import type { InferenceRoute } from "../../../inference/route.ts";
+import type { InferenceRoute } from "./route.ts";
 
 /** What stands between a request and its answer when there is none. */
 export type ProviderFailure = { readonly kind: "timeout" | "unavailable" | "protocol"; readonly detail: string };

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { OpenShellError } from "../../../../error.ts";
+import { OpenShellError } from "./error.ts";
 
 /** Where distributions keep the bundle of all trusted authorities; the first that is not empty counts. */
 const SYSTEM_BUNDLES = [
