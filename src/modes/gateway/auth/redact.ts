@@ -42,7 +42,9 @@ export function canHoldSecret(desc: DescMessage): boolean {
 
 /** Whether a secret field, or a message that can hold one, is set at the top of this message; a stream of bytes has neither. */
 function mayHoldSecret(view: ReflectMessage): boolean {
-  return view.fields.some((field) => (isSecret(field) || (field.message !== undefined && canHoldSecret(field.message))) && view.isSet(field));
+  return view.fields.some(
+    (field) => (isSecret(field) || (field.message !== undefined && canHoldSecret(field.message))) && view.isSet(field),
+  );
 }
 
 const secretFields = new Map<DescField, boolean>();

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { OpenShellError } from "../../../error.ts";
 import { AsyncQueue } from "../../../rpc/async-queue.ts";
+import { Ending } from "../../../rpc/ending.ts";
 import { type RelayFrame, RelayFrameSchema, type RelayOpenSchema } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import type { SandboxPrincipal } from "../auth/principal.ts";
 
@@ -130,9 +131,9 @@ function sendOpen(session: Session, channelId: string, target: Target): void {
 
 /** Items of an iterator until it ends or `ended` settles, whichever is first: a dead peer must not hold its reader. */
 async function* until<T>(ended: Promise<void>, items: AsyncIterator<T>): AsyncGenerator<T> {
-  const stop = ended.then(() => ({ done: true as const, value: undefined }));
+  const ending = new Ending(ended.then(() => ({ done: true as const, value: undefined })));
   while (true) {
-    const next = await Promise.race([items.next(), stop]);
+    const next = await ending.race(items.next());
     if (next.done === true) return;
     yield next.value;
   }

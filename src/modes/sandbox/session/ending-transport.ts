@@ -1,4 +1,5 @@
 import { Code, ConnectError, type StreamResponse, type Transport } from "@connectrpc/connect";
+import { Ending } from "../../../rpc/ending.ts";
 
 /**
  * A transport whose calls end with their connection. Bun's HTTP/2 client can end a cut stream as if it were complete, and then the answer's
@@ -31,9 +32,10 @@ export function endingTransport(inner: Transport, lost: Promise<void>): Transpor
 /** The messages of a stream; fails as soon as `ended` does. */
 async function* until<T>(messages: AsyncIterable<T>, ended: Promise<never> & Disposable): AsyncGenerator<T> {
   const iterator = messages[Symbol.asyncIterator]();
+  const ending = new Ending<never>(ended);
   try {
     for (;;) {
-      const next = await Promise.race([iterator.next(), ended]);
+      const next = await ending.race(iterator.next());
       if (next.done === true) return;
       yield next.value;
     }

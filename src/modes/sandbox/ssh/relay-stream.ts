@@ -32,7 +32,10 @@ export class RelayByteStream extends Duplex {
   }
 
   /** What has gathered while the last frame was on its way goes as one. */
-  override _writev(chunks: { readonly chunk: Uint8Array; readonly encoding: BufferEncoding }[], done: (error?: Error | null) => void): void {
+  override _writev(
+    chunks: { readonly chunk: Uint8Array; readonly encoding: BufferEncoding }[],
+    done: (error?: Error | null) => void,
+  ): void {
     this._write(Buffer.concat(chunks.map(({ chunk }) => chunk)), "utf8", done);
   }
 

@@ -2,6 +2,7 @@ import { constants } from "node:os";
 import type { PseudoTtyInfo, ServerChannel, Session, SignalInfo, WindowChangeInfo } from "ssh2";
 import { OpenShellError } from "../../../error.ts";
 import { duplicate } from "../../../linux/descriptors.ts";
+import { Ending } from "../../../rpc/ending.ts";
 import type { Child, LaunchSpec } from "../box/contract.ts";
 import { DescriptorWriter, readPipe, readTerminal } from "../descriptor-stream.ts";
 import { programFor, type RequestedTerminal, type Surroundings, type Wanted } from "./program.ts";
@@ -144,15 +145,17 @@ function endChannel(channel: ServerChannel, code: number): void {
 /** Copies a program's output as fast as the client takes it. */
 async function copyOut(source: AsyncIterable<Uint8Array>, sink: NodeJS.WritableStream, channel: ServerChannel): Promise<void> {
   let open = true;
-  const closed = new Promise<void>((resolve) =>
-    channel.once("close", () => {
-      open = false;
-      resolve();
-    }),
+  const closed = new Ending(
+    new Promise<void>((resolve) =>
+      channel.once("close", () => {
+        open = false;
+        resolve();
+      }),
+    ),
   );
   for await (const piece of source) {
     if (!open) return;
-    if (!sink.write(piece)) await Promise.race([new Promise<void>((resolve) => sink.once("drain", () => resolve())), closed]);
+    if (!sink.write(piece)) await closed.race(new Promise<void>((resolve) => sink.once("drain", () => resolve())));
   }
 }
 
