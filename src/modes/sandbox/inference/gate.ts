@@ -3,7 +3,7 @@ import type { Authority } from "../proxy/http1/authority.ts";
 import type { OriginRequest } from "../proxy/http1/origin-request.ts";
 import { canonicalPath } from "../proxy/http1/path.ts";
 import { HeadError, type Refusal } from "../proxy/http1/refused.ts";
-import type { Gate } from "../proxy/inspect/inspected-connection.ts";
+import type { Gate } from "../proxy/inspect/gate.ts";
 import { type Answer, ownField, type Ruling } from "../proxy/inspect/ruling.ts";
 import { CALLER_FIELD, type InferenceServer } from "./server.ts";
 import type { Caller } from "./service.ts";
@@ -45,6 +45,10 @@ export class InferenceGate implements Gate {
 
   stillAllowed(): boolean {
     return false;
+  }
+
+  mayGoOn(): boolean {
+    return true;
   }
 
   unreadable({ status, code, reason }: Refusal): Answer {

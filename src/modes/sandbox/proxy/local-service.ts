@@ -1,7 +1,7 @@
 import type { DecisionEngineName } from "../../../events/event.ts";
 import type { ProgramIdentity } from "../box/contract.ts";
 import type { Authority } from "./http1/authority.ts";
-import type { Gate, Secured } from "./inspect/inspected-connection.ts";
+import type { Gate, Secured } from "./inspect/gate.ts";
 
 /** A name that this supervisor answers itself, whatever the policy says: requests are read like any others and go to a socket of its own. */
 export interface LocalService {

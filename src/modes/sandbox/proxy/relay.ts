@@ -20,6 +20,11 @@ export class Flow {
   #pending: Buffer | undefined;
   #finished = false;
 
+  /** Bytes that the destination has not taken yet. */
+  get waiting(): number {
+    return this.#pending?.length ?? 0;
+  }
+
   /** Nothing more will come, and everything has been handed to the kernel. */
   get settled(): boolean {
     return this.#finished && this.#pending === undefined;

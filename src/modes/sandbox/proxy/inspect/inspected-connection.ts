@@ -5,31 +5,17 @@ import type { OriginRequest } from "../http1/origin-request.ts";
 import type { Refusal } from "../http1/refused.ts";
 import type { EgressLimits } from "../limits.ts";
 import { type ByteSocket, Flow, Tunnel } from "../relay.ts";
-import { type ClientHello, readClientHello } from "../tls/client-hello.ts";
+import { type ClientHello, readClientHello, TLS_HANDSHAKE } from "../tls/client-hello.ts";
 import type { SandboxCa } from "../tls/sandbox-ca.ts";
 import { TlsServerSide } from "../tls/server-side.ts";
 import { Conversation, type ConversationHost, type EarlyBytes, type Phase } from "./conversation.ts";
 import { type Spoken, spokenIn } from "./first-bytes.ts";
+import type { Gate, Secured } from "./gate.ts";
+import { Http2Requests } from "./http2-requests.ts";
 import { InspectedStream } from "./inspected-stream.ts";
 import type { Answer, Ruling, StreamInspector } from "./ruling.ts";
-import { Upstream, type UpstreamEvents, type UpstreamTarget } from "./upstream.ts";
+import { HTTP1, HTTP2, Upstream, type UpstreamEvents, type UpstreamTarget } from "./upstream.ts";
 import { Valve } from "./valve.ts";
-
-/** Decides and answers for the requests of one connection. */
-export interface Gate {
-  rule(request: OriginRequest): Ruling;
-  stillAllowed(request: OriginRequest): boolean;
-  unreadable(refusal: Refusal): Answer;
-  badGateway(problem: string): Answer;
-  switched(request: OriginRequest, inspector: StreamInspector | undefined): void;
-}
-
-/** What is known about the TLS of the client when its requests begin. */
-export interface Secured {
-  readonly scheme: "http" | "https";
-  /** Why the client means another server; undefined: it does not. */
-  readonly misdirected: string | undefined;
-}
 
 /** What an inspected connection needs of the one that accepted it. */
 export interface InspectionHost {
@@ -59,8 +45,8 @@ export interface InspectionSetup {
  * A connection whose client has been told to go ahead, from its first byte: TLS is ended here, requests are decided one by one, and what is
  * neither passes only where no rules are about requests.
  *
- * first: what does it speak? handshake: our end of TLS. requests: HTTP/1. opening: bytes will pass, the server is not there yet. raw: they do.
- * over: nothing more passes.
+ * first: what does it speak? handshake: our end of TLS. requests: HTTP/1. multiplexed: HTTP/2. opening: bytes will pass, the server is not
+ * there yet. raw: they do. over: nothing more passes.
  */
 export class InspectedConnection implements ConversationHost, UpstreamEvents {
   readonly #setup: InspectionSetup;
@@ -69,7 +55,7 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
   readonly #upstreamValve: Valve;
   readonly #clientValve: Valve;
   #plan: Inspection;
-  #mode: "first" | "handshake" | "requests" | "opening" | "raw" | "over" = "first";
+  #mode: "first" | "handshake" | "requests" | "multiplexed" | "opening" | "raw" | "over" = "first";
   #early: Buffer | undefined;
   #clientFinished = false;
   #tls: TlsServerSide | undefined;
@@ -78,6 +64,9 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
   #offered: readonly string[] = [];
   #gate: Gate | undefined;
   #conversation: Conversation | undefined;
+  #http2: Http2Requests | undefined;
+  /** What the server of an HTTP/2 connection has said before the client did. */
+  #serverEarly: Buffer | undefined;
   #down = new Flow();
   #up = new Flow();
   #tunnel: Tunnel | undefined;
@@ -136,6 +125,7 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
       return;
     }
     this.#mode = "over";
+    this.#http2?.close();
     this.#upstream.abort();
     this.#host.inspectionEnded();
   }
@@ -144,6 +134,8 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
   expire(): void {
     const { headMs, bodyMs } = this.#setup.limits;
     if (this.#mode === "over") this.abort();
+    else if (this.#mode === "multiplexed") this.#http2?.expire();
+    else if (this.#mode === "first" && this.#early !== undefined && this.#early[0] !== TLS_HANDSHAKE) this.#opaque("unknown");
     else if (this.#mode === "requests" && this.#phase === "body")
       this.#conversation?.expire({ status: 408, code: "body_timeout", reason: `no complete request body within ${bodyMs} ms` });
     else if (this.#mode === "requests")
@@ -154,6 +146,7 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
   /** A new policy: true when what passes here without being looked at may no longer do so. */
   outlived(plan: Inspection): boolean {
     this.#plan = plan;
+    this.#http2?.policyChanged();
     if (this.#upgraded !== undefined) return (this.#inspector?.stillAllowed?.() ?? this.#gate?.stillAllowed(this.#upgraded)) !== true;
     if (this.#mode !== "raw" && this.#mode !== "opening") return false;
     return plan.opaque === "refuse" || (this.#tls === undefined && plan.tls !== "skip" && this.#setup.plan.tls === "skip");
@@ -167,22 +160,28 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     this.#secured = { scheme: "https", misdirected: misdirection(serverName, authority) };
     this.#host.lasts(limits.headMs);
     this.#offered = protocols;
-    const passesUnread = this.#plan.opaque === "relay" && this.#upstream.socket !== undefined;
-    if (passesUnread && protocols.includes(HTTP2)) {
-      // What the server agrees to is what the client gets: HTTP/2 passes where nobody has to read it.
+    if (this.#upstream.socket === undefined) {
+      // The server hears nothing before a request is allowed. Should it speak less than the client, requests are translated.
+      this.#answerHello([HTTP2, HTTP1]);
+    } else if (protocols.includes(HTTP2)) {
+      // What the server agrees to is what the client gets.
       this.#upstream.secure([HTTP2, HTTP1]);
-      return;
+    } else {
+      this.#upstream.secure();
+      this.#answerHello([HTTP1]);
     }
-    if (this.#upstream.socket !== undefined) this.#upstream.secure();
-    this.#answerHello(HTTP1);
   }
 
-  /** A client that does not offer the protocol is answered without one, not turned away: `curl -0` offers http/1.0 alone. */
-  #answerHello(protocol: string): void {
+  /**
+   * `protocols`: what is spoken here, the favourite first. A client that offers none of them is answered without one, not turned away:
+   * `curl -0` offers http/1.0 alone.
+   */
+  #answerHello(protocols: readonly string[]): void {
     const { authority, ca, client } = this.#setup;
     const early = this.#early;
     this.#early = undefined;
-    this.#tls = new TlsServerSide(client, ca.context(authority.host), this.#offered.includes(protocol) ? [protocol] : [], {
+    const common = protocols.filter((protocol) => this.#offered.includes(protocol));
+    this.#tls = new TlsServerSide(client, ca.context(authority.host), common.slice(0, 1), {
       secured: () => this.#handshakeDone(),
       data: (bytes) => this.#received(bytes),
       drained: () => this.#drained(),
@@ -215,6 +214,9 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
       case "requests":
         this.#conversation?.clientData(bytes);
         break;
+      case "multiplexed":
+        this.#http2?.clientData(bytes);
+        break;
       case "opening":
         this.#keep(bytes);
         this.#clientValve.hold();
@@ -235,9 +237,13 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
   #recognise(bytes: Buffer): void {
     const early = this.#keep(bytes);
     const spoken = spokenIn(early);
-    if (spoken === "unknown") return;
+    if (spoken === "unknown") {
+      if (early.length === bytes.length) this.#host.lasts(this.#setup.limits.headMs);
+      return;
+    }
     if (spoken === "tls" && this.#tls === undefined) this.#hello(early);
     else if (spoken === "http" && this.#upstream.protocol !== HTTP2) this.#converse();
+    else if (spoken === "http2" && this.#tls !== undefined) this.#multiplex(this.#tls);
     else this.#opaque(spoken);
   }
 
@@ -273,6 +279,42 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     if (this.#clientFinished) this.#conversation.clientFinished();
   }
 
+  #multiplex(client: ByteSocket): void {
+    const { authority, target, limits } = this.#setup;
+    const { scheme } = this.#secured;
+    this.#mode = "multiplexed";
+    this.#host.lasts(0);
+    const gate = this.#host.gate(this.#secured);
+    const upstream = this.#upstream;
+    this.#http2 = new Http2Requests(
+      { client, authority, scheme, gate, target, limits, upstream },
+      {
+        lasts: (milliseconds) => this.#host.lasts(milliseconds),
+        broken: (code, reason) => {
+          this.#host.refusedBytes(code, reason);
+          this.#endMultiplexed();
+        },
+      },
+    );
+    const serverEarly = this.#serverEarly;
+    this.#serverEarly = undefined;
+    if (serverEarly !== undefined) upstream.events.upstreamData(serverEarly);
+    const early = this.#early;
+    this.#early = undefined;
+    if (early !== undefined) this.#http2.clientData(early);
+    if (this.#clientFinished) this.#endMultiplexed();
+  }
+
+  /** Our FIN behind what was said last; the client gets some time to read it. */
+  #endMultiplexed(): void {
+    this.#mode = "over";
+    this.#http2?.finish();
+    this.#http2?.close();
+    this.#host.lasts(this.#setup.limits.lingerMs);
+    this.#client.resume();
+    if (this.#clientFinished) this.#client.end();
+  }
+
   /** Bytes in which no requests can be seen. */
   #opaque(spoken: Spoken): void {
     const what = WHAT[spoken];
@@ -304,13 +346,18 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     this.#tunnel = new Tunnel(this.#client, socket, { tunnelEnded: () => this.#host.inspectionEnded() });
     const early = this.#early;
     this.#early = undefined;
+    const serverEarly = this.#serverEarly;
+    this.#serverEarly = undefined;
+    if (serverEarly !== undefined) this.#tunnel.toClient(serverEarly);
     if (early !== undefined) this.#tunnel.toUpstream(early);
+    this.#upstreamValve.release();
     this.#clientValve.release();
     if (this.#clientFinished) this.#tunnel.clientFinished();
   }
 
   #drained(): void {
-    if (this.#tunnel !== undefined) this.#tunnel.clientDrained();
+    if (this.#http2 !== undefined) this.#http2.clientDrained();
+    else if (this.#tunnel !== undefined) this.#tunnel.clientDrained();
     else this.#down.drained(this.#upstreamValve, this.#client);
   }
 
@@ -318,6 +365,7 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     if (this.#clientFinished) return;
     this.#clientFinished = true;
     if (this.#mode === "requests") this.#conversation?.clientFinished();
+    else if (this.#mode === "multiplexed") this.#endMultiplexed();
     else if (this.#mode === "raw") this.#tunnel?.clientFinished();
     else if (this.#mode === "first" && this.#plan.opaque === "relay" && this.#upstream.socket !== undefined) this.#startRaw();
     else if (this.#mode !== "opening") this.#client.end();
@@ -326,20 +374,26 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
   // What the server says.
 
   upstreamReady(): void {
-    if (this.#mode === "handshake" && this.#tls === undefined) this.#answerHello(this.#upstream.protocol ?? HTTP1);
+    if (this.#mode === "handshake" && this.#tls === undefined) this.#answerHello([this.#upstream.protocol ?? HTTP1]);
     else if (this.#mode === "requests") this.#conversation?.upstreamReady();
     else if (this.#mode === "opening") this.#startRaw();
   }
 
   upstreamFailed(problem: string): void {
     // The client learns it as the answer to its first request.
-    if (this.#mode === "handshake" && this.#tls === undefined) this.#answerHello(HTTP1);
+    if (this.#mode === "handshake" && this.#tls === undefined) this.#answerHello([HTTP1, HTTP2]);
     else if (this.#mode === "requests") this.#conversation?.upstreamFailed(problem);
     else if (this.#mode === "opening") this.#refuseBytes("upstream_failed", problem);
   }
 
   upstreamData(bytes: Buffer): void {
-    // The server speaks first: no protocol of requests that we read. HTTP/2 does, before the client's handshake is complete.
+    if ((this.#mode === "first" || this.#mode === "handshake") && this.#upstream.protocol === HTTP2) {
+      // A server's SETTINGS may come before the client's handshake is complete.
+      this.#serverEarly = this.#serverEarly === undefined ? bytes : Buffer.concat([this.#serverEarly, bytes]);
+      if (this.#serverEarly.length > MAX_SERVER_EARLY_BYTES) this.#upstreamValve.hold();
+      return;
+    }
+    // The server speaks first: no protocol of requests that we read.
     const undecided = this.#mode === "first" || (this.#mode === "handshake" && this.#tls !== undefined);
     if (undecided && this.#plan.opaque === "relay" && this.#secured.misdirected === undefined) this.#startRaw();
     if (this.#mode === "requests") this.#conversation?.upstreamData(bytes);
@@ -419,6 +473,7 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
   abort(): void {
     this.#mode = "over";
     this.#tunnel = undefined;
+    this.#http2?.close();
     this.#upstream.abort();
     this.#client.terminate();
   }
@@ -462,8 +517,8 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
   }
 }
 
-const HTTP1 = "http/1.1";
-const HTTP2 = "h2";
+/** What a server may say before its client has spoken: SETTINGS and a little more. */
+const MAX_SERVER_EARLY_BYTES = 65_536;
 
 const WHAT: Readonly<Record<Spoken, string>> = {
   tls: "TLS that is not ended here",

@@ -81,6 +81,14 @@ export class RequestGate {
     return decision.action !== "deny" && !readsMessages(decision);
   }
 
+  /** Whether a request under way may go on; what its body asked for is not looked at again. */
+  mayGoOn(request: OriginRequest): boolean {
+    const facts = this.#facts(request);
+    if (facts === undefined) return true;
+    const decision = this.#ask(facts);
+    return decision.action !== "deny" || decision.needs !== undefined;
+  }
+
   /** The answer to a request that could not be read. */
   unreadable(refusal: Refusal): Answer {
     this.#emit({ severity: "low", action: "denied", method: UNREADABLE, url: this.#url(""), engine: "l7", ...codeAndReason(refusal) });

@@ -5,7 +5,8 @@ import { actorOf } from "../identity.ts";
 import type { Intent } from "../intent.ts";
 import { refusalResponse } from "../refusal.ts";
 import type { Verdict } from "../verdict.ts";
-import type { Gate, InspectionHost, Secured } from "./inspected-connection.ts";
+import type { Gate, Secured } from "./gate.ts";
+import type { InspectionHost } from "./inspected-connection.ts";
 import { RequestGate } from "./request-gate.ts";
 
 const NEXT_HTTP = "Use HTTP/1.1 on this connection, or ask the person who owns the sandbox for an endpoint without request rules.";

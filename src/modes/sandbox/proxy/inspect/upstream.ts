@@ -32,7 +32,10 @@ function alpn(protocols: readonly string[]): string {
   return protocols.map((protocol) => String.fromCharCode(protocol.length) + protocol).join("");
 }
 
-const HTTP1: readonly string[] = ["http/1.1"];
+/** Names of protocols inside TLS (RFC 7301). */
+export const HTTP1 = "http/1.1";
+export const HTTP2 = "h2";
+const HTTP1_ALONE: readonly string[] = [HTTP1];
 
 /** Time for a server to close its side of a connection that is no longer needed. */
 const CLOSING_MS = 2000;
@@ -52,16 +55,17 @@ export class Upstream {
   /** What the server has agreed to speak inside TLS. */
   protocol: string | undefined;
   readonly #target: UpstreamTarget;
-  #events: UpstreamEvents;
+  /** Who is told. */
+  events: UpstreamEvents;
   #raw: Socket<unknown> | undefined;
   #state: "none" | "dialling" | "plain" | "handshake" | "secure" = "none";
   #timer: ReturnType<typeof setTimeout> | undefined;
   #address = 0;
-  #protocols: readonly string[] = HTTP1;
+  #protocols: readonly string[] = HTTP1_ALONE;
 
   constructor(target: UpstreamTarget, events: UpstreamEvents) {
     this.#target = target;
-    this.#events = events;
+    this.events = events;
   }
 
   /** Whether something is under way that will end in `upstreamReady` or `upstreamFailed`. */
@@ -76,23 +80,18 @@ export class Upstream {
     this.#state = "plain";
   }
 
-  /** From now on somebody else is told. */
-  handOver(events: UpstreamEvents): void {
-    this.#events = events;
-  }
-
   /** `protocols`: what is offered to the server inside TLS. */
-  open(asked: "http" | "https", protocols: readonly string[] = HTTP1): void {
+  open(asked: "http" | "https", protocols: readonly string[] = HTTP1_ALONE): void {
     if (this.opening) return;
     const scheme = this.#target.unix === undefined ? asked : "http";
     this.#protocols = protocols;
     if (this.#state === "plain" && scheme === "https") this.secure(protocols);
-    else if (this.socket !== undefined) this.#events.upstreamReady();
+    else if (this.socket !== undefined) this.events.upstreamReady();
     else this.#dial(scheme);
   }
 
   /** Speaks TLS from here on, on a connection that has carried nothing; `protocols`: what is offered to the server. */
-  secure(protocols: readonly string[] = HTTP1): void {
+  secure(protocols: readonly string[] = HTTP1_ALONE): void {
     const raw = this.#raw;
     if (raw === undefined || this.#state !== "plain") return;
     this.socket = undefined;
@@ -108,8 +107,8 @@ export class Upstream {
           this.protocol = typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : undefined;
           this.#verified(raw, socket, verified, error);
         },
-        data: (_, bytes) => this.#ifCurrent(raw, () => this.#events.upstreamData(bytes)),
-        drain: () => this.#ifCurrent(raw, () => this.#events.upstreamDrained()),
+        data: (_, bytes) => this.#ifCurrent(raw, () => this.events.upstreamData(bytes)),
+        drain: () => this.#ifCurrent(raw, () => this.events.upstreamDrained()),
         end: () => this.#ifCurrent(raw, () => this.#ended()),
         close: (_, error) => this.#ifCurrent(raw, () => this.#closed(error ?? undefined)),
         error: (_, error) => this.#ifCurrent(raw, () => this.#fail(error.message)),
@@ -140,11 +139,11 @@ export class Upstream {
   }
 
   rawData(bytes: Buffer): void {
-    if (this.#state === "plain") this.#events.upstreamData(bytes);
+    if (this.#state === "plain") this.events.upstreamData(bytes);
   }
 
   rawDrained(): void {
-    if (this.#state === "plain") this.#events.upstreamDrained();
+    if (this.#state === "plain") this.events.upstreamDrained();
   }
 
   rawEnded(): void {
@@ -172,7 +171,7 @@ export class Upstream {
         socket.setKeepAlive(true, keepAliveMs);
         this.adopt(socket);
         if (scheme === "https") this.secure(this.#protocols);
-        else this.#events.upstreamReady();
+        else this.events.upstreamReady();
       },
       data: (socket, bytes) => this.#ifCurrent(socket, () => this.rawData(bytes)),
       drain: (socket) => this.#ifCurrent(socket, () => this.rawDrained()),
@@ -207,11 +206,11 @@ export class Upstream {
     }
     this.#state = "secure";
     this.socket = socket;
-    this.#events.upstreamReady();
+    this.events.upstreamReady();
   }
 
   #ended(): void {
-    this.#events.upstreamEnded();
+    this.events.upstreamEnded();
   }
 
   #closed(error: Error | undefined): void {
@@ -220,15 +219,15 @@ export class Upstream {
       return;
     }
     this.#forget();
-    this.#events.upstreamClosed(error);
+    this.events.upstreamClosed(error);
   }
 
   #fail(problem: string): void {
     const opening = this.opening;
     this.abort();
     this.#address = 0;
-    if (opening) this.#events.upstreamFailed(problem);
-    else this.#events.upstreamClosed(new Error(problem));
+    if (opening) this.events.upstreamFailed(problem);
+    else this.events.upstreamClosed(new Error(problem));
   }
 
   #expect(what: string): void {
