@@ -31,6 +31,8 @@ export const DEFAULT_ZONE = {
   "internal.example.com": ["10.1.2.3"],
   "metadata.example.com": ["169.254.169.254"],
   "git.example.com": ["140.82.121.4"],
+  "private-git.example.com": ["140.82.121.6"],
+  "mirror.example.com": ["93.184.216.38"],
   "npm.example.com": ["104.16.0.35"],
   "pypi.example.com": ["151.101.0.223"],
   "grpc.example.com": ["142.250.74.10", "2606:2800::50"],

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import { echoBody } from "./apis.ts";
 import { gitSite } from "./git.ts";
+import { guarded, mirrorSite } from "./mirror.ts";
 import { indexSite } from "./packages.ts";
 
 /** Answers one request whose whole body is `body`. */
@@ -13,7 +14,9 @@ export function sites(directory: string): ReadonlyMap<string, Site> {
   return new Map([
     ["calls.example.com", echoBody],
     ["git.example.com", gitSite(join(directory, "git"))],
+    ["mirror.example.com", mirrorSite(directory)],
     ["npm.example.com", indexSite(join(directory, "npm"))],
+    ["private-git.example.com", guarded(gitSite(join(directory, "git")), "x-access-token:a-real-git-token-1234")],
     ["pypi.example.com", indexSite(join(directory, "pypi"))],
   ]);
 }

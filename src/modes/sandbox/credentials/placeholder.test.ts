@@ -53,8 +53,9 @@ describe("placeholders", () => {
     expect(first && resolve(first, set)).toMatchObject({ start: 4 });
     expect(second && text.slice(second.start)).toBe("openshell%3Aresolve:env%3ATOKEN");
     expect(placeholdersIn("user:openshell:resolve:env:TOKEN")).toMatchObject([{ start: 5, name: "TOKEN" }]);
-    expect(masked("a openshell:resolve:env:X, sk-OPENSHELL-RESOLVE-ENV-Y")).toBe("a [CREDENTIAL], [CREDENTIAL]");
-    expect(maskedPath("/botopenshell%3Aresolve%3Aenv%3AX/send")).toBe("/bot[CREDENTIAL]/send");
+    expect(masked("a openshell:resolve:env:X, sk-OPENSHELL-RESOLVE-ENV-Y", set)).toBe("a [CREDENTIAL], [CREDENTIAL]");
+    expect(maskedPath("/botopenshell%3Aresolve%3Aenv%3AX/send", set)).toBe("/bot[CREDENTIAL]/send");
+    expect(maskedPath("/botsk-OPENSHELL-RESOLVE-ENV-BOT/send", set)).toBe("/bot[CREDENTIAL]/send");
   });
 
   test("leave a trace in every encoding that is looked for", () => {

@@ -72,13 +72,23 @@ function byName(name: string, set: CredentialSet): Credential | undefined {
 }
 
 /** The text as policies and logs see it. */
-export function masked(text: string): string {
-  return mayContain(text) ? text.replace(EXACT, CREDENTIAL_MASK) : text;
+export function masked(text: string, set: CredentialSet): string {
+  return mayContain(text) ? hidden(text, placeholdersIn(text), set) : text;
 }
 
 /** A canonical path as policies and logs see it. */
-export function maskedPath(path: string): string {
-  return mayContain(path) ? path.replace(IN_PATH, CREDENTIAL_MASK) : path;
+export function maskedPath(path: string, set: CredentialSet): string {
+  return mayContain(path) ? hidden(path, placeholdersInPath(path), set) : path;
+}
+
+function hidden(text: string, placeholders: readonly Placeholder[], set: CredentialSet): string {
+  let out = "";
+  let at = 0;
+  for (const placeholder of placeholders) {
+    out += text.slice(at, resolve(placeholder, set)?.start ?? placeholder.start) + CREDENTIAL_MASK;
+    at = placeholder.end;
+  }
+  return out + text.slice(at);
 }
 
 /** Both marks have it in every spelling that is recognised exactly; one native search spares most texts the rest. */

@@ -88,7 +88,7 @@ export function pathForCredentials(request: OriginRequest): OriginRequest {
 
 function useOf({ path }: OriginRequest, endpoints: readonly Endpoint[], credentials: Credentials, { authority, scheme }: Server): Use {
   const providers = endpoints.flatMap(({ credentialBinding }) => credentialBinding?.provider ?? []);
-  const destination: Destination = { ...authority, path: maskedPath(path), providers };
+  const destination: Destination = { ...authority, path: maskedPath(path, credentials.current), providers };
   return { set: credentials.current, destination, secure: scheme === "https", now: Date.now() };
 }
 

@@ -3,7 +3,7 @@ import { inspectionOf } from "../../../../engine/inspection.ts";
 import type { Actor, EventSink, FindingEvent, HttpEvent } from "../../../../events/event.ts";
 import type { Endpoint } from "../../../../policy/model.ts";
 import type { ProgramIdentity } from "../../box/contract.ts";
-import type { Credentials } from "../../credentials/model.ts";
+import type { CredentialSet, Credentials } from "../../credentials/model.ts";
 import { hasTrace, masked, maskedPath } from "../../credentials/placeholder.ts";
 import { CredentialRefused } from "../../credentials/refused.ts";
 import { bodyTooLong, pathForCredentials, prepare, prepareMessage } from "../../credentials/step.ts";
@@ -229,8 +229,9 @@ export class RequestGate {
     if (connection.allowed && !inspectionOf(connection).inspected) return undefined;
     // Any other change of protocol is declined as HTTP allows it, by going on without (threat 23); Java asks for h2c each time.
     const upgrade = request.upgrade === "websocket" ? "websocket" : "";
-    const path = maskedPath(canonicalPath(request.path));
-    return { kind: "http", method: request.method, path, query: maskedQuery(request.query ?? ""), upgrade };
+    const { current } = this.#setup.credentials;
+    const path = maskedPath(canonicalPath(request.path), current);
+    return { kind: "http", method: request.method, path, query: maskedQuery(request.query ?? "", current), upgrade };
   }
 
   #ask(facts: HttpFacts): RequestDecision {
@@ -338,17 +339,18 @@ export class RequestGate {
   }
 
   #url(path: string): string {
-    const { authority, scheme } = this.#setup;
-    return `${scheme}://${hostField(authority, scheme)}${maskedPath(path)}`;
+    const { authority, scheme, credentials } = this.#setup;
+    return `${scheme}://${hostField(authority, scheme)}${maskedPath(path, credentials.current)}`;
   }
 }
 
 /** A query as rules see it. */
-function maskedQuery(query: string): HttpFacts["query"] {
+function maskedQuery(query: string, set: CredentialSet): HttpFacts["query"] {
   const read = readQuery(query);
   if (!hasTrace(query)) return read;
   const shown: Record<string, readonly string[]> = Object.create(null);
-  for (const [name, values] of Object.entries(read)) shown[masked(name)] = [...(shown[masked(name)] ?? []), ...values.map(masked)];
+  for (const [name, values] of Object.entries(read))
+    shown[masked(name, set)] = [...(shown[masked(name, set)] ?? []), ...values.map((value) => masked(value, set))];
   return shown;
 }
 

@@ -1,0 +1,253 @@
+/** Placeholders become secrets on the way out: with the compiled binary, real programs, and a server that sends back whatever it got. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { BINARY, missingBinary } from "../e2e/installation.ts";
+import { type Finished, missingForTestInternet, openTestInternet, type TestInternet } from "../internet/open.ts";
+import type { Mirrored } from "../internet/servers/mirror.ts";
+
+const CURL = "/usr/bin/curl";
+const missing = missingForTestInternet() ?? missingBinary() ?? (existsSync(CURL) ? undefined : `${CURL} is not installed`);
+if (missing !== undefined) console.log(`skipped: credentials: ${missing}`);
+
+const GIT = ["/usr/bin/git", "/usr/lib/git-core/git-remote-http"].filter((path) => existsSync(path));
+const NODE = ["/usr/bin/node"].filter((path) => existsSync(path));
+const PROGRAMS = [CURL, ...GIT, ...NODE].map((path) => `{ path: ${realpathSync(path)} }`).join(", ");
+
+const SECRETS = {
+  TOKEN: "ghx_9vT2wLq7RzK4mN8pB3cD",
+  API_KEY: "sk-real-0a1b2c3d4e5f6g7h",
+  QUERY_KEY: "AIza+slash/equals=Q9",
+  BOT_TOKEN: "771205:AAH-xyz_Tele9gram",
+  GIT_TOKEN: "a-real-git-token-1234",
+  AWS_ACCESS_KEY_ID: "AKIAREALREALREAL1234",
+  AWS_SECRET_ACCESS_KEY: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYREALKEY",
+} as const;
+/** Matches the secret and not itself, since it stands in a command line. */
+const pattern = (secret: string) => `[${secret[0]}]${secret.slice(1).replaceAll("+", "[+]")}`;
+const P = (key: string) => `openshell:resolve:env:${key}`;
+
+const CREDENTIALS = `version: 1
+credentials:
+  TOKEN:
+    env: HOST_TOKEN
+    provider: forge
+    endpoints: [{ host: mirror.example.com, path: /** }]
+  API_KEY:
+    file: api-key
+    slots: [{ header: X-Api-Key }]
+    endpoints: [{ host: mirror.example.com, ports: [443, 80] }]
+  QUERY_KEY:
+    value: ${SECRETS.QUERY_KEY}
+    slots: [{ query: key }]
+    endpoints: [{ host: mirror.example.com }]
+  BOT_TOKEN:
+    value: "${SECRETS.BOT_TOKEN}"
+    alias: tg
+    slots: [{ path: "/bot{credential}/**" }]
+    endpoints: [{ host: mirror.example.com }]
+  GIT_TOKEN: { value: ${SECRETS.GIT_TOKEN}, endpoints: [{ host: private-git.example.com }] }
+  AWS_ACCESS_KEY_ID: { value: ${SECRETS.AWS_ACCESS_KEY_ID}, provider: aws }
+  AWS_SECRET_ACCESS_KEY: { value: ${SECRETS.AWS_SECRET_ACCESS_KEY}, provider: aws }
+`;
+
+const POLICY = `version: 1
+network_policies:
+  api:
+    endpoints:
+      - { host: mirror.example.com, port: 443, path: /**, protocol: rest, enforcement: enforce, mask_responses: true, request_body_credential_rewrite: true,
+          rules: [{ allow: { method: "*", path: "/**" } }], deny_rules: [{ method: "*", path: "/secret/**" }, { method: "*", path: "/**", query: { key: "AIza*" } }] }
+      - { host: mirror.example.com, ports: [80, 8443], protocol: rest, access: full, enforcement: enforce }
+      - { host: other.example.com, port: 443, protocol: rest, access: full, enforcement: enforce }
+      - { host: api.example.com, port: 443, protocol: rest, access: full, enforcement: enforce, credential_signing: sigv4, signing_service: s3 }
+      - { host: private-git.example.com, port: 443 }
+      - { host: cdn.example.net, port: 443, tls: skip }
+    binaries: [${PROGRAMS}]
+`;
+
+describe.skipIf(missing !== undefined)("credentials", () => {
+  let net: TestInternet;
+  let flags: readonly string[];
+
+  beforeAll(async () => {
+    net = await openTestInternet();
+    const place = (name: string, text: string, mode = 0o600) => {
+      const path = join(net.directory, name);
+      writeFileSync(path, text, { mode });
+      return path;
+    };
+    place("api-key", `${SECRETS.API_KEY}\n`);
+    flags = ["--policy", place("policy.yaml", POLICY), "--credentials", place("credentials.yaml", CREDENTIALS)];
+  });
+  afterAll(async () => await net?.[Symbol.asyncDispose]());
+
+  const run = async (...argv: string[]): Promise<Finished> => {
+    const finished = await net.runOnHost([BINARY, "sandbox", "run", ...flags, "--", ...argv], { env: { HOST_TOKEN: SECRETS.TOKEN } });
+    // Whatever a test looks at: no secret reaches a program or the log.
+    for (const secret of Object.values(SECRETS)) expect(`${finished.stdout}${finished.stderr}`).not.toContain(secret);
+    return finished;
+  };
+  const script = (text: string) => run("/bin/sh", "-c", text);
+  const mirrored = (): Mirrored[] => {
+    const file = join(net.directory, "mirror.jsonl");
+    return existsSync(file)
+      ? readFileSync(file, "utf8")
+          .trimEnd()
+          .split("\n")
+          .map((line) => JSON.parse(line) as Mirrored)
+      : [];
+  };
+  const requests = async () => (await net.seenWhenQuiet()).requests.length;
+
+  test("case-75 programs see placeholders; no secret is in a file, an environment or the memory of a process that they can read", async () => {
+    const { stdout } = await script(`env; cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n'
+      grep -rlsE '${Object.values(SECRETS).map(pattern).join("|")}' / --exclude-dir=sys --exclude-dir=usr --exclude-dir=proc && echo FOUND; true`);
+    for (const key of Object.keys(SECRETS).filter((name) => name !== "BOT_TOKEN")) expect(stdout).toContain(`${key}=${P(key)}\n`);
+    expect(stdout).toContain("BOT_TOKEN=tg-OPENSHELL-RESOLVE-ENV-BOT_TOKEN\n");
+    expect(stdout).not.toContain("FOUND");
+    expect(stdout).not.toContain("HOST_TOKEN");
+  });
+
+  test("case-76 case-79 the server gets the secret in every slot; program and log never see it", async () => {
+    const before = mirrored().length;
+    const { stdout, stderr } = await script(`
+      curl -sSi --max-time 20 -H "Authorization: Bearer $TOKEN" https://mirror.example.com/bearer
+      curl -sSi --max-time 20 -u "someone:$TOKEN" https://mirror.example.com/basic
+      curl -sSi --max-time 20 -H "X-Api-Key: $API_KEY" https://mirror.example.com/field
+      curl -sSi --max-time 20 -G --data-urlencode "key=$QUERY_KEY" https://mirror.example.com/query
+      curl -sSi --max-time 20 https://mirror.example.com/bot$BOT_TOKEN/getMe
+      curl -sSi --max-time 20 -H "Content-Type: application/json" -d "{\\"token\\": \\"$TOKEN\\"}" https://mirror.example.com/json
+      curl -sSi --max-time 20 -d "token=$TOKEN" https://mirror.example.com/form
+      curl -sSi --max-time 20 -H "Authorization: Bearer $TOKEN" https://mirror.example.com/chunked`);
+    const [bearer, basic, field, query, path, json, form, chunked] = mirrored().slice(before);
+    expect(bearer?.headers["authorization"]).toBe(`Bearer ${SECRETS.TOKEN}`);
+    expect(basic?.headers["authorization"]).toBe(`Basic ${Buffer.from(`someone:${SECRETS.TOKEN}`).toString("base64")}`);
+    expect(field?.headers["x-api-key"]).toBe(SECRETS.API_KEY);
+    expect(query?.url).toBe("/query?key=AIza%2Bslash%2Fequals%3DQ9");
+    expect(path?.url).toBe(`/bot${SECRETS.BOT_TOKEN}/getMe`);
+    expect(json?.body).toBe(`{"token": "${SECRETS.TOKEN}"}`);
+    expect(form?.body).toBe(`token=${SECRETS.TOKEN}`);
+    expect(chunked?.headers["accept-encoding"]).toBe("identity");
+    expect(stdout.match(/^HTTP\/(1.1 200 OK|2 200)/gm)).toHaveLength(8);
+    // threat-13: encoded and cut, none of it comes back.
+    for (const secret of Object.values(SECRETS)) {
+      for (const spelling of [
+        encodeURIComponent(secret),
+        Buffer.from(secret).toString("hex"),
+        Buffer.from(secret).toString("base64").slice(0, -4),
+      ])
+        expect(stdout).not.toContain(spelling);
+      expect(stdout.toLowerCase()).not.toContain(`x-front: ${secret.slice(0, secret.length / 2)}`.toLowerCase());
+    }
+    expect(stdout).toMatch(/token="\*{12,}"/);
+    expect(stderr).toContain("https://mirror.example.com/bot[CREDENTIAL]/getMe");
+  });
+
+  test("case-77 threat-13 what may not be replaced is refused, and the server hears nothing", async () => {
+    const before = await requests();
+    const { stdout, stderr } = await script(`
+      ask() { curl -sS --max-time 20 "$@"; }
+      ask -H "Authorization: Bearer ${P("UNKNOWN")}" https://mirror.example.com/
+      ask -H "X-Echo: $TOKEN" https://mirror.example.com/
+      ask "https://mirror.example.com/?q=$TOKEN"
+      ask "https://mirror.example.com/echo/$TOKEN"
+      ask -H "Authorization: Bearer $TOKEN" https://other.example.com/
+      ask -H "X-Api-Key: $API_KEY" http://mirror.example.com/
+      ask -H "Content-Type: text/plain" -d "${P("UNKNOWN")}" https://mirror.example.com/
+      ask -H "Content-Type: application/json" -H "Content-Encoding: gzip" -d "x" https://mirror.example.com/
+      head -c 300000 /dev/zero | tr '\\0' a | ask -H "Content-Type: text/plain" --data-binary @- https://mirror.example.com/
+      ask -X TRACE -H "Authorization: Bearer $TOKEN" https://mirror.example.com/
+      ask -H "Authorization: Bearer $TOKEN" https://mirror.example.com/secret/x`);
+    const reasons = [...stdout.matchAll(/"reason":"(\w+)"/g)].map(([, reason]) => reason);
+    expect(reasons).toEqual([
+      "credential_unknown",
+      "credential_misplaced",
+      "credential_misplaced",
+      "credential_misplaced",
+      "credential_endpoint_mismatch",
+      "credential_insecure",
+      "credential_unknown",
+      "credential_body",
+      "credential_body",
+      "trace",
+      "request_denied",
+    ]);
+    expect(await requests()).toBe(before);
+    expect(stderr).toMatch(/DENIED .*\/echo\/\[CREDENTIAL\] .*engine:credentials/);
+  });
+
+  test("an answer that cannot be masked as the policy says is not passed on", async () => {
+    const { stdout } = await script(
+      'curl -sS --max-time 20 -w "%{http_code}" -H "Authorization: Bearer $TOKEN" https://mirror.example.com/encoded',
+    );
+    expect(stdout).toContain("cannot be masked");
+    expect(stdout).toEndWith("502");
+  });
+
+  test("heads are masked where bodies are not", async () => {
+    const { stdout } = await net.runOnHost(
+      [
+        BINARY,
+        "sandbox",
+        "run",
+        ...flags,
+        "--",
+        CURL,
+        "-sSi",
+        "-H",
+        `X-Api-Key: ${P("API_KEY")}`,
+        "--resolve",
+        "mirror.example.com:443:1.2.3.4",
+        "https://mirror.example.com/",
+      ],
+      { env: { HOST_TOKEN: SECRETS.TOKEN } },
+    );
+    expect(stdout.split("\r\n\r\n").slice(0, -1).join()).not.toContain(SECRETS.API_KEY);
+  });
+
+  test("requests to AWS are signed again", async () => {
+    const { stdout } = await script(
+      `curl -sS --max-time 20 --aws-sigv4 aws:amz:eu-west-1:s3 --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" -H "x-amz-content-sha256: UNSIGNED-PAYLOAD" https://api.example.com/bucket/key`,
+    );
+    // The key's id is masked in heads alone here: this endpoint does not ask for more, so look at the rest of the field.
+    expect(stdout).toMatch(
+      /Credential=[^/]+\/\d{8}\/eu-west-1\/s3\/aws4_request, SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature=[0-9a-f]{64}/,
+    );
+  });
+
+  test.skipIf(GIT.length < 2)("git clones with a token that it does not know", async () => {
+    mkdirSync(join(net.directory, "git"), { recursive: true });
+    const work = join(net.directory, "seed");
+    Bun.spawnSync(["git", "init", "-q", "--bare", "-b", "main", join(net.directory, "git", "project.git")]);
+    Bun.spawnSync([
+      "/bin/sh",
+      "-ec",
+      `git init -q -b main ${work}; cd ${work}; echo one > file; git add file; git -c user.name=a -c user.email=a@b.c commit -qm first; git push -q ../git/project.git main`,
+    ]);
+    const { stdout, stderr } = await script(
+      'git clone -q "https://x-access-token:$GIT_TOKEN@private-git.example.com/project.git" work && cat work/file',
+    );
+    expect({ stdout, stderr: stdout === "one\n" ? "" : stderr }).toEqual({ stdout: "one\n", stderr: "" });
+  });
+
+  test.skipIf(NODE.length === 0)("node's fetch", async () => {
+    const before = mirrored().length;
+    const { stdout } = await run(
+      "/usr/bin/node",
+      "-e",
+      `const { request } = require("node:http"), { connect } = require("node:tls"), proxy = new URL(process.env.https_proxy);
+       request({ host: proxy.hostname, port: proxy.port, method: "CONNECT", path: "mirror.example.com:443", headers: { host: "mirror.example.com:443" } }).on("connect", (_, socket) => {
+         const agent = { createConnection: () => connect({ socket, servername: "mirror.example.com" }) };
+         require("node:https").get("https://mirror.example.com/node", { ...agent, headers: { host: "mirror.example.com", "x-api-key": process.env.API_KEY } }, (answer) => {
+           let text = ""; answer.on("data", (c) => text += c).on("end", () => { console.log(answer.statusCode, text); process.exit(0); });
+         });
+       }).end();`,
+    );
+    expect(stdout).toStartWith("200 ");
+    expect(
+      mirrored()
+        .slice(before)
+        .map(({ headers }) => headers["x-api-key"]),
+    ).toEqual([SECRETS.API_KEY]);
+  });
+});
