@@ -28,6 +28,8 @@ export interface GatewayContext {
   readonly globalPolicy: GlobalPolicyService;
   readonly settings: SettingsService;
   readonly providers: ProviderService;
+  /** Patterns of the hosts to which credentials of a sandbox's providers may be sent. */
+  readonly credentialedHosts: (sandboxId: string) => readonly string[];
   readonly logs: LogService;
   readonly bus: Bus;
   readonly sessions: SessionRegistry;

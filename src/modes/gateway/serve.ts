@@ -24,6 +24,7 @@ import { configApplied } from "./policies/acknowledge.ts";
 import { globalPolicyService } from "./policies/global.ts";
 import { policyService } from "./policies/service.ts";
 import { configSnapshot } from "./policies/snapshot.ts";
+import { credentialedHosts } from "./providers/effective-policy.ts";
 import { environmentSnapshot } from "./providers/environment.ts";
 import { holdsSecrets, providerRepository } from "./providers/repository.ts";
 import { providerService } from "./providers/service.ts";
@@ -143,6 +144,10 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
         once,
       },
       replay: later,
+      credentialedHosts: (id) => {
+        const record = sandboxes.get(id);
+        return record === undefined ? [] : credentialedHosts(providers.attachedTo(record));
+      },
       resolver: parts.resolver ?? resolveName,
       // The port is known once the gateway listens, and nothing asks before.
       ownEndpoint: {

@@ -1,5 +1,6 @@
 import { coveredBy } from "../../../policy/merge.ts";
 import type { Policy } from "../../../policy/model.ts";
+import { hostsMeet } from "../../../policy/patterns.ts";
 import { validatePolicy } from "../../../policy/validate.ts";
 import { candidateFor } from "./candidate.ts";
 import { type Chunk, keysOf } from "./chunk.ts";
@@ -27,7 +28,7 @@ export function admit(drafts: Drafts, chunk: Chunk): Admission | Refusal {
     () => refuseUnseen(drafts, chunk),
     () =>
       chunk.supersedes === "" && coveredBy(policy, chunk.rule) ? refuse("already_covered", "the policy allows this already") : undefined,
-    () => refuseCredentialed(chunk, policy),
+    () => refuseCredentialed(chunk, policy, drafts.context.credentialedHosts?.(chunk.sandboxId) ?? []),
     () => refuseBackedOff(drafts, chunk),
   ]);
   if (refusal) return refusal;
@@ -66,12 +67,15 @@ function refuseUnseen(drafts: Drafts, chunk: Chunk): Refusal | undefined {
 }
 
 /** Where credentials flow, "any request" would let any program use them (threat 18). */
-function refuseCredentialed(chunk: Chunk, policy: Policy): Refusal | undefined {
+function refuseCredentialed(chunk: Chunk, policy: Policy, credentialed: readonly string[]): Refusal | undefined {
   const held = Object.values(policy.networkPolicies)
     .flatMap((rule) => rule.endpoints)
     .filter((endpoint) => endpoint.providerCredentialed || endpoint.credentialBinding || endpoint.credentialSigning !== "");
   const meets = chunk.rule.endpoints.find(
-    (endpoint) => !isEnforced(endpoint) && allowsWrites(endpoint) && held.some((other) => other.host === endpoint.host),
+    (endpoint) =>
+      !isEnforced(endpoint) &&
+      allowsWrites(endpoint) &&
+      (held.some(({ host }) => host === endpoint.host) || credentialed.some((pattern) => hostsMeet(pattern, endpoint.host))),
   );
   return meets && refuse("credentialed_host", `requests to ${meets.host} carry credentials; only an enforced rule may be proposed`);
 }

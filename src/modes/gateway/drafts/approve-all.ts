@@ -74,7 +74,8 @@ function select(drafts: Drafts, sandbox: DraftSandbox, { approvals }: BulkApprov
 function reasonToSkip(drafts: Drafts, chunk: Chunk, policy: Parameters<typeof difference>[0], includeFlagged: boolean): string | undefined {
   if (chunk.analysisMode === "agent_authored") return "the agent wrote it itself: approve it by its id";
   if (includeFlagged) return undefined;
-  const flags = flagsOf(chunk, { denials: denialsOf(drafts, chunk), policy });
+  const credentialed = drafts.context.credentialedHosts?.(chunk.sandboxId) ?? [];
+  const flags = flagsOf(chunk, { denials: denialsOf(drafts, chunk), policy, credentialed });
   return flags.length > 0 ? `flagged: ${flags.map(({ code }) => code).join(", ")}` : undefined;
 }
 

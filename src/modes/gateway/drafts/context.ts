@@ -27,6 +27,8 @@ export interface DraftContext {
     /** Sends the current configuration to the sandbox's supervisor, if one is connected. */
     pushConfig(sandboxId: string): void;
   };
+  /** Patterns of the hosts to which credentials of the sandbox's providers may be sent; without this there are none. */
+  readonly credentialedHosts?: (sandboxId: string) => readonly string[];
   readonly clock: { now(): number };
   readonly resolver: Resolver;
   /** Names and addresses under which the gateway itself can be reached, with its port; no proposal may lead there. */

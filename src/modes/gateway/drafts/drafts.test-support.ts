@@ -36,6 +36,7 @@ export class Gateway {
   readonly settings = new Map<string, unknown>();
   readonly names = new Map<string, readonly string[]>();
   readonly asked: string[] = [];
+  readonly credentialed: string[] = [];
   readonly revisions: PolicyRevision[] = [];
   trustedCidrs: string[] = [];
   globalPolicy = false;
@@ -70,6 +71,7 @@ export class Gateway {
       settings: { get: (_id, key) => this.settings.get(key) },
       bus: { publish: (_id, payload) => void this.updates.push(payload.value) },
       sessions: { pushConfig: () => void this.pushed.push(this.version) },
+      credentialedHosts: () => this.credentialed,
       clock: { now: () => this.now },
       resolver: async (host) => {
         this.asked.push(host);

@@ -1,4 +1,5 @@
 import type { Endpoint, Policy } from "../../../policy/model.ts";
+import { hostsMeet } from "../../../policy/patterns.ts";
 import { classifyAddress, parseAddress } from "./address.ts";
 import type { Chunk, Denial, Flag } from "./chunk.ts";
 import { lookAlike } from "./host.ts";
@@ -10,6 +11,8 @@ import { allowsWrites, describeRequests, isEnforced } from "./requests.ts";
 export interface FlagFacts {
   readonly denials: readonly Denial[];
   readonly policy: Policy | undefined;
+  /** Patterns of the hosts to which credentials of the sandbox's providers may be sent. */
+  readonly credentialed: readonly string[];
 }
 
 /** Directories that are read-only in the default view, when a policy names none. */
@@ -18,14 +21,18 @@ const defaultReadOnly = ["/usr", "/opt", "/bin", "/sbin", "/lib", "/lib64"];
 /** Every security note that applies to a chunk, each code once per subject. */
 export function flagsOf(chunk: Chunk, facts: FlagFacts): Flag[] {
   const flags = [
-    ...chunk.rule.endpoints.flatMap((endpoint) => [...hostFlags(endpoint), ...portFlags(endpoint), ...requestFlags(endpoint)]),
+    ...chunk.rule.endpoints.flatMap((endpoint) => [
+      ...hostFlags(endpoint, facts.credentialed),
+      ...portFlags(endpoint),
+      ...requestFlags(endpoint),
+    ]),
     ...chunk.rule.binaries.flatMap(({ path, selfOnly }) => binaryFlags(path, selfOnly, facts.policy)),
     ...originFlags(chunk, facts.denials),
   ];
   return flags.filter((flag, index) => flags.findIndex((other) => other.code === flag.code && other.sentence === flag.sentence) === index);
 }
 
-function hostFlags(endpoint: Endpoint): Flag[] {
+function hostFlags(endpoint: Endpoint, credentialed: readonly string[]): Flag[] {
   const { host } = endpoint;
   const flags: Flag[] = [];
   const address = parseAddress(host);
@@ -42,7 +49,8 @@ function hostFlags(endpoint: Endpoint): Flag[] {
   const kindOfExit = exfiltrationKind(host);
   if (kindOfExit)
     flags.push({ code: "exfiltration_host", sentence: `${host} is a known ${kindOfExit} service: data can be left there for anyone` });
-  if (endpoint.providerCredentialed || endpoint.credentialBinding || endpoint.credentialSigning !== "") {
+  const carries = endpoint.providerCredentialed || endpoint.credentialBinding !== undefined || endpoint.credentialSigning !== "";
+  if (carries || credentialed.some((pattern) => host !== "" && hostsMeet(pattern, host))) {
     flags.push({ code: "credentialed_endpoint", sentence: `requests to ${host} carry credentials` });
   }
   return flags;

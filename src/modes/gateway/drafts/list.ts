@@ -28,7 +28,8 @@ export function listDrafts(drafts: Drafts, sandbox: DraftSandbox, request: GetDr
     );
   }
   const denials = repository.denials(sandbox.id);
-  const facts = { current: context.policies.current(sandbox.id), denials, ttl: draftTtl(context, sandbox.id) };
+  const credentialed = context.credentialedHosts?.(sandbox.id) ?? [];
+  const facts = { current: context.policies.current(sandbox.id), denials, credentialed, ttl: draftTtl(context, sandbox.id) };
   const page = pageOf(drafts, sandbox, request);
   const budget = { bytes: MAX_POLICY_BYTES_PER_ANSWER };
   const chunks = page.entries.map(({ chunk }) =>

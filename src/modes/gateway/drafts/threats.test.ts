@@ -242,6 +242,10 @@ test("threat-18 hosts with credentials get no stage 1", async () => {
   };
   const answer = await new Gateway(policy).submit([plain("api.example.test")]);
   expect(answer.results[0]?.code).toBe("credentialed_host");
+  const gateway = new Gateway();
+  gateway.credentialed.push("*.example.test");
+  expect((await gateway.submit([plain("api.example.test")])).results[0]?.code).toBe("credentialed_host");
+  expect((await gateway.submit([plain("other.test")])).results[0]?.code).not.toBe("credentialed_host");
 });
 
 test("threat-19 names that fool the eye are flagged or refused, and the domain stands apart", async () => {

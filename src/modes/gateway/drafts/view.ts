@@ -19,6 +19,8 @@ export interface ViewFacts {
   readonly refined: Chunk | undefined;
   /** Every denial that the gateway holds for the sandbox. */
   readonly denials: readonly Denial[];
+  /** Patterns of the hosts to which credentials of the sandbox's providers may be sent. */
+  readonly credentialed: readonly string[];
   /** Milliseconds a pending chunk lives without a hit. */
   readonly ttl: number;
 }
@@ -29,7 +31,7 @@ const nothing: Policy = { version: 1, networkPolicies: {} };
 export function viewOf(chunk: Chunk, facts: ViewFacts): PolicyChunk {
   const keys = new Set(keysOf(chunk.rule).map((key) => JSON.stringify(key)));
   const own = facts.denials.filter(({ host, port, binary }) => keys.has(JSON.stringify({ host, port, binary })));
-  const flags = flagsOf(chunk, { denials: own, policy: facts.current?.policy });
+  const flags = flagsOf(chunk, { denials: own, policy: facts.current?.policy, credentialed: facts.credentialed });
   const pending = chunk.status === "pending" && facts.current !== undefined ? pendingView(chunk, facts.current, facts) : undefined;
   const reach = pending?.reach ?? difference(nothing, { ...nothing, networkPolicies: { [chunk.ruleName]: chunk.rule } });
   return create(PolicyChunkSchema, {

@@ -21,7 +21,7 @@ export function effectivePolicy(
   { addRules }: { readonly addRules: boolean },
 ): Policy {
   if (providers.length === 0) return policy;
-  const places = providers.flatMap((provider) => profileEndpoints(provider).filter(() => Object.keys(provider.credentials).length > 0));
+  const places = providers.flatMap((provider) => (hasCredentials(provider) ? profileEndpoints(provider) : []));
   const names = new Set(providers.map(({ name }) => name));
   const marked = mark(policy, (endpoint) => isCredentialed(endpoint, names, places));
   if (!addRules) return marked;
@@ -59,15 +59,15 @@ function freeKey(taken: Readonly<Record<string, unknown>>, name: string): string
 }
 
 /** The rule of a provider's profile, if it has endpoints and programs. */
-function profileRule({ type, credentials }: ProviderRecord): NetworkRule | undefined {
-  const profile = findProfile(type);
+function profileRule(provider: ProviderRecord): NetworkRule | undefined {
+  const profile = findProfile(provider.type);
   if (profile === undefined || profile.endpoints.length === 0 || profile.binaries.length === 0) return undefined;
   const message = create(SandboxPolicySchema, {
     version: 1,
     networkPolicies: { profile: { name: "profile", endpoints: profile.endpoints, binaries: profile.binaries } },
   });
   const rule = policyFromProto(message).networkPolicies["profile"];
-  const credentialed = Object.keys(credentials).length > 0;
+  const credentialed = hasCredentials(provider);
   return (
     rule && {
       ...rule,
@@ -79,6 +79,15 @@ function profileRule({ type, credentials }: ProviderRecord): NetworkRule | undef
 interface Place {
   readonly host: string;
   readonly ports: readonly number[];
+}
+
+/** Patterns of the hosts to which credentials of these providers may be sent by what is known of their kinds. */
+export function credentialedHosts(providers: readonly ProviderRecord[]): string[] {
+  return providers.flatMap((provider) => (hasCredentials(provider) ? profileEndpoints(provider).map(({ host }) => host) : []));
+}
+
+function hasCredentials({ credentials }: ProviderRecord): boolean {
+  return Object.keys(credentials).length > 0;
 }
 
 function profileEndpoints({ type }: ProviderRecord): readonly Place[] {
