@@ -213,9 +213,10 @@ describe.skipIf(missing !== undefined)("programs that ignore the proxy", () => {
   test("UDP gives an event with the hint for what it was meant for", async () => {
     await perl(
       "closed",
-      `use IO::Socket::IP; for my $port (53, 123) { IO::Socket::IP->new(PeerHost => "8.8.8.8", PeerPort => $port, Proto => "udp")->send("x") }`,
+      `use IO::Socket::IP; IO::Socket::IP->new(PeerHost => "8.8.8.8", PeerPort => 123, Proto => "udp")->send("x");
+       IO::Socket::IP->new(PeerHost => "8.8.4.4", PeerPort => 53, LocalPort => 53, Proto => "udp")->send("no question");`,
     );
-    expect(await logged("closed", "-> 8.8.8.8:53/udp")).toContain(
+    expect(await logged("closed", "-> 8.8.4.4:53/udp")).toContain(
       "DNS queries should route through the sandbox proxy; check resolver configuration",
     );
     expect(await logged("closed", "-> 8.8.8.8:123/udp")).toContain("UDP traffic must route through the sandbox proxy");
