@@ -65,8 +65,21 @@ export function canonicalAddress(text: string): string | undefined {
   return parseAddress(text)?.toString();
 }
 
+/** Classes found before: an agent talks to few addresses, and reading one takes a hundred times as long as looking it up. */
+const found = new Map<string, AddressClass>();
+const MAX_FOUND = 1024;
+
 /** The class of an address literal; what cannot be read is `blocked`. IPv4 addresses embedded in IPv6 count as what they lead to. */
 export function classifyAddress(text: string): AddressClass {
+  const known = found.get(text);
+  if (known !== undefined) return known;
+  if (found.size >= MAX_FOUND) found.clear();
+  const kind = classOf(text);
+  found.set(text, kind);
+  return kind;
+}
+
+function classOf(text: string): AddressClass {
   const address = parseAddress(text);
   if (address === undefined) return "blocked";
   return address.kind() === "ipv4" ? classifyV4(address) : classifyV6(address as ipaddr.IPv6);

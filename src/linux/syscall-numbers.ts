@@ -34,6 +34,8 @@ const numbers = {
   fsmount: [432, 432],
   fsopen: [430, 430],
   fspick: [433, 433],
+  getpeername: [52, 205],
+  getsockname: [51, 204],
   getsockopt: [55, 209],
   getpid: [39, 172],
   init_module: [175, 105],

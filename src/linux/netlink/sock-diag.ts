@@ -1,6 +1,6 @@
 import { OpenShellError } from "../../error.ts";
 import { KernelError } from "../kernel-error.ts";
-import { AF_INET6, canonicalAddress, toBinary, toText } from "./address.ts";
+import { AF_INET, AF_INET6, toBinary } from "./address.ts";
 import { NLMSG_ERROR } from "./message.ts";
 import { ask } from "./socket.ts";
 
@@ -23,23 +23,24 @@ export interface SocketFacts {
   readonly cookie: bigint;
   readonly inode: number;
   readonly uid: number;
-  readonly source: Endpoint;
-  readonly destination: Endpoint;
+  /** Its ends are exactly those that were asked for: it is no listener on the same port. */
+  readonly exact: boolean;
 }
 
 /**
  * Asks for the socket whose own end is `source` and whose other end is `destination`. The kernel may answer with a listener on that port
- * when there is no such connection: the caller compares state and both ends. Undefined when there is none at all.
+ * when there is no such connection: the caller looks at the state and at `exact`. Undefined when there is none at all.
  */
 export function findTcpSocket(diagnostics: number, source: Endpoint, destination: Endpoint): SocketFacts | undefined {
-  const answer = ask(diagnostics, SOCK_DIAG_BY_FAMILY, encodeRequest(source, destination));
+  const request = encodeRequest(source, destination);
+  const answer = ask(diagnostics, SOCK_DIAG_BY_FAMILY, request);
   if (answer.type === NLMSG_ERROR) {
     const errno = -answer.payload.readInt32LE(0);
     if (errno === ENOENT) return undefined;
     throw new KernelError("sock_diag", errno);
   }
   if (answer.payload.length < 72) throw new OpenShellError("internal", `sock_diag answered ${answer.payload.length} bytes, 72 expected`);
-  return decodeAnswer(answer.payload);
+  return decodeAnswer(answer.payload, request);
 }
 
 /** struct inet_diag_req_v2, 56 bytes. */
@@ -60,15 +61,27 @@ function encodeRequest(source: Endpoint, destination: Endpoint): Buffer {
   return request;
 }
 
-function decodeAnswer(answer: Buffer): SocketFacts {
-  const length = answer[0] === AF_INET6 ? 16 : 4;
-  // An IPv4 connection of an IPv6 socket shows both ends as ::ffff:a.b.c.d.
+/** struct inet_diag_msg. */
+function decodeAnswer(answer: Buffer, request: Buffer): SocketFacts {
   return {
     state: answer[1] ?? 0,
     cookie: answer.readBigUInt64LE(44),
     inode: answer.readUInt32LE(68),
     uid: answer.readUInt32LE(64),
-    source: { address: canonicalAddress(toText(answer.subarray(8, 8 + length))), port: answer.readUInt16BE(4) },
-    destination: { address: canonicalAddress(toText(answer.subarray(24, 24 + length))), port: answer.readUInt16BE(6) },
+    exact: hasEnds(answer, request),
   };
+}
+
+/** Whether an answer is about the ends of a request: in both, ports and two addresses of 16 bytes each follow each other. */
+function hasEnds(answer: Buffer, request: Buffer): boolean {
+  if (answer.compare(request, 8, 12, 4, 8) !== 0) return false;
+  if (answer[0] === request[0]) return answer.compare(request, 12, 44, 8, 40) === 0;
+  // An IPv4 connection of an IPv6 socket shows both ends as ::ffff:a.b.c.d.
+  return request[0] === AF_INET && answer[0] === AF_INET6 && isMapped(answer, 8, request, 12) && isMapped(answer, 24, request, 28);
+}
+
+const MAPPED = Buffer.from("00000000000000000000ffff", "hex");
+
+function isMapped(answer: Buffer, at: number, request: Buffer, ipv4: number): boolean {
+  return answer.compare(MAPPED, 0, 12, at, at + 12) === 0 && answer.compare(request, ipv4, ipv4 + 4, at + 12, at + 16) === 0;
 }

@@ -69,7 +69,7 @@ export class ConnectRecorder implements AsyncDisposable {
       const source = { address: canonicalAddress(peer.address), port: peer.port };
       const destination = { address: canonicalAddress(local.address), port: local.port };
       const facts = findTcpSocket(diagnostics, source, destination);
-      if (facts === undefined || !isExactly(facts, source, destination)) {
+      if (facts === undefined || !isEstablished(facts)) {
         return { known: false, code: "not_established", reason: "the connection is no longer open on the program's side" };
       }
       return this.#recorded(facts.cookie);
@@ -111,17 +111,9 @@ const NO_RECORD =
     ? "no program was seen to open this connection"
     : "no program was seen to open this connection; one whose file its user may not read can be seen by a supervisor of root only";
 
+const NO_COOKIE = 0xffff_ffff_ffff_ffffn;
+
 /** The kernel answers with a listener on the same port when the connection is gone; that is another program's socket. */
-function isExactly(facts: SocketFacts, source: SocketAddress, destination: SocketAddress): boolean {
-  const NO_COOKIE = 0xffff_ffff_ffff_ffffn;
-  return (
-    (facts.state === TCP_ESTABLISHED || facts.state === TCP_CLOSE_WAIT) &&
-    facts.inode !== 0 &&
-    facts.cookie !== 0n &&
-    facts.cookie !== NO_COOKIE &&
-    facts.source.address === source.address &&
-    facts.source.port === source.port &&
-    facts.destination.address === destination.address &&
-    facts.destination.port === destination.port
-  );
+function isEstablished({ state, inode, cookie, exact }: SocketFacts): boolean {
+  return exact && (state === TCP_ESTABLISHED || state === TCP_CLOSE_WAIT) && inode !== 0 && cookie !== 0n && cookie !== NO_COOKIE;
 }

@@ -4,13 +4,6 @@ import type { Identification, ProgramIdentity, SocketAddress } from "../box/cont
 /** Asks the box who opened a connection. */
 export type Identify = (peer: SocketAddress, local: SocketAddress) => Identification;
 
-const V4_MAPPED = "::ffff:";
-
-/** The peer and own address of an accepted socket, as the box records them: IPv4 without its IPv6 mapping. */
-export function plainAddress(address: string): string {
-  return address.startsWith(V4_MAPPED) && address.includes(".") ? address.slice(V4_MAPPED.length) : address;
-}
-
 /** A failure to ask is an unknown program: it never becomes a permission. */
 export function identifySafely(identify: Identify, peer: SocketAddress, local: SocketAddress): Identification {
   try {

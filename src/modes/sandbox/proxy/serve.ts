@@ -5,6 +5,7 @@ import { upstreamAuthorities } from "../../../authorities.ts";
 import type { RequestEngine } from "../../../engine/decision.ts";
 import type { EventSink } from "../../../events/event.ts";
 import { duplicate } from "../../../linux/descriptors.ts";
+import { isConnected, ownEndOf, peerOf } from "../../../linux/socket-ends.ts";
 import type { Identification, SocketAddress } from "../box/contract.ts";
 import { DNS_PORT } from "../box/net-addresses.ts";
 import type { ControlPlane } from "../control-plane/entrance.ts";
@@ -17,7 +18,7 @@ import { Resolver } from "./destination/resolver.ts";
 import type { StreamResponder } from "./dns/stream.ts";
 import type { SyntheticNames } from "./dns/synthetic-names.ts";
 import type { EgressContext } from "./egress-context.ts";
-import { type Identify, identifySafely, plainAddress } from "./identity.ts";
+import { type Identify, identifySafely } from "./identity.ts";
 import { capturedIntent } from "./intent.ts";
 import { DEFAULT_LIMITS, type EgressLimits } from "./limits.ts";
 import type { LocalService } from "./local-service.ts";
@@ -175,7 +176,7 @@ class EgressServer implements Disposable, ConnectionHost {
 
   /** The program is identified at once: its socket is established now, whatever it does next. */
   #accepted(socket: Socket<Connection>, captured: boolean): void {
-    const ends = endsOf(socket);
+    const ends = endsOf(descriptorOf(socket));
     if (ends === undefined) {
       socket.terminate();
       return;
@@ -188,7 +189,7 @@ class EgressServer implements Disposable, ConnectionHost {
     }
     const known = identifySafely(this.#identify, ends.peer, ends.local);
     // Reset meanwhile: another program may have the same port already, and the answer may be about its connection.
-    const who = endsOf(socket) === undefined ? RESET : known;
+    const who = isConnected(descriptorOf(socket)) ? known : RESET;
     if (captured) this.#onCaptured(ends.peer, ends.local);
     const connection = new Connection(
       socket,
@@ -251,14 +252,16 @@ class EgressServer implements Disposable, ConnectionHost {
 
 const RESET: Identification = { known: false, code: "not_established", reason: "the connection was reset while its program was looked up" };
 
-/** Both ends of an accepted socket; undefined when the client has reset it already, which the types do not know. */
-function endsOf(socket: Socket<Connection>): { readonly peer: SocketAddress; readonly local: SocketAddress } | undefined {
-  const { remoteAddress, remotePort, localAddress, localPort } = socket as Partial<Socket<Connection>>;
-  if (remoteAddress === undefined || remotePort === undefined || localAddress === undefined || localPort === undefined) return undefined;
-  return {
-    peer: { address: plainAddress(remoteAddress), port: remotePort },
-    local: { address: plainAddress(localAddress), port: localPort },
-  };
+/** Sockets have it, and their types do not; -1 of one that is closed. */
+function descriptorOf(socket: Socket<Connection>): number {
+  return (socket as unknown as { readonly fd: number }).fd;
+}
+
+/** Both ends of an accepted socket; undefined when the client has reset it already. */
+function endsOf(fd: number): { readonly peer: SocketAddress; readonly local: SocketAddress } | undefined {
+  const peer = peerOf(fd);
+  const local = peer && ownEndOf(fd);
+  return peer && local && { peer, local };
 }
 
 function undecidedWeight(state: ConnectionState): 0 | 1 {
