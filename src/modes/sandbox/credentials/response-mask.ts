@@ -9,10 +9,14 @@ import type { Mask } from "./mask.ts";
 export function maskingFilter(mask: Mask, bodies: boolean): ResponseFilter {
   if (!bodies) return { head: (_, fields) => mask.fields(fields) };
   const body = mask.body();
+  let started = false;
   return {
-    head(_, fields) {
-      const coding = fields.find(({ lower, value }) => lower === "content-encoding" && value.toLowerCase() !== "identity");
-      if (coding !== undefined)
+    head(status, fields) {
+      const encoded = fields.some(({ lower, value }) => lower === "content-encoding" && value.toLowerCase() !== "identity");
+      // What comes behind the body says nothing of it any more.
+      const first = status >= 200 && !started;
+      if (first) started = true;
+      if (first && encoded)
         throw new HeadError(400, "content_encoding", "the body is encoded, so that it cannot be masked as the policy says");
       return mask.fields(fields);
     },

@@ -1,7 +1,7 @@
 import { nominatedFields } from "../http1/connection-options.ts";
 import type { Field } from "../http1/fields.ts";
 import type { OriginRequest } from "../http1/origin-request.ts";
-import type { Refusal } from "../http1/refused.ts";
+import { HeadError, type Refusal } from "../http1/refused.ts";
 import { ByteQueue } from "../http2/byte-queue.ts";
 import { ErrorCode } from "../http2/errors.ts";
 import { Malformed, readTrailers, writtenFields } from "../http2/fields.ts";
@@ -26,6 +26,10 @@ export interface ExchangeHost {
 }
 
 const NOTHING = Buffer.alloc(0);
+/**
+ * Of a body whose request has been answered here. A client that is told to stop (RST_STREAM) at once loses the answer: curl before 8 throws it away.
+ */
+const MAX_DISCARDED_BYTES = 1_048_576;
 /** RFC 9110 section 9.2.2: may be sent again when a kept connection turns out to be closed. */
 const REPEATABLE: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
 
@@ -55,6 +59,7 @@ export class Http2Exchange implements StreamEvents, ServerExchangeEvents {
   /** none: the client has no head yet. server: it has the server's. ours: it has our answer. */
   #answered: "none" | "server" | "ours" = "none";
   #status = 0;
+  #discarded = 0;
   #repeated = false;
   #over = false;
 
@@ -101,8 +106,8 @@ export class Http2Exchange implements StreamEvents, ServerExchangeEvents {
       }
     }
     if (this.#collect !== undefined) this.#keep(bytes);
-    else if (this.#forward === undefined || this.#answered === "ours" || this.#replacement !== undefined)
-      this.#client.consume(bytes.length);
+    else if (this.#answered === "ours") this.#discard(bytes.length);
+    else if (this.#forward === undefined || this.#replacement !== undefined) this.#client.consume(bytes.length);
     else this.#passUp(bytes);
     if (last) this.#endRequest();
   }
@@ -133,8 +138,15 @@ export class Http2Exchange implements StreamEvents, ServerExchangeEvents {
   /** The client has taken some of the answer. */
   progress(): void {
     this.#freeDown();
-    if (this.#client.localEnded && !this.#requestEnded && (this.#answered === "ours" || this.#server === undefined))
+    if (this.#client.localEnded && !this.#requestEnded && this.#answered !== "ours" && this.#server === undefined)
       this.#client.reset(ErrorCode.noError);
+  }
+
+  /** The client has its answer: what it still sends is of no interest, but is taken for a while, see `MAX_DISCARDED_BYTES`. */
+  #discard(size: number): void {
+    this.#discarded += size;
+    this.#client.consume(size);
+    if (this.#discarded > MAX_DISCARDED_BYTES && this.#client.localEnded) this.#client.reset(ErrorCode.noError);
   }
 
   #passUp(bytes: Buffer): void {
@@ -226,15 +238,31 @@ export class Http2Exchange implements StreamEvents, ServerExchangeEvents {
 
   serverHead(status: number, fields: readonly Field[], last: boolean): void {
     if (this.#answered !== "none") return;
+    const shown = this.#passable(status, fields);
+    if (shown === undefined) return;
     this.#answered = "server";
     this.#status = status;
-    const written = writeHttp2Response(status, this.#shown(status, fields));
+    const written = writeHttp2Response(status, shown);
     const unknownLength = this.#forward?.response?.body !== undefined && !last;
     this.#client.headers(unknownLength ? written.filter(([name]) => name !== "content-length") : written, last);
   }
 
+  /** What the client gets of a head; undefined: a filter has refused it, and the client has its answer. */
+  #passable(status: number, fields: readonly Field[]): readonly Field[] | undefined {
+    try {
+      return this.#shown(status, fields);
+    } catch (error) {
+      if (!(error instanceof HeadError)) throw error;
+      const server = this.#server;
+      this.#server = undefined;
+      server?.cancel(ErrorCode.cancel);
+      this.#respond(this.#host.gate.badGateway(`response head: ${error.refusal.reason}`), this.#request?.method);
+      return undefined;
+    }
+  }
+
   serverData(bytes: Buffer): void {
-    if (this.#over) return;
+    if (this.#over || this.#answered === "ours") return;
     this.#heldDown += bytes.length;
     this.#client.write(this.#forward?.response?.body?.(bytes, false) ?? bytes);
     this.#freeDown();
@@ -245,6 +273,7 @@ export class Http2Exchange implements StreamEvents, ServerExchangeEvents {
   }
 
   serverEnded(trailers: readonly Field[]): void {
+    if (this.#answered === "ours") return;
     const filter = this.#forward?.response;
     const held = filter?.body?.(NOTHING, true);
     if (held !== undefined) this.#client.write(held);
