@@ -9,6 +9,7 @@ import { serveEcho } from "./servers/echo.ts";
 import { serveGrpc } from "./servers/grpc.ts";
 import { serveHttp2 } from "./servers/h2.ts";
 import { serveOdd } from "./servers/odd.ts";
+import { startPostgres } from "./servers/postgres.ts";
 import { sites } from "./servers/sites.ts";
 import { serveSource } from "./servers/source.ts";
 import { serveSshBanner } from "./servers/ssh-banner.ts";
@@ -32,6 +33,7 @@ async function main(): Promise<void> {
   for (const port of ECHO_PORTS) serveEcho(port, ledger);
   await serveChannel(join(directory, "internet.sock"), {
     zones: (zone: Zone) => dns.set(zone),
+    postgres: ({ port, name }: { port: number; name: string | null }) => startPostgres(directory, port, name, ca),
     seen: (): Seen => ({
       connections: ledger.connections.items,
       requests: ledger.requests.items,

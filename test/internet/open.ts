@@ -118,6 +118,8 @@ export interface TestInternet extends AsyncDisposable {
   /** The host's mount table, one line of mountinfo each. */
   mounts(): Promise<readonly string[]>;
   addZones(zones: Zone): Promise<void>;
+  /** Starts a PostgreSQL server on every address; `name`: what its certificate is for, null: it speaks no TLS. */
+  startPostgres(port: number, name: string | null): Promise<void>;
   seen(): Promise<Seen>;
   /** The same, once every connection is over: what is seen after it is new. */
   seenWhenQuiet(): Promise<Seen>;
@@ -195,6 +197,7 @@ export async function openTestInternet(options: TestInternetOptions = {}): Promi
     namespaces: () => host.call("namespaces"),
     mounts: () => host.call("mounts"),
     addZones: (zones) => internet.call("zones", zones),
+    startPostgres: (port, name) => internet.call("postgres", { port, name }),
     seen: () => internet.call("seen"),
     seenWhenQuiet: () =>
       eventually("the end of every connection", QUIET_WITHIN_MS, async () => {

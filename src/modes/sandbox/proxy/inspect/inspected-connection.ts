@@ -5,6 +5,9 @@ import type { OriginRequest } from "../http1/origin-request.ts";
 import type { Refusal } from "../http1/refused.ts";
 import type { EgressLimits } from "../limits.ts";
 import { type ByteSocket, Flow, Tunnel } from "../relay.ts";
+import { readOpening } from "../sql/opening.ts";
+import { SqlConnection } from "../sql/sql-connection.ts";
+import type { StatementGate } from "../sql/watcher.ts";
 import { type ClientHello, readClientHello, TLS_HANDSHAKE } from "../tls/client-hello.ts";
 import type { SandboxCa } from "../tls/sandbox-ca.ts";
 import { TlsServerSide } from "../tls/server-side.ts";
@@ -28,6 +31,8 @@ export interface InspectionHost {
   unsupported(reason: string): Buffer;
   /** Bytes pass that cannot be inspected where requests are audited. */
   audited(code: string, reason: string): void;
+  /** Decides and tells of the statements of a session with a database. */
+  statements(database: string): StatementGate;
   /** Nothing is left. */
   inspectionEnded(): void;
 }
@@ -65,6 +70,8 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
   #gate: Gate | undefined;
   #conversation: Conversation | undefined;
   #http2: Http2Requests | undefined;
+  /** Once it turns out to be one, the connection of a database client is all its own. */
+  #sql: SqlConnection | undefined;
   /** What the server of an HTTP/2 connection has said before the client did. */
   #serverEarly: Buffer | undefined;
   #down = new Flow();
@@ -102,22 +109,29 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
   }
 
   clientData(bytes: Buffer): void {
-    if (this.#tls !== undefined) this.#tls.feed(bytes);
+    if (this.#sql !== undefined) this.#sql.clientData(bytes);
+    else if (this.#tls !== undefined) this.#tls.feed(bytes);
     else this.#received(bytes);
   }
 
   clientDrained(): void {
-    if (this.#tls !== undefined) this.#tls.rawDrained();
+    if (this.#sql !== undefined) this.#sql.clientDrained();
+    else if (this.#tls !== undefined) this.#tls.rawDrained();
     else this.#drained();
   }
 
   clientEnded(): void {
-    if (this.#tls !== undefined) this.#tls.rawEnded();
+    if (this.#sql !== undefined) this.#sql.clientEnded();
+    else if (this.#tls !== undefined) this.#tls.rawEnded();
     else this.#ended();
     if (this.#mode === "over") this.#setup.client.end();
   }
 
   clientClosed(error: Error | undefined): void {
+    if (this.#sql !== undefined) {
+      this.#sql.clientClosed(error);
+      return;
+    }
     this.#tls?.rawClosed();
     this.#inspector?.ended?.();
     if (this.#tunnel !== undefined) {
@@ -133,7 +147,8 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
   /** The present state has lasted too long. */
   expire(): void {
     const { headMs, bodyMs } = this.#setup.limits;
-    if (this.#mode === "over") this.abort();
+    if (this.#sql !== undefined) this.#sql.expire();
+    else if (this.#mode === "over") this.abort();
     else if (this.#mode === "multiplexed") this.#http2?.expire();
     else if (this.#mode === "first" && this.#early !== undefined && this.#early[0] !== TLS_HANDSHAKE) this.#opaque("unknown");
     else if (this.#mode === "requests" && this.#phase === "body")
@@ -146,6 +161,7 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
   /** A new policy: true when what passes here without being looked at may no longer do so. */
   outlived(plan: Inspection): boolean {
     this.#plan = plan;
+    if (this.#sql !== undefined) return this.#sql.outlived(plan);
     this.#http2?.policyChanged();
     if (this.#upgraded !== undefined) return (this.#inspector?.stillAllowed?.() ?? this.#gate?.stillAllowed(this.#upgraded)) !== true;
     if (this.#mode !== "raw" && this.#mode !== "opening") return false;
@@ -241,7 +257,8 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
       if (early.length === bytes.length) this.#host.lasts(this.#setup.limits.headMs);
       return;
     }
-    if (spoken === "tls" && this.#tls === undefined) this.#hello(early);
+    if (this.#speaksSql(spoken, early)) this.#watchStatements(early);
+    else if (spoken === "tls" && this.#tls === undefined) this.#hello(early);
     else if (spoken === "http" && this.#upstream.protocol !== HTTP2) this.#converse();
     else if (spoken === "http2" && this.#tls !== undefined) this.#multiplex(this.#tls);
     else this.#opaque(spoken);
@@ -277,6 +294,21 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     this.#early = undefined;
     if (early !== undefined) this.#conversation.clientData(early);
     if (this.#clientFinished) this.#conversation.clientFinished();
+  }
+
+  /** TLS that is not ended here hides statements: such bytes pass unread, as others do under audit. */
+  #speaksSql(spoken: Spoken, early: Buffer): boolean {
+    const { protocols, opaque, tls } = this.#plan;
+    const watched = protocols.includes("sql") && opaque === "audit" && tls !== "skip" && this.#tls === undefined;
+    return watched && spoken === "other" && readOpening(early).kind !== "other";
+  }
+
+  #watchStatements(early: Buffer): void {
+    const { client, authority, ca, limits } = this.#setup;
+    this.#early = undefined;
+    this.#sql = new SqlConnection({ client, upstream: this.#upstream, host: authority.host, ca, headMs: limits.headMs }, this.#host);
+    this.#sql.clientData(early);
+    if (this.#clientFinished) this.#sql.clientEnded();
   }
 
   #multiplex(client: ByteSocket): void {
@@ -472,6 +504,10 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
 
   abort(): void {
     this.#mode = "over";
+    if (this.#sql !== undefined) {
+      this.#sql.abort();
+      return;
+    }
     this.#tunnel = undefined;
     this.#http2?.close();
     this.#upstream.abort();

@@ -4,6 +4,7 @@ import type { EgressContext } from "../egress-context.ts";
 import { actorOf } from "../identity.ts";
 import type { Intent } from "../intent.ts";
 import { refusalResponse } from "../refusal.ts";
+import type { StatementGate } from "../sql/watcher.ts";
 import type { Verdict } from "../verdict.ts";
 import type { Gate, Secured } from "./gate.ts";
 import type { InspectionHost } from "./inspected-connection.ts";
@@ -50,6 +51,17 @@ export class InspectionSite implements InspectionHost {
       policy,
       misdirected,
     });
+  }
+
+  statements(database: string): StatementGate {
+    const { engine, emit } = this.#context;
+    const { host, port } = this.#intent.authority;
+    const { exe, ancestors } = this.#program;
+    const about = { kind: "sql", host, port, database, actor: actorOf(this.#program, this.#verdict.sha256), engine: "l7" } as const;
+    return {
+      ask: (command) => engine.decideRequest({ host, port, exe, ancestors, request: { kind: "sql", command } }),
+      emit: (event) => emit({ ...about, time: Date.now(), ...event }),
+    };
   }
 
   lasts(milliseconds: number): void {
