@@ -290,8 +290,10 @@ export class Http2Exchange implements StreamEvents, ServerExchangeEvents {
     this.#server = undefined;
     if (this.#over) return;
     if (unprocessed && this.#repeat()) return;
-    if (this.#answered === "none" && code === undefined) this.#respond(this.#host.gate.badGateway(problem), this.#request?.method);
-    else this.#client.reset(code ?? ErrorCode.internalError);
+    // "No error" in the middle of an answer would make half of it look whole.
+    const reset = code === undefined || code === ErrorCode.noError ? undefined : code;
+    if (this.#answered === "none" && reset === undefined) this.#respond(this.#host.gate.badGateway(problem), this.#request?.method);
+    else this.#client.reset(reset ?? ErrorCode.internalError);
   }
 
   /** Once, and only what may be sent twice and has no body that is gone. */
