@@ -97,6 +97,8 @@ export interface LaunchSpec {
   readonly workdir: string;
   /** `inherit`: the supervisor's own stdin, stdout and stderr. */
   readonly stdio: "inherit" | "pipe" | { readonly columns: number; readonly rows: number };
+  /** Runs our own executable instead of a program of the view: only this program sees it, and it is confined like any other. */
+  readonly ownProgram?: true;
 }
 
 export interface Child {

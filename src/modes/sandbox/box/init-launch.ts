@@ -8,6 +8,7 @@ import { ownEnvironment, selfCommand } from "../../../reexec.ts";
 import type { FromInit, LaunchDescriptors, ToInit } from "./init-protocol.ts";
 import { type LineChannel, openLineChannel } from "./line-channel.ts";
 import { hintFromHost } from "./program-path.ts";
+import { OWN_PROGRAM_PATH } from "./session-view.ts";
 import type { ShimAnswer, ShimOrder } from "./shim-protocol.ts";
 import { fromWireError, toWireError } from "./wire-error.ts";
 
@@ -31,6 +32,16 @@ interface Streams {
   readonly parent?: LaunchDescriptors["stdio"];
   /** Descriptors to close once the child has its copies. */
   readonly temporary: readonly number[];
+}
+
+/** The same for our own executable, which this one program may read and run where its view shows it. */
+function ownProgramOrder({ landlock, ...order }: ShimOrder): ShimOrder {
+  const rule = { path: OWN_PROGRAM_PATH, access: "read", required: true } as const;
+  return {
+    ...order,
+    argv: [OWN_PROGRAM_PATH, ...order.argv],
+    ...(landlock === undefined ? {} : { landlock: { ...landlock, rules: [...landlock.rules, rule] } }),
+  };
 }
 
 /** One program from request to exit. */
@@ -91,9 +102,10 @@ export class Launched {
 
   #order(): ShimOrder {
     const { launch, uid, gid, landlock } = this.#request;
-    const { argv, environment, workdir } = launch;
+    const { environment, workdir, ownProgram } = launch;
     const terminal = typeof launch.stdio === "object";
-    return { argv, environment, workdir, uid, gid, terminal, ...(landlock === undefined ? {} : { landlock }) };
+    const order = { argv: launch.argv, environment, workdir, uid, gid, terminal, ...(landlock === undefined ? {} : { landlock }) };
+    return ownProgram ? ownProgramOrder(order) : order;
   }
 
   #openStreams(): Streams {

@@ -5,10 +5,12 @@ import { enterMountNamespace, openOwnNamespace, setHostName, unshare } from "../
 import { pidfdGetfd } from "../../../linux/pidfd.ts";
 import { nameProcess, newSession } from "../../../linux/process-state.ts";
 import { tcpSocketIn } from "../../../linux/tcp-socket.ts";
+import type { LaunchSpec } from "./contract.ts";
 import { Launched } from "./init-launch.ts";
 import { type FromInit, INIT_CONTROL_FD, INIT_SUPERVISOR_FD, type ToInit } from "./init-protocol.ts";
 import { startReaper } from "./init-reaper.ts";
 import { openLineChannel } from "./line-channel.ts";
+import { makeSessionView, openOwnImage, type SessionView } from "./session-view.ts";
 import { buildView, type ViewOptions } from "./view-build.ts";
 import { toWireError } from "./wire-error.ts";
 
@@ -33,7 +35,7 @@ class Init {
   readonly #report: (message: FromInit) => void;
   readonly #launches = new Map<number, Launched>();
   readonly #owned = new Set<number>();
-  #view: { readonly namespace: number; readonly devpts: number } | undefined;
+  #view: ReturnType<typeof makeView> | undefined;
   #network: number | undefined;
 
   constructor(report: (message: FromInit) => void) {
@@ -99,9 +101,16 @@ class Init {
       this.#report({ type: "launch-failed", id: request.id, error });
       return;
     }
+    let session: SessionView | undefined;
+    try {
+      session = this.#session(request.launch);
+    } catch (reason) {
+      this.#report({ type: "launch-failed", id: request.id, error: toWireError(reason) });
+      return;
+    }
     const launched = new Launched(request, {
-      view: this.#view.namespace,
-      devpts: this.#view.devpts,
+      view: session?.namespace ?? this.#view.namespace,
+      devpts: session?.devpts ?? this.#view.devpts,
       network: this.#network,
       owned: this.#owned,
       report: (message) => {
@@ -111,6 +120,21 @@ class Init {
     });
     this.#launches.set(request.id, launched);
     void launched.start();
+    // The program was given its copies before the first wait.
+    session?.[Symbol.dispose]();
+  }
+
+  /** What this program alone sees; undefined for one that needs nothing of its own. */
+  #session({ stdio, ownProgram }: LaunchSpec): SessionView | undefined {
+    const terminal = typeof stdio === "object";
+    if (this.#view === undefined || (!terminal && !ownProgram)) return undefined;
+    if (!ownProgram) return makeSessionView(this.#view.namespace, { terminal });
+    if (this.#view.ownImage === undefined) {
+      throw new OpenShellError("failed_precondition", "the openshell program was replaced since this sandbox started", {
+        next: "stop the sandbox and start it again",
+      });
+    }
+    return makeSessionView(this.#view.namespace, { terminal, ownProgram: this.#view.ownImage });
   }
 }
 
@@ -118,18 +142,19 @@ class Init {
  * Two mount namespaces: an outer one with the host's root, where our own binary stays reachable for starting the shim, and the view. We
  * come back to the outer one.
  */
-function makeView(options: ViewOptions): { namespace: number; devpts: number } {
+function makeView(options: ViewOptions): { namespace: number; devpts: number; ownImage: number | undefined } {
   unshare("mnt", "ipc", "uts");
   makeMountsPrivate();
   setHostName(options.hostName);
   mountOwnProc();
+  const ownImage = openOwnImage();
   const outer = openOwnNamespace("mnt");
   unshare("mnt");
   const namespace = openOwnNamespace("mnt");
   const { devpts } = buildView(options);
   enterMountNamespace(outer);
   close(outer);
-  return { namespace, devpts };
+  return { namespace, devpts, ownImage };
 }
 
 /** So that /proc/self and the children's list are those of the box's pid namespace. */
