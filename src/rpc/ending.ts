@@ -25,6 +25,11 @@ export class Ending<T> {
     );
   }
 
+  /** It has ended. */
+  get over(): boolean {
+    return this.#over;
+  }
+
   /** Settles like whichever settles first. */
   race<U>(promise: PromiseLike<U>): Promise<T | U> {
     // Over: nothing is kept any more.

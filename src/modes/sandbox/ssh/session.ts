@@ -10,6 +10,8 @@ import { programFor, type RequestedTerminal, type Surroundings, type Wanted } fr
 /** How long output may still come after the program has ended: a background process may hold its pipes for ever. Milliseconds. */
 const DRAIN_TIME = 2000;
 
+const DEFAULT_SIZE = { columns: 80, rows: 24 };
+
 /** What shells report for a program that cannot be run or found. */
 const CANNOT_RUN_EXIT_CODE = 126;
 const NOT_FOUND_EXIT_CODE = 127;
@@ -94,7 +96,14 @@ export class SshSession {
 
   async #run(channel: ServerChannel, launch: () => Promise<Child>): Promise<void> {
     channel.on("error", () => {});
-    channel.on("close", () => this.hangUp());
+    const closed = new Ending(
+      new Promise<void>((resolve) =>
+        channel.on("close", () => {
+          this.hangUp();
+          resolve();
+        }),
+      ),
+    );
     let child: Child;
     try {
       child = await launch();
@@ -110,10 +119,10 @@ export class SshSession {
     if (stdio === undefined) throw new Error("a program of a session has streams of its own");
     const terminal = stdio.stdout === stdio.stdin;
     const output = terminal
-      ? [copyOut(readTerminal(stdio.stdout), channel, channel)]
-      : [copyOut(readPipe(stdio.stdout), channel, channel), copyOut(readPipe(stdio.stderr), channel.stderr, channel)];
+      ? [copyOut(readTerminal(stdio.stdout), channel, closed)]
+      : [copyOut(readPipe(stdio.stdout), channel, closed), copyOut(readPipe(stdio.stderr), channel.stderr, closed)];
     // Of a terminal, reader and writer each own a descriptor: whichever ends first must not close the other's.
-    void copyIn(channel, new DescriptorWriter(terminal ? duplicate(stdio.stdin) : stdio.stdin), !terminal);
+    void copyIn(channel, new DescriptorWriter(terminal ? duplicate(stdio.stdin) : stdio.stdin), !terminal, closed);
     const code = await child.exited;
     await Promise.race([Promise.allSettled(output), Bun.sleep(DRAIN_TIME)]);
     endChannel(channel, code);
@@ -133,7 +142,8 @@ export class SshSession {
 
 function requestedTerminal(info: PseudoTtyInfo): RequestedTerminal {
   const { cols, rows, term } = info as PseudoTtyInfo & { readonly term?: string };
-  return { columns: cols, rows, term: term ?? "" };
+  // Zero is what a client says that knows no size.
+  return { columns: cols || DEFAULT_SIZE.columns, rows: rows || DEFAULT_SIZE.rows, term: term ?? "" };
 }
 
 /** Status, then the end of the output, then the end of the channel. */
@@ -143,28 +153,19 @@ function endChannel(channel: ServerChannel, code: number): void {
 }
 
 /** Copies a program's output as fast as the client takes it. */
-async function copyOut(source: AsyncIterable<Uint8Array>, sink: NodeJS.WritableStream, channel: ServerChannel): Promise<void> {
-  let open = true;
-  const closed = new Ending(
-    new Promise<void>((resolve) =>
-      channel.once("close", () => {
-        open = false;
-        resolve();
-      }),
-    ),
-  );
+async function copyOut(source: AsyncIterable<Uint8Array>, sink: NodeJS.WritableStream, closed: Ending<void>): Promise<void> {
   for await (const piece of source) {
-    if (!open) return;
+    if (closed.over) return;
     if (!sink.write(piece)) await closed.race(new Promise<void>((resolve) => sink.once("drain", () => resolve())));
   }
 }
 
 /** Copies the client's input to the program. `closes`: its end is the end of the program's input; a terminal has none. */
-async function copyIn(channel: ServerChannel, writer: DescriptorWriter, closes: boolean): Promise<void> {
+async function copyIn(channel: ServerChannel, writer: DescriptorWriter, closes: boolean, closed: Ending<void>): Promise<void> {
   try {
     // The end of the input is not the end of the channel.
     for await (const piece of channel.iterator({ destroyOnReturn: false })) await writer.write(piece as Uint8Array);
-    if (!closes) await new Promise<void>((resolve) => channel.once("close", () => resolve()));
+    if (!closes) await closed.race(new Promise<never>(() => {}));
   } catch {
     // The channel broke; its close has hung up.
   } finally {
