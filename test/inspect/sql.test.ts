@@ -4,44 +4,40 @@ import { join } from "node:path";
 import { CA, Inside, installed, missingFor, pathOf } from "../clients/inside.ts";
 import { DATABASE, postgresPrograms } from "../internet/servers/postgres.ts";
 
-const PSQL = installed("psql", ...[postgresPrograms()].filter((path) => path !== undefined).map((path) => join(path, "psql")));
-const missing = missingFor("SQL statements", PSQL);
+const program = (name: string) => installed(name, join(postgresPrograms() ?? "/nonexistent", name));
+const PSQL = program("psql");
+const PGBENCH = program("pgbench");
+const missing = missingFor("SQL statements", PSQL, PGBENCH);
 
 /** With TLS, without, and with a certificate for another name. */
 const PORTS = { secure: 5433, plain: 5434, wrong: 5435 } as const;
 const HOST = "93.184.216.50";
+const UNWATCHED = "93.184.216.51";
 
 describe.skipIf(missing !== undefined)("SQL statements", () => {
   let inside: Inside;
   beforeAll(async () => {
     const ports = Object.values(PORTS).join(", ");
-    inside = await Inside.open([
-      {
-        binaries: [pathOf(PSQL)],
-        endpoints: [`${HOST}, ports: [${ports}], protocol: sql, access: read-only`, `93.184.216.51, port: 5433`],
-      },
-    ]);
+    const endpoints = [`${HOST}, ports: [${ports}], protocol: sql, access: read-only`, `${UNWATCHED}, port: ${PORTS.secure}, tls: skip`];
+    inside = await Inside.open([{ binaries: [pathOf(PSQL), pathOf(PGBENCH)], endpoints }]);
     await inside.net.startPostgres(PORTS.secure, HOST);
     await inside.net.startPostgres(PORTS.plain, null);
     await inside.net.startPostgres(PORTS.wrong, "other.example.com");
   }, 60_000);
   afterAll(() => inside?.[Symbol.asyncDispose]());
 
-  const psql = (port: number, more: string, script: string, host = HOST) => {
-    const connection = `host=${host} port=${port} user=${DATABASE.user} password=${DATABASE.password} dbname=${DATABASE.name} channel_binding=disable ${more}`;
-    return inside.run([pathOf(PSQL), "-XAtq", "-v", "ON_ERROR_STOP=1", connection], [], script);
-  };
+  const connection = (port: number, more: string, host = HOST) =>
+    `host=${host} port=${port} user=${DATABASE.user} password=${DATABASE.password} dbname=${DATABASE.name} ${more}`;
+  const psql = (port: number, more: string, script: string, host = HOST) =>
+    inside.run([pathOf(PSQL), "-XAtq", "-v", "ON_ERROR_STOP=1", connection(port, more, host)], [], script);
   const told = (log: string) =>
     [...log.matchAll(/SQL:(\S+) \[(\w+)\] (\w+) .* -> ([\d.]+:\d+\/\w+) /g)].map((match) => match.slice(1).join(" "));
+  /** Whether the server sees TLS. */
+  const SSL = "select ssl from pg_stat_ssl where pid = pg_backend_pid();\n";
 
-  test("each statement of simple and prepared queries is told of, inside TLS that both sides verify", async () => {
-    const script =
-      "select ssl from pg_stat_ssl where pid = pg_backend_pid();\ncreate table t (a int)\\; insert into t values (1);\nselect 7 + $1 \\bind 1 \\g\n";
-    const { stdout, stderr, exitCode } = await psql(
-      PORTS.secure,
-      `sslmode=verify-full sslrootcert=${CA}`,
-      script.replace(/.*\\bind.*\n/, ""),
-    );
+  test("each statement is told of, inside TLS that both sides verify", async () => {
+    const script = `${SSL}create table t (a int)\\; insert into t values (1);\n`;
+    const { stdout, stderr, exitCode } = await psql(PORTS.secure, `sslmode=verify-full sslrootcert=${CA}`, script);
     expect([exitCode, stdout]).toEqual([0, "t\n"]);
     const at = `${HOST}:${PORTS.secure}/${DATABASE.name}`;
     expect(told(stderr)).toEqual([`SELECT INFO ALLOWED ${at}`, `CREATE LOW ALLOWED ${at}`, `INSERT LOW ALLOWED ${at}`]);
@@ -49,21 +45,29 @@ describe.skipIf(missing !== undefined)("SQL statements", () => {
     expect(stderr).not.toContain(DATABASE.password);
   });
 
+  test("prepared statements are told of when they are prepared", async () => {
+    const prepared = [pathOf(PGBENCH), "-n", "-M", "prepared", "-t", "3", "-f", "/tmp/script"].join(" ");
+    const { stderr } = await inside.script(
+      `echo 'delete from pg_class where false;' > /tmp/script; ${prepared} "${connection(PORTS.secure, "sslmode=require")}" >&2`,
+    );
+    expect(stderr).toContain("number of transactions actually processed: 3/3");
+    expect(told(stderr).filter((line) => line.startsWith("DELETE LOW ALLOWED")).length).toBe(1);
+  });
+
   test("a server without TLS says so to the client, who decides", async () => {
-    const { stdout, stderr } = await psql(PORTS.plain, "sslmode=prefer", "select 1;");
-    expect(stdout).toBe("1\n");
+    const { stdout, stderr } = await psql(PORTS.plain, "sslmode=prefer", SSL);
+    expect(stdout).toBe("f\n");
     expect(told(stderr).length).toBe(1);
-    const strict = await psql(PORTS.plain, "sslmode=require", "select 1;");
+    const strict = await psql(PORTS.plain, "sslmode=require", SSL);
     expect(strict).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("server does not support SSL") });
   });
 
   test("a client that wants no TLS has none", async () => {
-    const { stdout } = await psql(PORTS.secure, "sslmode=disable", "select ssl from pg_stat_ssl where pid = pg_backend_pid();");
-    expect(stdout).toBe("f\n");
+    expect((await psql(PORTS.secure, "sslmode=disable", SSL)).stdout).toBe("f\n");
   });
 
   test("a server whose certificate is for another name is not spoken to", async () => {
-    const { exitCode, stderr } = await psql(PORTS.wrong, "sslmode=require", "select 1;");
+    const { exitCode, stderr } = await psql(PORTS.wrong, "sslmode=require", SSL);
     expect(exitCode).toBe(2);
     expect(stderr).toMatch(/DENIED .*certificate is not accepted/);
   });
@@ -77,7 +81,7 @@ describe.skipIf(missing !== undefined)("SQL statements", () => {
   });
 
   test("without rules about statements nothing is ended and nothing told", async () => {
-    const { stdout, stderr } = await psql(PORTS.secure, "sslmode=require", "select 1;", "93.184.216.51");
-    expect([stdout, told(stderr)]).toEqual(["1\n", []]);
+    const { stdout, stderr } = await psql(PORTS.secure, "sslmode=require", SSL, UNWATCHED);
+    expect([stdout, told(stderr)]).toEqual(["t\n", []]);
   });
 });

@@ -19,6 +19,8 @@ export function trustEnvironment(): Record<string, string> {
   const environment: Record<string, string> = {};
   for (const name of ADDING) environment[name] = `${TLS_PATH}/${CA_FILE}`;
   for (const name of REPLACING) environment[name] = `${TLS_PATH}/${BUNDLE_FILE}`;
+  // libpq would bind its password to the certificate that it sees (SCRAM-SHA-256-PLUS), and the server sees another.
+  environment["PGCHANNELBINDING"] = "disable";
   return environment;
 }
 
