@@ -3,9 +3,10 @@ import { createServer, type Http2Server } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { ServiceImpl } from "@connectrpc/connect";
+import type { ConnectRouter, ServiceImpl } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { type BufferTerminal, type BufferTerminalOptions, bufferTerminal } from "../../command/terminal.fixture.ts";
+import { Inference } from "../../rpc/gen/openshell/inference/v1/inference_pb.ts";
 import { OpenShell } from "../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { createRoot, runRoot } from "./root.ts";
 
@@ -27,8 +28,12 @@ export async function runCli(argv: readonly string[], home: string, options: Buf
 }
 
 /** Starts it; methods that are not given answer UNIMPLEMENTED. */
-export async function fakeGateway(implementation: Partial<ServiceImpl<typeof OpenShell>>): Promise<FakeGateway> {
-  const server: Http2Server = createServer(connectNodeAdapter({ routes: (router) => void router.service(OpenShell, implementation) }));
+export async function fakeGateway(
+  implementation: Partial<ServiceImpl<typeof OpenShell>>,
+  inference: Partial<ServiceImpl<typeof Inference>> = {},
+): Promise<FakeGateway> {
+  const routes = (router: ConnectRouter) => void router.service(OpenShell, implementation).service(Inference, inference);
+  const server: Http2Server = createServer(connectNodeAdapter({ routes }));
   await new Promise<void>((ready) => server.listen(0, "127.0.0.1", ready));
   const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const home = mkdtempSync(join(tmpdir(), "openshell-cli-"));

@@ -91,6 +91,10 @@ export function createRoot(modes: LazyModes): Command {
         { description: "Credentials of services, for sandboxes to use without seeing them" },
         async () => (await import("./provider/command.ts")).providers,
       ),
+      inference: lazyCommand(
+        { description: "Which model answers at https://inference.local" },
+        async () => (await import("./inference/command.ts")).inference,
+      ),
       settings: lazyCommand(
         { description: "Settings of a sandbox, or of all" },
         async () => (await import("./settings/command.ts")).settings,
@@ -120,6 +124,10 @@ export function createRoot(modes: LazyModes): Command {
           "policy-advisor": lazyCommand(
             { description: "See: openshell policy-advisor" },
             async () => (await import("./policy-advisor.ts")).policyAdvisor,
+          ),
+          inference: lazyCommand(
+            { description: "See: openshell inference" },
+            async () => (await import("./inference/command.ts")).inference,
           ),
         },
         true,

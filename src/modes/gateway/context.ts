@@ -1,6 +1,7 @@
 import type { TokenIssuer } from "./auth/tokens.ts";
 import type { Bus } from "./bus.ts";
 import type { ComputeDriver } from "./drivers/driver.ts";
+import type { InferenceRoutes } from "./inference/service.ts";
 import type { Log } from "./log.ts";
 import type { LogService } from "./logs/service.ts";
 import type { GatewayOptions } from "./options.ts";
@@ -28,6 +29,7 @@ export interface GatewayContext {
   readonly globalPolicy: GlobalPolicyService;
   readonly settings: SettingsService;
   readonly providers: ProviderService;
+  readonly inference: InferenceRoutes;
   /** Patterns of the hosts to which credentials of a sandbox's providers may be sent. */
   readonly credentialedHosts: (sandboxId: string) => readonly string[];
   readonly logs: LogService;

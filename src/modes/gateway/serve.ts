@@ -16,6 +16,8 @@ import { checkSubordinate, readSubordinate } from "./drivers/local/uids.ts";
 import { writeFileAtomically } from "./files.ts";
 import { pages } from "./http/health.ts";
 import { listen } from "./http/server.ts";
+import { routeRepository } from "./inference/repository.ts";
+import { inferenceRoutes } from "./inference/service.ts";
 import { openLog } from "./log.ts";
 import { logService } from "./logs/service.ts";
 import { gatewayMetrics } from "./metrics/metrics.ts";
@@ -84,6 +86,7 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
     const settings = settingsService(settingsRepository(store.db));
     const vault = openVault(join(state.gateway, "provider-key"), holdsSecrets(store.db));
     const providers = providerService(providerRepository(store.db, vault), clock);
+    const inference = inferenceRoutes(routeRepository(store.db), providers, clock);
     const bus = new Bus();
     const logs = logService(logStore, bus, clock);
     const sessions = new SessionRegistry();
@@ -134,6 +137,7 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
         globalPolicy,
         settings,
         providers,
+        inference,
         logs,
         bus,
         sessions,
@@ -171,6 +175,11 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
         const record = sandboxes.get(id);
         if (record === undefined) throw new OpenShellError("not_found", "sandbox not found");
         return environmentSnapshot(providers.attachedTo(record), record.spec.providerAttachmentEpoch);
+      },
+      inferenceBundle: (id) => {
+        const record = sandboxes.get(id);
+        if (record === undefined) throw new OpenShellError("not_found", "sandbox not found");
+        return inference.bundle(record.workspace);
       },
       connected: (session) => {
         sandboxes.patchStatus(session.sandboxId, { enforcement: session.hello.enforcement });

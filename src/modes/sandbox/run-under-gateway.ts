@@ -12,6 +12,7 @@ import { childEnvironment } from "./child-environment.ts";
 import { CONTROL_PLANE_HOST } from "./control-plane/entrance.ts";
 import { AgentRelay } from "./control-plane/relay.ts";
 import { Credentials } from "./credentials/model.ts";
+import { withModels } from "./inference/environment.ts";
 import { EventLog } from "./logs/event-log.ts";
 import { LogPush } from "./logs/log-push.ts";
 import { fanOut, OWN_EXECUTABLES, type Sandbox, startSandbox } from "./sandbox.ts";
@@ -19,6 +20,7 @@ import { firstConfiguration, retried, scope } from "./session/configuration.ts";
 import { ConfigurationKeeper } from "./session/configuration-keeper.ts";
 import { serveExecRelay } from "./session/exec-relay.ts";
 import { connectGateway, type GatewayClient, gatewayTransport } from "./session/gateway-client.ts";
+import { bundledRoutes, inferenceLimits } from "./session/inference-bundle.ts";
 import { fetchCredentials, NO_PROVIDERS } from "./session/provider-credentials.ts";
 import { SupervisorSession } from "./session/supervisor-session.ts";
 import { openEntrance } from "./ssh/entrance.ts";
@@ -45,11 +47,12 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
   nameProcess("openshell");
   surviveTransportFaults();
   const stop = stopSignal();
-  const { client, token, renew } = connectGateway(spec.gateway);
+  const { client, inference, token, renew } = connectGateway(spec.gateway);
   token.keepFresh(async () => (await client.refreshSandboxToken({})).token);
   const { configuration, notes } = await firstConfiguration(client, spec);
   const provided = configuration.environmentRevision === 0n ? NO_PROVIDERS : await retried(() => fetchCredentials(client, spec));
   const credentials = new Credentials(provided.credentials);
+  const routes = bundledRoutes(await retried(() => inference.getInferenceBundle({})));
   const relay = new AgentRelay({
     connect: (interceptors) => gatewayTransport(spec.gateway, interceptors).transport,
     issueToken: async () => (await client.issueSandboxToken({})).token,
@@ -101,15 +104,19 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
     emit,
     upstreamCa: spec.upstreamCa,
     credentials,
+    inference: { routes: routes.routes, limits: inferenceLimits(configuration) },
     controlPlane: { port: gatewayPort(spec.gateway.endpoint), relay },
   });
   const keeper = new ConfigurationKeeper({
-    ...{ client, spec, sandbox, log, advisor, credentials },
+    ...{ client, inference, spec, sandbox, log, advisor, credentials, routes },
     applied: configuration,
     environmentRevision: provided.revision,
   });
   const environment = (added: Readonly<Record<string, string>>) =>
-    childEnvironment({ ...spec, endpoint }, { ...credentials.environment(), ...spec.environment, ...added });
+    childEnvironment(
+      { ...spec, endpoint },
+      withModels(sandbox.inference.routes, { ...credentials.environment(), ...spec.environment, ...added }),
+    );
   const entrance = openEntrance({ client, box: sandbox.box, environment: () => environment({}), workdir: WORKDIR });
   const session = new SupervisorSession(client, {
     hello: () => ({

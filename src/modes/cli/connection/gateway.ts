@@ -5,12 +5,13 @@ import { OpenShellError } from "../../../error.ts";
 import { fromConnectError } from "../../../rpc/errors.ts";
 import { type WorkspaceSelector, WorkspaceSelectorSchema } from "../../../rpc/gen/openshell/datamodel/v1/datamodel_pb.ts";
 import { findGateway, type GatewayTarget, START_GATEWAY } from "./target.ts";
-import { type OpenShellClient, openConnection } from "./transport.ts";
+import { type InferenceClient, type OpenShellClient, openConnection } from "./transport.ts";
 
 /** A gateway to call, and what every request names. */
 export interface Gateway {
   readonly target: GatewayTarget;
   readonly client: OpenShellClient;
+  readonly inference: InferenceClient;
   readonly workspace: string;
   /** `workspace_scope` of every request. */
   readonly scope: MessageInitShape<typeof WorkspaceSelectorSchema>;
@@ -80,7 +81,7 @@ export async function withGateway<T>(choice: GatewayChoice, use: (gateway: Gatew
   const connection = openConnection(target);
   const scope: WorkspaceSelector = create(WorkspaceSelectorSchema, { selection: { case: "workspace", value: workspace } });
   try {
-    return await use({ target, client: connection.client, workspace, scope });
+    return await use({ target, client: connection.client, inference: connection.inference, workspace, scope });
   } catch (reason) {
     if (reason instanceof OpenShellError) throw reason;
     if (reason instanceof Error && reason.name !== "ConnectError") throw reason;

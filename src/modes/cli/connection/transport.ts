@@ -1,12 +1,14 @@
 import { type Client, createClient } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { OpenShellError } from "../../../error.ts";
+import { Inference } from "../../../rpc/gen/openshell/inference/v1/inference_pb.ts";
 import { OpenShell } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES } from "../../../rpc/limits.ts";
 import { readCertificates } from "./registry.ts";
 import type { GatewayTarget } from "./target.ts";
 
 export type OpenShellClient = Client<typeof OpenShell>;
+export type InferenceClient = Client<typeof Inference>;
 
 /** What a gateway adds around its largest answer: the envelope and room for other gateways' 4 MiB. */
 const READ_ALLOWANCE_BYTES = 1024 * 1024;
@@ -16,6 +18,7 @@ const PING_INTERVAL_MS = 10_000;
 /** An open connection; nothing is sent before the first call. */
 export interface Connection {
   readonly client: OpenShellClient;
+  readonly inference: InferenceClient;
   close(): void;
 }
 
@@ -40,5 +43,5 @@ export function openConnection(target: GatewayTarget): Connection {
     writeMaxBytes: MAX_REQUEST_BYTES,
     readMaxBytes: MAX_RESPONSE_BYTES + READ_ALLOWANCE_BYTES,
   });
-  return { client: createClient(OpenShell, transport), close: () => sessionManager.abort() };
+  return { client: createClient(OpenShell, transport), inference: createClient(Inference, transport), close: () => sessionManager.abort() };
 }

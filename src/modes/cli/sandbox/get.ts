@@ -2,6 +2,7 @@ import { defineCommand } from "../../../command/define.ts";
 import { outputArg, print } from "../../../command/output.ts";
 import { OpenShellError } from "../../../error.ts";
 import { CALL_TIMEOUT_MS, withGateway } from "../connection/gateway.ts";
+import { modelNote, modelText } from "../inference/note.ts";
 import { sandboxName } from "../last-sandbox.ts";
 import { optionalName } from "./arguments.ts";
 import { sandboxData, sandboxDetails } from "./view.ts";
@@ -18,11 +19,10 @@ export default defineCommand({
       const name = sandboxName(args.name, gateway, terminal);
       const { sandbox } = await gateway.client.getSandbox({ workspaceScope: gateway.scope, name }, { timeoutMs: CALL_TIMEOUT_MS });
       if (sandbox === undefined) throw new OpenShellError("internal", "the gateway answered without a sandbox");
-      await print(
-        args.output,
-        { data: sandboxData(sandbox), names: [name], table: () => sandboxDetails(sandbox, terminal.style) },
-        terminal,
-      );
+      const models = await modelNote(sandbox, gateway);
+      const data = { ...sandboxData(sandbox), ...(models === undefined ? {} : { inference: models }) };
+      const table = () => sandboxDetails(sandbox, terminal.style) + (models === undefined ? "" : modelText(models));
+      await print(args.output, { data, names: [name], table }, terminal);
       return undefined;
     }),
 });

@@ -8,6 +8,8 @@ const TYPES: Readonly<Record<string, "boolean" | "integer">> = {
   agent_policy_proposals_enabled: "boolean",
   ocsf_json_enabled: "boolean",
   hold_denied_seconds: "integer",
+  inference_requests_per_minute: "integer",
+  inference_tokens_per_hour: "integer",
 };
 
 const ADVISOR_MODES = ["off", "rules", "model"];

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { durationMs, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { OpenShellError } from "../../../error.ts";
+import { SYSTEM_ROUTE } from "../../../inference/route.ts";
 import type { Provider } from "../../../rpc/gen/openshell/datamodel/v1/datamodel_pb.ts";
 import { ProviderSchema } from "../../../rpc/gen/openshell/datamodel/v1/datamodel_pb.ts";
 import {
@@ -34,7 +35,7 @@ export function providerHandlers(context: GatewayContext): Handlers {
   return { ...recordHandlers(context), ...profileHandlers(), ...attachmentHandlers(context), ...secretHandlers(context) };
 }
 
-function recordHandlers({ providers, repository, sessions, once, logs }: GatewayContext): Handlers {
+function recordHandlers({ providers, inference, repository, sessions, once, logs }: GatewayContext): Handlers {
   const users = ({ workspace, name }: ProviderRecord): SandboxRecord[] =>
     repository.all().filter((sandbox) => sandbox.workspace === workspace && sandbox.spec.providers.includes(name));
   return {
@@ -70,6 +71,7 @@ function recordHandlers({ providers, repository, sessions, once, logs }: Gateway
         return create(ProviderResponseSchema, { provider: toProvider(record), mutationId: randomUUID() });
       });
       // A replayed answer changed nothing.
+      for (const { workspace, name } of changed) if (inference.usersOf(workspace, name).length > 0) sessions.pushConfigToAll();
       for (const sandbox of changed.flatMap(users)) {
         sessions.pushConfig(sandbox.id);
         logs.gateway(sandbox.id, "INFO", `provider ${provider.metadata?.name ?? ""} changed`);
@@ -87,6 +89,12 @@ function recordHandlers({ providers, repository, sessions, once, logs }: Gateway
               `provider '${record.name}' is attached to ${user.name}${more.length > 0 ? ` and ${more.length} more sandboxes` : ""}`,
               { next: `openshell sandbox provider detach ${user.name} ${record.name}` },
             );
+          }
+          const [route] = inference.usersOf(record.workspace, record.name);
+          if (route !== undefined) {
+            throw new OpenShellError("failed_precondition", `provider '${record.name}' is used by the inference route ${route}`, {
+              next: `openshell inference delete${route === SYSTEM_ROUTE ? " --system" : ""}`,
+            });
           }
           providers.delete(record);
           return create(DeleteProviderResponseSchema, { outcome: DeletionOutcome.COMPLETED });

@@ -3,6 +3,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { OpenShellError } from "../../../error.ts";
 import { AsyncQueue } from "../../../rpc/async-queue.ts";
+import type { GetInferenceBundleResponse } from "../../../rpc/gen/openshell/inference/v1/bundle_pb.ts";
 import type { SandboxConfigSnapshot } from "../../../rpc/gen/openshell/sandbox/v1/sandbox_pb.ts";
 import {
   type ConfigUpdateResult,
@@ -37,6 +38,8 @@ export interface SessionHost {
   snapshot(sandboxId: string): SandboxConfigSnapshot;
   /** Secrets in clear, for the session of this sandbox alone (decision 22). */
   providerEnvironment(sandboxId: string): ProviderEnvironmentSnapshot;
+  /** Routes with their credentials, for the session of this sandbox alone. */
+  inferenceBundle(sandboxId: string): GetInferenceBundleResponse;
   connected(session: Session): void;
   disconnected(session: Session): void;
   configResult(session: Session, result: ConfigUpdateResult, version: number | undefined): void;
@@ -206,13 +209,19 @@ export class SessionRegistry {
     }
   }
 
-  #update(session: Live): { updateId: string; sandboxConfig: SandboxConfigSnapshot; providerEnvironment: ProviderEnvironmentSnapshot } {
+  #update(session: Live): {
+    updateId: string;
+    sandboxConfig: SandboxConfigSnapshot;
+    providerEnvironment: ProviderEnvironmentSnapshot;
+    inferenceBundle: GetInferenceBundleResponse;
+  } {
     const sandboxConfig = this.#requireHost().snapshot(session.sandboxId);
     const providerEnvironment = this.#requireHost().providerEnvironment(session.sandboxId);
+    const inferenceBundle = this.#requireHost().inferenceBundle(session.sandboxId);
     const updateId = randomUUID();
     session.pending.set(updateId, sandboxConfig.version);
     if (session.pending.size > OUTBOX_LIMIT) session.pending.delete(session.pending.keys().next().value ?? "");
-    return { updateId, sandboxConfig, providerEnvironment };
+    return { updateId, sandboxConfig, providerEnvironment, inferenceBundle };
   }
 
   #requireHost(): SessionHost {

@@ -10,6 +10,7 @@ import { MAX_EXEC_REQUEST_BYTES, MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES } from ".
 import type { GatewayContext } from "../context.ts";
 import type { Drafts } from "../drafts/drafts.ts";
 import { draftHandlers } from "../drafts/handlers.ts";
+import { inferenceHandlers } from "../inference/handlers.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import { providerHandlers } from "../providers/handlers.ts";
 import { configHandlers } from "./config.ts";
@@ -82,7 +83,7 @@ export function routes(context: GatewayContext, { drafts, gate, interceptor, met
       }
     };
     register(OpenShell, handlers);
-    register(Inference, {});
+    register(Inference, inferenceHandlers(context));
     register(Health, healthService(context.store, new Set(SERVICES.map(({ typeName }) => typeName))));
     register(ReflectionV1, reflection);
     // The same messages under another package.

@@ -61,6 +61,8 @@ export const SETTINGS: Readonly<Record<string, SettingKind>> = {
   hold_denied_seconds: integer(0, MAX_HOLD_SECONDS),
   agent_policy_proposals_enabled: boolean,
   ocsf_json_enabled: boolean,
+  inference_requests_per_minute: integer(600, 1_000_000),
+  inference_tokens_per_hour: integer(200_000_000, Number.MAX_SAFE_INTEGER),
 };
 
 export function kindOf(key: string): SettingKind {

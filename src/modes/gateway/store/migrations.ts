@@ -2,6 +2,7 @@ import core from "./migrations/001-core.sql" with { type: "text" };
 import globalPolicies from "./migrations/002-global-policies.sql" with { type: "text" };
 import drafts from "./migrations/010-drafts.sql" with { type: "text" };
 import providers from "./migrations/020-providers.sql" with { type: "text" };
+import inference from "./migrations/030-inference.sql" with { type: "text" };
 
 /** One step of the schema. Numbers are never reused; a step, once released, never changes. */
 export interface Migration {
@@ -9,10 +10,11 @@ export interface Migration {
   readonly sql: string;
 }
 
-/** Every step in order; parts of the gateway add theirs here with numbers of their own (010–019 drafts, 020–029 providers). */
+/** Every step in order; parts of the gateway add theirs here with numbers of their own (010–019 drafts, 020–029 providers, 030–039 inference). */
 export const migrations: readonly Migration[] = [
   { number: 1, sql: core },
   { number: 2, sql: globalPolicies },
   { number: 10, sql: drafts },
   { number: 20, sql: providers },
+  { number: 30, sql: inference },
 ];

@@ -46,6 +46,10 @@ export class InferenceService implements Disposable {
     return this.#served.map(({ route }) => route).filter(forPrograms);
   }
 
+  set limits(limits: InferenceLimits) {
+    this.#budget.limits = limits;
+  }
+
   /** Puts routes and limits in force for the next request; those under way go on as they began. */
   use({ routes, limits }: InferenceSettings): void {
     this[Symbol.dispose]();

@@ -7,7 +7,8 @@ import type { Credentials } from "../credentials/model.ts";
 import type { EventLog } from "../logs/event-log.ts";
 import type { Sandbox } from "../sandbox.ts";
 import { type Configuration, fetchConfiguration, readConfiguration, updateResult } from "./configuration.ts";
-import type { GatewayClient } from "./gateway-client.ts";
+import type { GatewayClient, InferenceClient } from "./gateway-client.ts";
+import { type BundledRoutes, bundledRoutes, inferenceLimits } from "./inference-bundle.ts";
 import { fetchCredentials, type ProviderCredentials, pushedCredentials } from "./provider-credentials.ts";
 
 /** Pushed changes can be lost with a connection; a poll finds what is missing. Milliseconds. */
@@ -24,6 +25,9 @@ export interface KeeperOptions {
   /** Where the providers' credentials go, and the state that is there already. */
   readonly credentials: Credentials;
   readonly environmentRevision: bigint;
+  /** Where routes of `inference.local` come from, and those that are in force already. */
+  readonly inference: InferenceClient;
+  readonly routes: BundledRoutes;
 }
 
 /** Keeps the sandbox at the gateway's desired state: pushed updates, and a poll as safety net. */
@@ -31,12 +35,14 @@ export class ConfigurationKeeper {
   readonly #options: KeeperOptions;
   #applied: Configuration;
   #environmentRevision: bigint;
+  #routes: BundledRoutes;
   #timer: ReturnType<typeof setInterval> | undefined;
 
   constructor(options: KeeperOptions) {
     this.#options = options;
     this.#applied = options.applied;
     this.#environmentRevision = options.environmentRevision;
+    this.#routes = options.routes;
     this.#useSettings(options.applied);
   }
 
@@ -50,7 +56,8 @@ export class ConfigurationKeeper {
 
   /** Applies a pushed update and says how that went; never rejects. */
   async apply(update: ConfigUpdate): Promise<MessageInitShape<typeof ConfigUpdateResultSchema>> {
-    const { updateId, sandboxConfig, providerEnvironment } = update;
+    const { updateId, sandboxConfig, providerEnvironment, inferenceBundle } = update;
+    if (inferenceBundle !== undefined) this.#useRoutes(bundledRoutes(inferenceBundle));
     if (providerEnvironment !== undefined) this.#useCredentials(pushedCredentials(providerEnvironment));
     if (sandboxConfig === undefined) return { updateId };
     try {
@@ -64,7 +71,9 @@ export class ConfigurationKeeper {
   }
 
   async #poll(): Promise<void> {
-    const { client, spec } = this.#options;
+    const { client, inference, spec } = this.#options;
+    const bundle = await inference.getInferenceBundle({}).catch(() => undefined);
+    if (bundle !== undefined) this.#useRoutes(bundledRoutes(bundle));
     const next = await fetchConfiguration(client, spec).catch(() => undefined);
     if (next === undefined) return;
     if (next.environmentRevision !== this.#environmentRevision) {
@@ -101,7 +110,15 @@ export class ConfigurationKeeper {
     this.#options.credentials.replace(credentials);
   }
 
+  /** For the next question; a program that runs keeps the variables it was started with. */
+  #useRoutes(next: BundledRoutes): void {
+    if (next.revision === this.#routes.revision) return;
+    this.#routes = next;
+    this.#options.sandbox.inference.use({ routes: next.routes, limits: inferenceLimits(this.#applied) });
+  }
+
   #useSettings({ settings }: Configuration): void {
+    this.#options.sandbox.inference.limits = inferenceLimits({ settings });
     this.#options.log.ocsf = settings.get("ocsf_json_enabled") === true;
     this.#options.advisor.enabled = settings.get("policy_advisor") !== "off";
   }

@@ -1,12 +1,14 @@
 import { readFileSync } from "node:fs";
 import { type Client, Code, ConnectError, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { Inference } from "../../../rpc/gen/openshell/inference/v1/inference_pb.ts";
 import { OpenShell } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import type { SupervisorSpec } from "../../../supervisor-spec.ts";
 import { endingTransport } from "./ending-transport.ts";
 import { SupervisorToken } from "./supervisor-token.ts";
 
 export type GatewayClient = Client<typeof OpenShell>;
+export type InferenceClient = Client<typeof Inference>;
 
 /** The gateway refuses larger requests; a client that sends them anyway would hang (Bun's HTTP/2 client). */
 const MAX_REQUEST_BYTES = 1024 * 1024;
@@ -19,6 +21,7 @@ const CONNECTION_CHECK = 250;
 
 export interface GatewayConnection {
   readonly client: GatewayClient;
+  readonly inference: InferenceClient;
   readonly token: SupervisorToken;
   /** Lets later calls use a connection of their own; those that run keep theirs. */
   renew(): void;
@@ -38,7 +41,7 @@ export function connectGateway(gateway: SupervisorSpec["gateway"]): GatewayConne
     }
   };
   const { transport, renew } = gatewayTransport(gateway, [authenticate]);
-  return { client: createClient(OpenShell, transport), token, renew };
+  return { client: createClient(OpenShell, transport), inference: createClient(Inference, transport), token, renew };
 }
 
 /**
