@@ -13,8 +13,8 @@ import { StreamCall } from "./stream-call.ts";
 export interface ControlPlaneHost {
   /** The present state ends in `expire` after so many milliseconds; 0: never. */
   lasts(milliseconds: number): void;
-  /** A call was answered. */
-  called(path: string, status: GrpcStatus): void;
+  /** A call was answered; `method` is the one of HTTP. */
+  called(method: string, path: string, status: GrpcStatus): void;
   /** Nothing is left. */
   ended(): void;
 }
@@ -159,7 +159,7 @@ export class ControlPlaneConnection implements SessionHost {
     const { relay, host } = this.#setup;
     const call = new StreamCall(stream, block, {
       call: (...request) => relay.call(...request),
-      ended: (path, status) => host.called(path, status),
+      ended: (...call) => host.called(...call),
       flush: () => this.flush(),
     });
     stream.events = call;

@@ -1,9 +1,9 @@
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Interceptor, type Transport } from "@connectrpc/connect";
 import { AgentToken } from "./agent-token.ts";
 import { CallLimit } from "./call-limit.ts";
 import type { GrpcStatus } from "./grpc-message.ts";
-import { AGENT_METHODS, notOpen } from "./methods.ts";
+import { AGENT_METHODS, type Method, notOpen } from "./methods.ts";
 
 /** Calls that say nothing of their time get the published clients' deadline. Milliseconds. */
 const DEFAULT_TIMEOUT = 30_000;
@@ -56,7 +56,7 @@ export class AgentRelay {
     if (tooMany !== undefined) return { status: { code: Code.ResourceExhausted, message: tooMany } };
     const done = once(() => this.#limit.ended());
     try {
-      const request = fromBinary(method.input, message, { readUnknownFields: false });
+      const request = decoded(method, message);
       const timeout = Math.min(timeoutMs ?? DEFAULT_TIMEOUT, LONGEST_TIMEOUT);
       // Most sandboxes never ask; a connection is for those that do.
       this.#transport ??= this.#connect();
@@ -69,11 +69,19 @@ export class AgentRelay {
   }
 
   #failure(error: unknown): GrpcStatus {
-    if (!(error instanceof ConnectError)) return { code: Code.InvalidArgument, message: "the request is not a message of this method" };
+    if (!(error instanceof ConnectError)) return { code: Code.Unavailable, message: "the gateway cannot be reached at the moment" };
     if (error.code !== Code.Unauthenticated) return { code: error.code, message: error.rawMessage };
     // It is our token that was refused, which the caller has no part in.
     this.#token.forget();
     return { code: Code.Unavailable, message: "the gateway does not take this sandbox's token at the moment" };
+  }
+}
+
+function decoded(method: Method, message: Uint8Array): MessageShape<Method["input"]> {
+  try {
+    return fromBinary(method.input, message, { readUnknownFields: false });
+  } catch {
+    throw new ConnectError("the request is not a message of this method", Code.InvalidArgument);
   }
 }
 

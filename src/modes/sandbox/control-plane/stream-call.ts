@@ -12,7 +12,7 @@ const MAX_REQUEST_BYTES = 16_384;
 /** Who makes the call, and hears how it went. */
 export interface CallHost {
   call(path: string, message: Uint8Array, timeoutMs: number | undefined, signal: AbortSignal): Promise<RelayAnswer>;
-  ended(path: string, status: GrpcStatus): void;
+  ended(method: string, path: string, status: GrpcStatus): void;
   /** Something waits to be sent. */
   flush(): void;
 }
@@ -104,7 +104,7 @@ export class StreamCall implements StreamEvents {
       body,
       [],
     );
-    this.#host.ended(this.#path, { code: Code.PermissionDenied, message });
+    this.#host.ended(this.#fields.get(":method") ?? "-", this.#path, { code: Code.PermissionDenied, message });
   }
 
   #finish({ status, message, done = () => {} }: RelayAnswer): void {
@@ -125,7 +125,7 @@ export class StreamCall implements StreamEvents {
       this.#done = done;
       this.#answer(head, writeMessage(message), trailers);
     }
-    this.#host.ended(this.#path, status);
+    this.#host.ended(this.#fields.get(":method") ?? "-", this.#path, status);
   }
 
   #answer(head: readonly RawField[], body: Buffer | undefined, trailers: readonly RawField[]): void {

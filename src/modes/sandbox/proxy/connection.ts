@@ -287,7 +287,7 @@ export class Connection {
     const actor = actorOf(this.who.program);
     const entered = controlPlane.open(this.client, limits.headMs, {
       lasts: (milliseconds) => this.#lasts(milliseconds),
-      called: (path, status) => emit(controlPlaneCall(intent, actor, path, status)),
+      called: (method, path, status) => emit(controlPlaneCall(intent, actor, `${method} ${path}`, status)),
       ended: () => this.tunnelEnded(),
     });
     if (entered === undefined) return false;

@@ -31,13 +31,21 @@ export function controlPlaneEvent({ authority }: Intent, actor: Actor): NetworkE
   };
 }
 
-/** A call to the sandbox's own gateway, and what became of it. */
-export function controlPlaneCall({ authority }: Intent, actor: Actor, path: string, status: { code: number; message: string }): HttpEvent {
+/** A call to the sandbox's own gateway, `METHOD PATH`, and what became of it. */
+export function controlPlaneCall({ authority }: Intent, actor: Actor, line: string, status: { code: number; message: string }): HttpEvent {
   const { host, port } = authority;
+  const [method = "", path = ""] = line.split(" ", 2);
   const refused = status.code !== 0;
   return {
     ...{ kind: "http", time: Date.now(), severity: refused ? "low" : "informational", action: refused ? "denied" : "allowed" },
-    ...{ method: "POST", url: `https://${host}:${port}${path.slice(0, MAX_PATH)}`, actor, host, port, engine: "control_plane" },
+    ...{
+      method: method.slice(0, MAX_PATH),
+      url: `https://${host}:${port}${path.slice(0, MAX_PATH)}`,
+      actor,
+      host,
+      port,
+      engine: "control_plane",
+    },
     ...(refused ? { code: `grpc_${status.code}`, reason: status.message } : {}),
   };
 }
