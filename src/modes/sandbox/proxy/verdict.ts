@@ -3,6 +3,7 @@ import { inspectionOf } from "../../../engine/inspection.ts";
 import { OpenShellError } from "../../../error.ts";
 import type { DecisionEngineName, DenialStage } from "../../../events/event.ts";
 import type { Identification, ProgramIdentity } from "../box/contract.ts";
+import { planWithCredentials } from "../credentials/connection-plan.ts";
 import { type Unroutable, unroutable } from "./capture/unroutable.ts";
 import { checkDestination, type DestinationVerdict } from "./destination/permission.ts";
 import type { EgressContext } from "./egress-context.ts";
@@ -48,6 +49,8 @@ export interface Denied {
 const NEXT_POLICY =
   "A proposal for this program and destination is made for review. Ask the person who owns the sandbox to look at: openshell sandbox draft";
 const NEXT_ADDRESS = "Private addresses need allowed_ips in the policy or --trusted-cidr. Ask the person who owns the sandbox.";
+const NEXT_CREDENTIALS =
+  "Ask the person who owns the sandbox to take tls: skip out of the policy, or to say allow_uninspected_credentials: true there.";
 const NEXT_IDENTITY = "Open a new connection from the program itself and send the request on it.";
 const NEXT_INTEGRITY = "The executable is not the one that was first used. Recreate the sandbox if the change is wanted.";
 const NEXT_NETWORK = "Check the name and try again.";
@@ -138,7 +141,10 @@ function atAddresses(intent: Intent, decision: Allow, addresses: readonly string
   const verdict = checkDestination(host, port, addresses, decision.endpoints, context.destinations);
   if (!verdict.permitted) return addressDenial(intent, decision, verdict);
   const { policy, endpoints } = decision;
-  return { allowed: true, policy, endpoints, addresses, sha256, plan: inspectionOf(decision) };
+  const settings = endpoints.map(({ endpoint }) => endpoint);
+  const plan = planWithCredentials(inspectionOf(decision), settings, intent.authority, context.credentials.current);
+  if (plan === undefined) return uninspectedCredentials(intent, decision);
+  return { allowed: true, policy, endpoints, addresses, sha256, plan };
 }
 
 function what(intent: Intent): string {
@@ -227,6 +233,20 @@ function addressDenial(intent: Intent, decision: Allow, verdict: DestinationVerd
     policy: decision.policy,
     address: verdict.address,
     next: NEXT_ADDRESS,
+  };
+}
+
+/** Requests that may carry credentials would pass unread. */
+function uninspectedCredentials(intent: Intent, decision: Allow): Denied {
+  return {
+    allowed: false,
+    status: 403,
+    error: "uninspected_credentials",
+    reason: `credentials may go to ${hostPort(intent.authority)}, and its policy has tls: skip, so that requests cannot be seen`,
+    code: "uninspected_credentials",
+    engine: "credentials",
+    policy: decision.policy,
+    next: NEXT_CREDENTIALS,
   };
 }
 
