@@ -1,4 +1,7 @@
-/** HTTP/2 over TLS (ALPN h2, HTTP/1.1 refused), with a certificate for `name`. It answers with what it was asked. */
+/**
+ * HTTP/2 over TLS (ALPN h2, HTTP/1.1 refused), with a certificate for `name`. It answers with what it was asked; gRPC calls get their own
+ * messages back, as they come.
+ */
 import { createSecureServer, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { TestCa } from "../certificates.ts";
 import { type Ledger, plainAddress } from "./web.ts";
@@ -17,9 +20,28 @@ export async function serveHttp2(port: number, name: string, ca: TestCa, ledger:
     };
     ledger.requests.add(seen);
     stream.on("error", () => stream.destroy());
+    if (headers["content-type"] === "application/grpc") {
+      answerCall(stream, seen.path);
+      return;
+    }
     stream.respond({ ":status": 200, "content-type": "application/json" });
     stream.end(JSON.stringify({ ...seen, protocol: "h2" }));
   });
   server.on("sessionError", () => undefined);
   await new Promise<void>((resolve, reject) => server.once("error", reject).listen(port, "::", resolve));
+}
+
+/** `…/Fail`: an error that is all trailers. `…/Wait`: no answer. `…/Late`: an error behind the first message. Others: an echo. */
+function answerCall(stream: ServerHttp2Stream, path: string): void {
+  const head = { ":status": 200, "content-type": "application/grpc" };
+  if (path.endsWith("/Wait")) return;
+  if (path.endsWith("/Fail")) {
+    stream.respond({ ...head, "grpc-status": "5", "grpc-message": "no such thing" }, { endStream: true });
+    return;
+  }
+  stream.respond(head, { waitForTrailers: true });
+  const late = path.endsWith("/Late");
+  stream.on("wantTrailers", () => stream.sendTrailers(late ? { "grpc-status": "10", "grpc-message": "too late" } : { "grpc-status": "0" }));
+  if (late) stream.once("data", (bytes: Buffer) => stream.end(bytes));
+  else stream.pipe(stream);
 }
