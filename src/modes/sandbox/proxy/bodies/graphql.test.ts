@@ -1,6 +1,5 @@
 import { describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import type { QueryFacts } from "../../../../engine/decision.ts";
 import { Dice } from "../../../../policy/dice.test-support.ts";
 import type { Field } from "../http1/fields.ts";
 import { readQuery } from "../http1/query.ts";
@@ -9,14 +8,15 @@ import { readNeeded } from "./read-body.ts";
 
 const FIELDS: readonly Field[] = [{ name: "Content-Type", lower: "content-type", value: "application/json" }];
 
-function send(method: string, query: QueryFacts, body: string) {
-  const request = { fields: FIELDS, body: method === "GET" ? ({ kind: "none" } as const) : ({ kind: "chunked" } as const) };
+function send(method: string, url: string, body: string) {
+  const query = readQuery(url);
+  const request = { fields: FIELDS, query: url, body: method === "GET" ? ({ kind: "none" } as const) : ({ kind: "chunked" } as const) };
   const result = readNeeded({ protocol: "graphql", maxBodyBytes: 65_536 }, request, { method, query }, Buffer.from(body));
   if (result.kind === "collect") throw new Error("more than the whole body");
   return result.kind === "read" ? result.facts : { refused: result.code, status: result.status };
 }
-const post = (body: unknown, url = "") => send("POST", readQuery(url), typeof body === "string" ? body : JSON.stringify(body));
-const get = (url: string) => send("GET", readQuery(url), "");
+const post = (body: unknown, url = "") => send("POST", url, typeof body === "string" ? body : JSON.stringify(body));
+const get = (url: string) => send("GET", url, "");
 const document = (query: string) => post({ query });
 const operation = (type: string, name: string, ...fields: string[]) => ({ type, name, fields });
 const graphql = (...operations: object[]) => ({ graphql: operations }) as never;
@@ -156,6 +156,7 @@ describe("GET", () => {
     "query={a}&query[]={b}",
     "query={a}&queryId=7",
     "query={a}&id=1&id=2",
+    "query={a}&x=1;query=mutation{b}",
     "query.={a}",
   ]) {
     test(`with two readings: ${url}`, () => expect(get(url)).toMatchObject({ refused: "graphql_url" }));

@@ -9,7 +9,7 @@ export type BodyNeeds = NonNullable<RequestDecision["needs"]>;
 export type BodyFacts = Pick<HttpFacts, "graphql"> | Pick<HttpFacts, "rpc">;
 
 /** The request whose body is to be read. */
-export type BodyOwner = Pick<OriginRequest, "fields" | "body">;
+export type BodyOwner = Pick<OriginRequest, "fields" | "body" | "query">;
 
 /**
  * What a request asks for, as the rules that `needs` speaks of see it. `body`: all of it, without transfer coding. Before it is there, the
@@ -22,6 +22,13 @@ export function readNeeded(
   body: Uint8Array | undefined,
 ): Read<BodyFacts> | { readonly kind: "collect"; readonly limit: number } {
   const { protocol } = needs;
+  if (protocol === "graphql" && request.query?.includes(";") === true)
+    return {
+      kind: "unreadable",
+      status: 400,
+      code: "graphql_url",
+      reason: "the URL has a semicolon, at which some servers begin a parameter",
+    };
   if (protocol === "graphql" && method.toUpperCase() === "GET") {
     return reading(() => {
       requireNoBody(request);
@@ -39,7 +46,7 @@ export function readNeeded(
 
 /** Refused whatever the rules say: a body where the rules look at the URL or the method alone, and a server might look at the body. */
 export function unexpectedBody(
-  request: BodyOwner,
+  request: Pick<BodyOwner, "body">,
   { method }: Pick<HttpFacts, "method">,
   { endpoint }: RequestDecision,
 ): Unreadable | undefined {
@@ -49,7 +56,7 @@ export function unexpectedBody(
 }
 
 /** The refusal of a body that is longer than the rules read. */
-export function tooLong(needs: BodyNeeds, { body }: BodyOwner): Unreadable {
+export function tooLong(needs: BodyNeeds, { body }: Pick<BodyOwner, "body">): Unreadable {
   const limit = limitOf(needs);
   const size = body.kind === "length" ? `${body.length}` : `more than ${limit}`;
   return {
@@ -65,7 +72,7 @@ function limitOf({ maxBodyBytes }: BodyNeeds): number {
   return Math.min(maxBodyBytes, MAX_PARSED_BODY_BYTES);
 }
 
-function requireNoBody({ body }: BodyOwner): void {
+function requireNoBody({ body }: Pick<BodyOwner, "body">): void {
   const empty = body.kind === "none" || (body.kind === "length" && body.length === 0);
   if (!empty) throw new BodyError(400, "body_unexpected", "the request has a body where none is read");
 }

@@ -8,7 +8,7 @@ const JSON_TYPE = [field("Content-Type", "application/json")];
 
 function read(body: string, protocol: BodyNeeds["protocol"] = "mcp", fields: readonly Field[] = JSON_TYPE) {
   const needs: BodyNeeds = { protocol, maxBodyBytes: 65_536 };
-  const request = { fields, body: { kind: "chunked" } } as const;
+  const request = { fields, query: undefined, body: { kind: "chunked" } } as const;
   const facts = { method: "POST", query: {} };
   const head = readNeeded(needs, request, facts, undefined);
   const result = head.kind === "collect" ? readNeeded(needs, request, facts, Buffer.from(body)) : head;
