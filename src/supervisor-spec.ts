@@ -1,3 +1,5 @@
+import type { UpstreamProxySettings } from "./upstream-proxy/settings.ts";
+
 /**
  * How a compute driver tells a supervisor what to run: `openshell sandbox run --spec FILE`. Written by the gateway's driver, read once by
  * the supervisor; data, so that nothing of a user's environment becomes the environment of one of our processes.
@@ -28,6 +30,8 @@ export interface SupervisorSpec {
   readonly internalDomains: readonly string[];
   /** PEM file of authorities that servers may be certified by, beside the system's. */
   readonly upstreamCa?: string;
+  /** What connections leave by; absent: they are made directly. */
+  readonly upstreamProxy?: UpstreamProxySettings;
   /** Keep the supervisor after the main process has ended, for exec and drafts. */
   readonly keep: boolean;
 }

@@ -6,6 +6,7 @@ import { OpenShellError } from "../../error.ts";
 import { configDirectory, DEFAULT_GATEWAY_PORT, stateDirectory, systemGatewayDirectory } from "../../paths.ts";
 import { MAX_ID } from "../../policy/limits.ts";
 import { surviveTransportFaults } from "../../rpc/transport-faults.ts";
+import { UPSTREAM_PROXY_ARGS, upstreamProxyOption } from "../../upstream-proxy/flags.ts";
 import { LOG_LEVELS, type LogLevel } from "./log.ts";
 import { DEFAULT_UID_RANGE, type UidRange } from "./options.ts";
 import { checkCidr, checkDomain } from "./sandboxes/validate-spec.ts";
@@ -75,6 +76,7 @@ export const serveCommand = defineCommand({
       env: "OPENSHELL_UPSTREAM_CA",
       description: "Authorities (PEM) that servers may be certified by, beside the system's",
     },
+    ...UPSTREAM_PROXY_ARGS,
     "allow-mount": {
       type: "string",
       valueHint: "PREFIX",
@@ -110,6 +112,7 @@ export const serveCommand = defineCommand({
       trustedCidrs: checked("--trusted-cidr", args["trusted-cidr"], checkCidr),
       internalDomains: checked("--internal-domain", args["internal-domain"], checkDomain),
       ...(args["upstream-ca"] === undefined ? {} : { upstreamCa: checkCertificates("--upstream-ca", args["upstream-ca"]) }),
+      ...upstreamProxyOption(args),
       allowedMounts: checked("--allow-mount", args["allow-mount"], checkAbsolute),
       logLevel: args["log-level"] as LogLevel,
     });

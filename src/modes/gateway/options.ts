@@ -1,3 +1,4 @@
+import type { UpstreamProxySettings } from "../../upstream-proxy/settings.ts";
 import type { LogLevel } from "./log.ts";
 
 /** How one gateway runs; what the command line gives, checked. */
@@ -20,6 +21,8 @@ export interface GatewayOptions {
   readonly internalDomains: readonly string[];
   /** PEM file of authorities that sandboxes accept servers from, beside the system's. */
   readonly upstreamCa?: string;
+  /** What connections of sandboxes leave by; absent: they are made directly. */
+  readonly upstreamProxy?: UpstreamProxySettings;
   /** Host paths that mounts and policies of sandboxes may name beyond the default view. */
   readonly allowedMounts: readonly string[];
   readonly logLevel: LogLevel;

@@ -102,6 +102,7 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
       trustedCidrs: options.trustedCidrs,
       internalDomains: options.internalDomains,
       ...(options.upstreamCa === undefined ? {} : { upstreamCa: options.upstreamCa }),
+      ...(options.upstreamProxy === undefined ? {} : { upstreamProxy: options.upstreamProxy }),
       log,
       ...(parts.supervisorCommand === undefined ? {} : { command: parts.supervisorCommand }),
     });
@@ -124,7 +125,7 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
       forget: (sandboxId) => new DraftRepository(store.db).forget(sandboxId),
     });
     cleanup.defer(() => sandboxes.close());
-    const { once, later } = replay(store, requestIdRepository(store.db), clock);
+    const { once, later } = replay(store, requestIdRepository(store.db), clock, vault.digest);
     const context: GatewayContext = {
       ...{
         options,

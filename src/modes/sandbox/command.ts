@@ -5,6 +5,7 @@ import { defineCommand } from "../../command/define.ts";
 import { pairsValue } from "../../command/values.ts";
 import { OpenShellError } from "../../error.ts";
 import type { SupervisorSpec } from "../../supervisor-spec.ts";
+import { UPSTREAM_PROXY_ARGS, upstreamProxyOption } from "../../upstream-proxy/flags.ts";
 import { parseTrustedCidr } from "./cidr-flag.ts";
 import { parseMount } from "./mount-flag.ts";
 import { gainPrivileges } from "./rootless/enter.ts";
@@ -76,6 +77,7 @@ export const runCommand = defineCommand({
       env: "OPENSHELL_INFERENCE_ROUTES",
       description: "Models (YAML) that programs reach at https://inference.local",
     },
+    ...UPSTREAM_PROXY_ARGS,
     "log-dir": { type: "string", valueHint: "DIR", description: "Write event logs there as well" },
     spec: { type: "string", valueHint: "FILE", hidden: true, description: "Written by a gateway's driver" },
     command: { type: "positional", required: false, multiple: true, terminator: "implied", description: "The program and its arguments" },
@@ -105,6 +107,7 @@ export const runCommand = defineCommand({
       ...(args["upstream-ca"] === undefined ? {} : { upstreamCa: resolve(args["upstream-ca"]) }),
       ...(args.credentials === undefined ? {} : { credentialFile: resolve(args.credentials) }),
       ...(args["inference-routes"] === undefined ? {} : { inferenceRoutes: resolve(args["inference-routes"]) }),
+      ...upstreamProxyOption(args),
       ...(args["log-dir"] === undefined ? {} : { logDirectory: resolve(args["log-dir"]) }),
     });
   },

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { OpenShellError } from "../../error.ts";
 import type { Policy } from "../../policy/model.ts";
+import type { UpstreamProxySettings } from "../../upstream-proxy/settings.ts";
 import { leaseAgentIdentity } from "./agent-identity.ts";
 import type { Child } from "./box/contract.ts";
 import { boxSpec } from "./box-spec.ts";
@@ -36,6 +37,7 @@ export interface StandaloneOptions {
   readonly trustedCidrs: readonly string[];
   readonly internalDomains: readonly string[];
   readonly upstreamCa?: string;
+  readonly upstreamProxy?: UpstreamProxySettings;
   readonly credentialFile?: string;
   /** File of routes for `inference.local`. */
   readonly inferenceRoutes?: string;
@@ -103,6 +105,7 @@ async function runConfined(options: StandaloneOptions, policy: Policy, surroundi
     blockedAddresses: [],
     emit: log.write,
     upstreamCa: options.upstreamCa,
+    upstreamProxy: options.upstreamProxy,
     credentials,
     inference,
   });

@@ -11,7 +11,6 @@ import { boxSpec } from "./box-spec.ts";
 import { childEnvironment } from "./child-environment.ts";
 import { CONTROL_PLANE_HOST } from "./control-plane/entrance.ts";
 import { AgentRelay } from "./control-plane/relay.ts";
-import { Credentials } from "./credentials/model.ts";
 import { withModels } from "./inference/environment.ts";
 import { EventLog } from "./logs/event-log.ts";
 import { LogPush } from "./logs/log-push.ts";
@@ -21,7 +20,7 @@ import { ConfigurationKeeper } from "./session/configuration-keeper.ts";
 import { serveExecRelay } from "./session/exec-relay.ts";
 import { connectGateway, type GatewayClient, gatewayTransport } from "./session/gateway-client.ts";
 import { bundledRoutes, inferenceLimits } from "./session/inference-bundle.ts";
-import { fetchCredentials, NO_PROVIDERS } from "./session/provider-credentials.ts";
+import { fetchCredentials, NO_PROVIDERS, ProviderState } from "./session/provider-credentials.ts";
 import { SupervisorSession } from "./session/supervisor-session.ts";
 import { openEntrance } from "./ssh/entrance.ts";
 import { superviseChild } from "./supervise-child.ts";
@@ -51,7 +50,7 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
   token.keepFresh(async () => (await client.refreshSandboxToken({})).token);
   const { configuration, notes } = await firstConfiguration(client, spec);
   const provided = configuration.environmentRevision === 0n ? NO_PROVIDERS : await retried(() => fetchCredentials(client, spec));
-  const credentials = new Credentials(provided.credentials);
+  const providers = new ProviderState(provided);
   const routes = bundledRoutes(await retried(() => inference.getInferenceBundle({})));
   const relay = new AgentRelay({
     connect: (interceptors) => gatewayTransport(spec.gateway, interceptors).transport,
@@ -103,19 +102,19 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
     blockedAddresses: gatewayAddresses(spec.gateway.endpoint),
     emit,
     upstreamCa: spec.upstreamCa,
-    credentials,
+    upstreamProxy: spec.upstreamProxy,
+    credentials: providers.credentials,
     inference: { routes: routes.routes, limits: inferenceLimits(configuration) },
     controlPlane: { port: gatewayPort(spec.gateway.endpoint), relay },
   });
   const keeper = new ConfigurationKeeper({
-    ...{ client, inference, spec, sandbox, log, advisor, credentials, routes },
+    ...{ client, inference, spec, sandbox, log, advisor, providers, routes },
     applied: configuration,
-    environmentRevision: provided.revision,
   });
   const environment = (added: Readonly<Record<string, string>>) =>
     childEnvironment(
       { ...spec, endpoint },
-      withModels(sandbox.inference.routes, { ...credentials.environment(), ...spec.environment, ...added }),
+      withModels(sandbox.inference.routes, { ...providers.environment(), ...spec.environment, ...added }),
     );
   const entrance = openEntrance({ client, box: sandbox.box, environment: () => environment({}), workdir: WORKDIR });
   const session = new SupervisorSession(client, {

@@ -2,6 +2,7 @@ import { upstreamAuthorities } from "../../authorities.ts";
 import { PolicyEngine } from "../../engine/policy-engine.ts";
 import type { EventSink, SecurityEvent } from "../../events/event.ts";
 import type { Policy } from "../../policy/model.ts";
+import { readUpstreamProxy, type UpstreamProxySettings } from "../../upstream-proxy/settings.ts";
 import type { Box, BoxSpec } from "./box/contract.ts";
 import { openBox } from "./box/open.ts";
 import { controlPlane } from "./control-plane/entrance.ts";
@@ -16,6 +17,7 @@ import { serveNames } from "./proxy/dns/serve-names.ts";
 import { type Egress, serveEgress } from "./proxy/serve.ts";
 import { SandboxCa } from "./proxy/tls/sandbox-ca.ts";
 import { writeTrustFiles } from "./proxy/tls/trust-files.ts";
+import { UpstreamProxy } from "./proxy/upstream-proxy/upstream-proxy.ts";
 
 /** What a sandbox is made from, whoever asks for it. */
 export interface SandboxPlan {
@@ -28,6 +30,8 @@ export interface SandboxPlan {
   readonly emit: EventSink;
   /** PEM file of authorities that servers may be certified by, beside the system's. */
   readonly upstreamCa?: string | undefined;
+  /** What connections leave by; absent: they are made directly. */
+  readonly upstreamProxy?: UpstreamProxySettings | undefined;
   /** What `inference.local` leads to at the start; absent: nothing yet. */
   readonly inference?: InferenceSettings | undefined;
   /** Secrets that requests are given on their way out; changed while the sandbox runs. */
@@ -84,6 +88,7 @@ export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
         inference: inference.local,
         ...(plan.credentials && { credentials: plan.credentials }),
         ...(plan.controlPlane && { controlPlane: controlPlane(plan.controlPlane.port, plan.controlPlane.relay, ca) }),
+        ...(plan.upstreamProxy && { upstreamProxy: new UpstreamProxy(readUpstreamProxy(plan.upstreamProxy), authorities) }),
         trustedCidrs: plan.trustedCidrs,
         internalDomains: plan.internalDomains,
         ownAddresses: hostAddresses(plan.blockedAddresses),

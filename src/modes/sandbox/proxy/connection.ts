@@ -14,6 +14,7 @@ import { type Intent, intentOf } from "./intent.ts";
 import { UPSTREAM_KEEP_ALIVE_MS } from "./limits.ts";
 import { refusalOf, unreadRefusal } from "./refusal.ts";
 import { Tunnel } from "./relay.ts";
+import type { UpstreamProxy } from "./upstream-proxy/upstream-proxy.ts";
 import { type Denied, judge, nowInspected, stillPermitted, unreachable, type Verdict } from "./verdict.ts";
 
 const ESTABLISHED = Buffer.from("HTTP/1.1 200 Connection Established\r\n\r\n");
@@ -28,7 +29,7 @@ export type ConnectionState = "waiting" | "head" | "deciding" | "dialling" | "op
 export interface ConnectionHost {
   stateChanged(connection: Connection, from: ConnectionState, to: ConnectionState): void;
   /** Opens a connection to one address; the socket's events come back to `connection`. */
-  dial(connection: Connection, address: string, port: number): void;
+  dial(connection: Connection, address: string, port: number, via: UpstreamProxy | undefined): void;
 }
 
 type Allowed = Verdict & { allowed: true };
@@ -146,6 +147,7 @@ export class Connection {
     });
     const target = {
       addresses: verdict.addresses,
+      ...(verdict.via && { via: verdict.via }),
       port: authority.port,
       host: authority.host,
       authorities,
@@ -317,7 +319,7 @@ export class Connection {
   #dial(): void {
     if (this.#intent === undefined) return;
     this.#enter("dialling", this.#context.limits.dialMs);
-    this.#host.dial(this, this.#address(), this.#intent.authority.port);
+    this.#host.dial(this, this.#address(), this.#intent.authority.port, this.#verdict?.via);
   }
 
   /** The address in use: the one that is dialled, or was. */

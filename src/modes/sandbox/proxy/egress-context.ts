@@ -8,6 +8,7 @@ import type { Resolver } from "./destination/resolver.ts";
 import type { EgressLimits } from "./limits.ts";
 import type { LocalService } from "./local-service.ts";
 import type { SandboxCa } from "./tls/sandbox-ca.ts";
+import type { UpstreamProxy } from "./upstream-proxy/upstream-proxy.ts";
 
 /** What every connection of one proxy works with. */
 export interface EgressContext {
@@ -16,6 +17,8 @@ export interface EgressContext {
   readonly trust: BinaryTrust;
   readonly resolver: Resolver;
   readonly destinations: DestinationRules;
+  /** What everything leaves by that it does not except. */
+  readonly upstreamProxy: UpstreamProxy | undefined;
   readonly controlPlane: ControlPlane | undefined;
   /** Answers for `inference.local`. */
   readonly inference: LocalService | undefined;

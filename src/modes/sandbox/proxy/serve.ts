@@ -23,6 +23,7 @@ import { capturedIntent } from "./intent.ts";
 import { DEFAULT_LIMITS, type EgressLimits } from "./limits.ts";
 import type { LocalService } from "./local-service.ts";
 import { SandboxCa } from "./tls/sandbox-ca.ts";
+import type { UpstreamProxy } from "./upstream-proxy/upstream-proxy.ts";
 
 export interface EgressOptions {
   /** A listening socket inside the trap; it stays its owner's. */
@@ -50,6 +51,8 @@ export interface EgressOptions {
   /** Default: every address of our network namespace, read again each second. */
   readonly ownAddresses?: OwnAddresses;
   readonly resolver?: Resolver;
+  /** What connections leave by; default: none, servers are dialled. */
+  readonly upstreamProxy?: UpstreamProxy | undefined;
   readonly trust?: BinaryTrust;
   /** Ends the TLS of clients; default: one of its own. */
   readonly ca?: SandboxCa;
@@ -85,6 +88,7 @@ export function serveEgress(options: EgressOptions): Egress {
       ownAddresses: options.ownAddresses ?? hostAddresses(),
       ...(options.classify === undefined ? {} : { classify: options.classify }),
     },
+    upstreamProxy: options.upstreamProxy,
     controlPlane: options.controlPlane,
     inference: options.inference,
     limits: { ...DEFAULT_LIMITS, ...options.limits },
@@ -239,7 +243,11 @@ class EgressServer implements Disposable, ConnectionHost {
     }
   }
 
-  dial(connection: Connection, address: string, port: number): void {
+  dial(connection: Connection, address: string, port: number, via: UpstreamProxy | undefined): void {
+    if (via !== undefined) {
+      via.dial(address, port, { socket: this.#upstreamHandlers, data: connection });
+      return;
+    }
     // `connectError` reports failures; the promise rejects as well and has nothing to add.
     Bun.connect<Connection>({ hostname: address, port, allowHalfOpen: true, socket: this.#upstreamHandlers, data: connection }).catch(noop);
   }

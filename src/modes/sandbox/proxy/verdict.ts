@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import type { Decision, Inspection, MatchedEndpoint } from "../../../engine/decision.ts";
 import { inspectionOf } from "../../../engine/inspection.ts";
 import { OpenShellError } from "../../../error.ts";
@@ -10,6 +11,8 @@ import type { EgressContext } from "./egress-context.ts";
 import { hostPort, type Intent } from "./intent.ts";
 import type { LocalService } from "./local-service.ts";
 import { type ReservedAnswer, reservedAnswer } from "./reserved-names.ts";
+import { checkProxied } from "./upstream-proxy/permission.ts";
+import type { UpstreamProxy } from "./upstream-proxy/upstream-proxy.ts";
 
 /** What was decided about one connection: where it may go, or how it is refused. */
 export type Verdict =
@@ -23,6 +26,8 @@ export type Verdict =
       readonly plan: Inspection;
       /** Takes the place of a server. */
       readonly local?: LocalService;
+      /** What the addresses are dialled through; one of them may be a name then. */
+      readonly via?: UpstreamProxy;
     }
   | Denied;
 
@@ -84,7 +89,7 @@ function judgeProgram(intent: Intent, program: ProgramIdentity, context: EgressC
   const trust = context.trust.check(program);
   if (trust instanceof Promise) return judgeSlowly(intent, program, context);
   if (!trust.trusted) return integrity(decision, trust.reason);
-  const addresses = context.resolver.known(intent.authority.host);
+  const addresses = withoutQuestion(intent, context);
   if (addresses === undefined) return judgeSlowly(intent, program, context);
   return atAddresses(intent, decision, addresses, trust.sha256, context);
 }
@@ -100,8 +105,7 @@ async function judgeSlowly(intent: Intent, program: ProgramIdentity, context: Eg
   if (!still.allowed) return policyDenial(intent, still);
   let addresses: readonly string[];
   try {
-    const { host } = intent.authority;
-    addresses = context.resolver.known(host) ?? (await context.resolver.resolve(host));
+    addresses = withoutQuestion(intent, context) ?? (await context.resolver.resolve(intent.authority.host));
   } catch (error) {
     return unresolved(intent, still, error instanceof Error ? error.message : String(error));
   }
@@ -136,15 +140,35 @@ function decide(intent: Intent, program: ProgramIdentity, context: EgressContext
   return context.engine.decide({ host, port, exe: program.exe, ancestors: program.ancestors });
 }
 
+/** Addresses that nobody has to be asked for; a name itself where the upstream proxy is to resolve it. */
+function withoutQuestion({ authority }: Intent, { upstreamProxy, resolver }: EgressContext): readonly string[] | undefined {
+  const { host } = authority;
+  return upstreamProxy?.takes(authority) === true ? (resolver.offline(host) ?? [host]) : resolver.known(host);
+}
+
 function atAddresses(intent: Intent, decision: Allow, addresses: readonly string[], sha256: string, context: EgressContext): Verdict {
   const { host, port } = intent.authority;
-  const verdict = checkDestination(host, port, addresses, decision.endpoints, context.destinations);
+  const { upstreamProxy, destinations } = context;
+  const via = upstreamProxy?.takes(intent.authority) === true ? upstreamProxy : undefined;
+  const itself = [host, ...addresses].find((end) => upstreamProxy?.is(end, port));
+  const unknown = via !== undefined && addresses.some((address) => isIP(address) === 0);
+  const verdict =
+    itself !== undefined
+      ? proxyItself(host, itself)
+      : unknown
+        ? checkProxied(host, decision.endpoints)
+        : checkDestination(host, port, addresses, decision.endpoints, destinations);
   if (!verdict.permitted) return addressDenial(intent, decision, verdict);
   const { policy, endpoints } = decision;
   const settings = endpoints.map(({ endpoint }) => endpoint);
   const plan = planWithCredentials(inspectionOf(decision), settings, intent.authority, context.credentials.current);
   if (plan === undefined) return uninspectedCredentials(intent, decision);
-  return { allowed: true, policy, endpoints, addresses, sha256, plan };
+  return { allowed: true, policy, endpoints, addresses, sha256, plan, ...(via && { via }) };
+}
+
+/** Through a proxy everything could be reached, whatever the policy says. */
+function proxyItself(host: string, address: string): DestinationVerdict & { permitted: false } {
+  return { permitted: false, code: "own_address", address, reason: `${host} is the upstream proxy itself, connection rejected` };
 }
 
 function what(intent: Intent): string {

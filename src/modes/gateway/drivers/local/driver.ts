@@ -4,6 +4,7 @@ import { OpenShellError } from "../../../../error.ts";
 import { bootId, startTime } from "../../../../linux/process-facts.ts";
 import { ownEnvironment, selfCommand } from "../../../../reexec.ts";
 import type { SupervisorSpec } from "../../../../supervisor-spec.ts";
+import type { UpstreamProxySettings } from "../../../../upstream-proxy/settings.ts";
 import { writeFileAtomically } from "../../files.ts";
 import type { Log } from "../../log.ts";
 import { resourceLimits } from "../../sandboxes/resources.ts";
@@ -35,6 +36,7 @@ export interface LocalDriverOptions {
   readonly trustedCidrs: readonly string[];
   readonly internalDomains: readonly string[];
   readonly upstreamCa?: string;
+  readonly upstreamProxy?: UpstreamProxySettings;
   readonly log: Log;
   /** The program that supervises; tests put another in its place. */
   readonly command?: readonly string[];
@@ -190,6 +192,7 @@ function supervisorSpec(record: SandboxRecord, directory: SandboxDirectory, opti
     trustedCidrs: [...options.trustedCidrs, ...spec.trustedCidrs],
     internalDomains: [...options.internalDomains, ...spec.internalDomains],
     ...(options.upstreamCa === undefined ? {} : { upstreamCa: options.upstreamCa }),
+    ...(options.upstreamProxy === undefined ? {} : { upstreamProxy: options.upstreamProxy }),
     keep: spec.keep ?? true,
   };
 }

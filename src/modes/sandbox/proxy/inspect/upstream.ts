@@ -1,5 +1,6 @@
 import type { Socket, SocketHandler } from "bun";
 import type { ByteSocket } from "../relay.ts";
+import type { UpstreamProxy } from "../upstream-proxy/upstream-proxy.ts";
 
 /** What becomes of the connection to the server. */
 export interface UpstreamEvents {
@@ -21,6 +22,8 @@ export interface UpstreamTarget {
   readonly host: string;
   /** Certificates that are trusted, PEM. */
   readonly authorities: readonly string[];
+  /** The addresses are dialled through it. */
+  readonly via?: UpstreamProxy;
   /** Dialled instead of all these, in plain text: one of our own services takes the place of the server. */
   readonly unix?: string;
   readonly dialMs: number;
@@ -158,7 +161,7 @@ export class Upstream {
   #dial(scheme: "http" | "https"): void {
     this.#state = "dialling";
     this.#expect("no answer");
-    const { addresses, port, unix, keepAliveMs } = this.#target;
+    const { addresses, port, unix, via, keepAliveMs } = this.#target;
     const attempt = this.#address;
     const current = () => this.#state === "dialling" && this.#address === attempt;
     const handlers: SocketHandler<undefined> = {
@@ -183,6 +186,10 @@ export class Upstream {
       },
     };
     const options = { allowHalfOpen: true, socket: handlers, data: undefined };
+    if (via !== undefined) {
+      via.dial(addresses[attempt] ?? "", port, options);
+      return;
+    }
     const dialled =
       unix === undefined ? Bun.connect({ hostname: addresses[attempt] ?? "", port, ...options }) : Bun.connect({ unix, ...options });
     dialled.catch(noop);
