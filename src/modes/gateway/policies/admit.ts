@@ -1,7 +1,7 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { OpenShellError, type Violation } from "../../../error.ts";
 import { policyHash } from "../../../policy/hash.ts";
-import { MAX_POLICY_BYTES } from "../../../policy/limits.ts";
+import { MAX_POLICY_BYTES, PROVIDER_RULE_PREFIX } from "../../../policy/limits.ts";
 import type { Policy } from "../../../policy/model.ts";
 import { policyFromProto } from "../../../policy/proto.ts";
 import { staticChanges } from "../../../policy/static.ts";
@@ -19,7 +19,16 @@ export function admitPolicy(message: SandboxPolicy): Policy {
 }
 
 export function requireValid(policy: Policy): void {
-  refuse("the policy is not valid", validatePolicy(policy));
+  refuse("the policy is not valid", [...reservedKeys(policy), ...validatePolicy(policy)]);
+}
+
+/** Rules that the gateway derives are never stored; one that came in under such a key would stay when its provider goes. */
+function reservedKeys({ networkPolicies }: Policy): Violation[] {
+  const reserved = Object.keys(networkPolicies).filter((key) => key.startsWith(PROVIDER_RULE_PREFIX));
+  return reserved.map((key) => ({
+    field: `network_policies.${key}`,
+    message: `keys that begin with ${PROVIDER_RULE_PREFIX} are reserved`,
+  }));
 }
 
 /** Landlock and process never change while a sandbox lives, filesystem paths may only be added. */

@@ -13,6 +13,11 @@ import {
 import { findProfile } from "./profiles/catalogue.ts";
 import type { ProviderRecord } from "./repository.ts";
 
+const { STATIC_CREDENTIAL, NON_SECRET } = ProviderEnvironmentValueClassification;
+
+/** Programs must read these themselves, and nobody gains by knowing them. */
+const NOT_SECRET: ReadonlySet<string> = new Set(["AWS_REGION", "AWS_DEFAULT_REGION"]);
+
 /**
  * What a sandbox's supervisor needs of its providers, secrets in clear: sent to it and nobody else. The first provider that has a variable
  * gives it.
@@ -29,13 +34,14 @@ export function environmentSnapshot(providers: readonly ProviderRecord[], attach
       if (taken.has(name)) continue;
       taken.add(name);
       const expires = provider.expirations[name];
+      const secret = !NOT_SECRET.has(name);
       values.push({
         $typeName: "openshell.v1.ProviderEnvironmentValue",
         name,
         value,
-        classification: ProviderEnvironmentValueClassification.STATIC_CREDENTIAL,
-        staticCredentialBinding: binding(provider, name),
-        stablePlaceholder: true,
+        classification: secret ? STATIC_CREDENTIAL : NON_SECRET,
+        ...(secret ? { staticCredentialBinding: binding(provider, name) } : {}),
+        stablePlaceholder: secret,
         ...(expires === undefined ? {} : { expirationTime: timestampFromMs(expires) }),
       });
     }
@@ -51,11 +57,11 @@ export function environmentResponse(snapshot: ProviderEnvironmentSnapshot): GetS
     providerAttachmentEpoch: snapshot.providerAttachmentEpoch,
     supportsStablePlaceholderEnvironmentKeys: true,
   });
-  for (const { name, value, expirationTime, staticCredentialBinding } of snapshot.values) {
+  for (const { name, value, classification, expirationTime, staticCredentialBinding } of snapshot.values) {
     response.environment[name] = value;
     if (staticCredentialBinding !== undefined) response.staticCredentialBindings[name] = staticCredentialBinding;
     if (expirationTime !== undefined) response.credentialExpirationTimes[name] = expirationTime;
-    response.stablePlaceholderEnvironmentKeys.push(name);
+    (classification === NON_SECRET ? response.nonSecretEnvironmentKeys : response.stablePlaceholderEnvironmentKeys).push(name);
   }
   return response;
 }

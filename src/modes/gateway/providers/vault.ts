@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHmac, randomBytes } from "node:crypto";
 import { closeSync, constants, existsSync, fchmodSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { OpenShellError } from "../../../error.ts";
 import { writeFileAtomically } from "../files.ts";
@@ -9,6 +9,8 @@ export interface Vault {
   seal(plain: Uint8Array, owner: string): Uint8Array;
   /** Throws `failed_precondition` when it was sealed under another key or for another owner, or was changed. */
   open(sealed: Uint8Array, owner: string): Uint8Array;
+  /** Names bytes that may hold a secret, in hex: equal for equal bytes, and no help in guessing them without the key. */
+  digest(bytes: Uint8Array): string;
 }
 
 const CIPHER = "aes-256-gcm";
@@ -41,7 +43,10 @@ export function openVault(file: string, inUse: boolean): Vault {
 
 /** The vault of one key of 32 bytes. */
 export function vaultWith(key: Uint8Array): Vault {
+  // A key of its own: one key serves one purpose.
+  const digestKey = createHmac("sha256", key).update("digest").digest();
   return {
+    digest: (bytes) => createHmac("sha256", digestKey).update(bytes).digest("hex"),
     seal(plain, owner) {
       const nonce = randomBytes(NONCE_BYTES);
       const cipher = createCipheriv(CIPHER, key, nonce, { authTagLength: TAG_BYTES });

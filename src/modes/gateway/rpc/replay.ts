@@ -19,7 +19,14 @@ export interface Replay {
   later<O extends Message>(request: Request, context: HandlerContext, run: (remember: (answer: O) => void) => Promise<O>): Promise<O>;
 }
 
-export function replay(store: Store, answered: RequestIdRepository, clock: { now(): number }): Replay {
+/** `digestOf` names a request that is kept to be compared; one with a key where requests may hold secrets. */
+export function replay(
+  store: Store,
+  answered: RequestIdRepository,
+  clock: { now(): number },
+  digestOf: (bytes: Uint8Array) => string = (bytes) => createHash("sha256").update(bytes).digest("hex"),
+): Replay {
+  const key = keyWith(digestOf);
   const running = new Map<string, Promise<unknown>>(); // by request id and digest
 
   const find = <O>(request: Request, context: HandlerContext): O | undefined => {
@@ -73,13 +80,16 @@ export function replay(store: Store, answered: RequestIdRepository, clock: { now
   };
 }
 
-function key(request: Request, context: HandlerContext): { method: string; caller: string; digest: string } {
-  const principal = context.values.get(principalKey);
-  const caller =
-    principal.kind === "user" ? `user:${principal.subject}` : principal.kind === "sandbox" ? `sandbox:${principal.sandboxId}` : "none";
-  const digest = createHash("sha256").update(toBinary(context.method.input, request)).digest("hex");
-  return { method: context.method.name, caller, digest };
-}
+type Key = { readonly method: string; readonly caller: string; readonly digest: string };
+
+const keyWith =
+  (digestOf: (bytes: Uint8Array) => string) =>
+  (request: Request, context: HandlerContext): Key => {
+    const principal = context.values.get(principalKey);
+    const caller =
+      principal.kind === "user" ? `user:${principal.subject}` : principal.kind === "sandbox" ? `sandbox:${principal.sandboxId}` : "none";
+    return { method: context.method.name, caller, digest: digestOf(toBinary(context.method.input, request)) };
+  };
 
 function requireUuid(id: string): void {
   const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;

@@ -3,13 +3,12 @@ import { OpenShellError } from "../../../error.ts";
 import { type ConfigUpdate, type ConfigUpdateResultSchema, PolicyStatus } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import type { SupervisorSpec } from "../../../supervisor-spec.ts";
 import type { PolicyAdvisor } from "../advisor/policy-advisor.ts";
-import type { Credentials } from "../credentials/model.ts";
 import type { EventLog } from "../logs/event-log.ts";
 import type { Sandbox } from "../sandbox.ts";
 import { type Configuration, fetchConfiguration, readConfiguration, updateResult } from "./configuration.ts";
 import type { GatewayClient, InferenceClient } from "./gateway-client.ts";
 import { type BundledRoutes, bundledRoutes, inferenceLimits } from "./inference-bundle.ts";
-import { fetchCredentials, type ProviderCredentials, pushedCredentials } from "./provider-credentials.ts";
+import { fetchCredentials, type ProviderState, pushedCredentials } from "./provider-credentials.ts";
 
 /** Pushed changes can be lost with a connection; a poll finds what is missing. Milliseconds. */
 const POLL_INTERVAL = 10_000;
@@ -22,9 +21,7 @@ export interface KeeperOptions {
   readonly advisor: PolicyAdvisor;
   /** What is in force when the keeper starts. */
   readonly applied: Configuration;
-  /** Where the providers' credentials go, and the state that is there already. */
-  readonly credentials: Credentials;
-  readonly environmentRevision: bigint;
+  readonly providers: ProviderState;
   /** Where routes of `inference.local` come from, and those that are in force already. */
   readonly inference: InferenceClient;
   readonly routes: BundledRoutes;
@@ -34,14 +31,12 @@ export interface KeeperOptions {
 export class ConfigurationKeeper {
   readonly #options: KeeperOptions;
   #applied: Configuration;
-  #environmentRevision: bigint;
   #routes: BundledRoutes;
   #timer: ReturnType<typeof setInterval> | undefined;
 
   constructor(options: KeeperOptions) {
     this.#options = options;
     this.#applied = options.applied;
-    this.#environmentRevision = options.environmentRevision;
     this.#routes = options.routes;
     this.#useSettings(options.applied);
   }
@@ -58,7 +53,7 @@ export class ConfigurationKeeper {
   async apply(update: ConfigUpdate): Promise<MessageInitShape<typeof ConfigUpdateResultSchema>> {
     const { updateId, sandboxConfig, providerEnvironment, inferenceBundle } = update;
     if (inferenceBundle !== undefined) this.#useRoutes(bundledRoutes(inferenceBundle));
-    if (providerEnvironment !== undefined) this.#useCredentials(pushedCredentials(providerEnvironment));
+    if (providerEnvironment !== undefined) this.#options.providers.replace(pushedCredentials(providerEnvironment));
     if (sandboxConfig === undefined) return { updateId };
     try {
       this.#use(readConfiguration(sandboxConfig));
@@ -76,9 +71,9 @@ export class ConfigurationKeeper {
     if (bundle !== undefined) this.#useRoutes(bundledRoutes(bundle));
     const next = await fetchConfiguration(client, spec).catch(() => undefined);
     if (next === undefined) return;
-    if (next.environmentRevision !== this.#environmentRevision) {
+    if (next.environmentRevision !== this.#options.providers.revision) {
       const provided = await fetchCredentials(client, spec).catch(() => undefined);
-      if (provided !== undefined) this.#useCredentials(provided);
+      if (provided !== undefined) this.#options.providers.replace(provided);
     }
     if (next.revision === this.#applied.revision) return;
     let loadError = "";
@@ -101,13 +96,6 @@ export class ConfigurationKeeper {
     }
     this.#applied = next;
     this.#useSettings(next);
-  }
-
-  /** For the next request and the next program; a program that runs keeps the placeholders it was started with. */
-  #useCredentials({ revision, credentials }: ProviderCredentials): void {
-    if (revision === this.#environmentRevision) return;
-    this.#environmentRevision = revision;
-    this.#options.credentials.replace(credentials);
   }
 
   /** For the next question; a program that runs keeps the variables it was started with. */
