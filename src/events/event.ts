@@ -71,6 +71,8 @@ export interface HttpEvent extends EventBase {
   readonly reason?: string;
   readonly code?: string;
   readonly stage?: DenialStage;
+  /** Names of the credentials that the request was given on its way out. */
+  readonly credentials?: readonly string[];
   /** Of a question to a model. */
   readonly inference?: InferenceDetails;
 }

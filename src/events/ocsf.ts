@@ -150,6 +150,7 @@ function httpDetails(event: HttpEvent): object {
     http_request: { http_method: event.method, url: { url_string: event.url, hostname: event.host, port: event.port } },
     dst_endpoint: { hostname: event.host, port: event.port },
     ...actorDetails(event.actor),
+    ...(event.credentials === undefined ? {} : { unmapped: { credentials: event.credentials } }),
     ...(event.inference === undefined ? {} : inferenceDetails(event.inference)),
   };
 }

@@ -31,6 +31,22 @@ const golden: [SecurityEvent, string][] = [
     {
       kind: "http",
       time: 0,
+      severity: "informational",
+      action: "allowed",
+      method: "GET",
+      url: "https://api.example.com/bot[CREDENTIAL]/get[Me]",
+      host: "api.example.com",
+      port: 443,
+      policy: "api",
+      engine: "l7",
+      credentials: ["BOT_TOKEN", "KEY"],
+    },
+    "HTTP:GET [INFO] ALLOWED GET https://api.example.com/bot[CREDENTIAL]/get\\x5bMe\\x5d [policy:api engine:l7] [credentials:BOT_TOKEN,KEY]",
+  ],
+  [
+    {
+      kind: "http",
+      time: 0,
       severity: "medium",
       action: "denied",
       method: "POST",

@@ -44,12 +44,16 @@ function networkDetails(event: NetworkEvent): string {
 }
 
 function httpDetails(event: HttpEvent): string {
-  return `${escapeWord(event.method)} ${url(event.url)} ${decidedBy(event)}${inference(event.inference)}${reason(event.reason)}`;
+  return `${escapeWord(event.method)} ${url(event.url)} ${decidedBy(event)}${credentials(event.credentials)}${inference(event.inference)}${reason(event.reason)}`;
 }
 
 /** What stands for a credential keeps its brackets: nothing else is read into them. */
 function url(text: string): string {
   return escapeWord(text).replaceAll("\\x5bCREDENTIAL\\x5d", "[CREDENTIAL]");
+}
+
+function credentials(names: readonly string[] | undefined): string {
+  return names === undefined ? "" : ` [credentials:${names.map(escapeWord).join(",")}]`;
 }
 
 function inference(details: InferenceDetails | undefined): string {

@@ -20,6 +20,7 @@ const SECRETS = {
   QUERY_KEY: "AIza+slash/equals=Q9",
   BOT_TOKEN: "771205:AAH-xyz_Tele9gram",
   GIT_TOKEN: "a-real-git-token-1234",
+  SKIPPED: "never-sent-anywhere-1",
   AWS_ACCESS_KEY_ID: "AKIAREALREALREAL1234",
   AWS_SECRET_ACCESS_KEY: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYREALKEY",
 } as const;
@@ -47,6 +48,7 @@ credentials:
     slots: [{ path: "/bot{credential}/**" }]
     endpoints: [{ host: mirror.example.com }]
   GIT_TOKEN: { value: ${SECRETS.GIT_TOKEN}, endpoints: [{ host: private-git.example.com }] }
+  SKIPPED: { value: ${SECRETS.SKIPPED}, slots: [{ header: X-Api-Key }], endpoints: [{ host: skipped.example.com }] }
   AWS_ACCESS_KEY_ID: { value: ${SECRETS.AWS_ACCESS_KEY_ID}, provider: aws }
   AWS_SECRET_ACCESS_KEY: { value: ${SECRETS.AWS_SECRET_ACCESS_KEY}, provider: aws }
 `;
@@ -62,6 +64,7 @@ network_policies:
       - { host: api.example.com, port: 443, protocol: rest, access: full, enforcement: enforce, credential_signing: sigv4, signing_service: s3 }
       - { host: private-git.example.com, port: 443 }
       - { host: cdn.example.net, port: 443, tls: skip }
+      - { host: skipped.example.com, port: 443, tls: skip }
     binaries: [${PROGRAMS}]
 `;
 
@@ -70,7 +73,7 @@ describe.skipIf(missing !== undefined)("credentials", () => {
   let flags: readonly string[];
 
   beforeAll(async () => {
-    net = await openTestInternet();
+    net = await openTestInternet({ zones: { "skipped.example.com": ["93.184.216.40"] } });
     const place = (name: string, text: string, mode = 0o600) => {
       const path = join(net.directory, name);
       writeFileSync(path, text, { mode });
@@ -142,7 +145,7 @@ describe.skipIf(missing !== undefined)("credentials", () => {
       expect(stdout.toLowerCase()).not.toContain(`x-front: ${secret.slice(0, secret.length / 2)}`.toLowerCase());
     }
     expect(stdout).toMatch(/token="\*{12,}"/);
-    expect(stderr).toContain("https://mirror.example.com/bot[CREDENTIAL]/getMe");
+    expect(stderr).toContain("https://mirror.example.com/bot[CREDENTIAL]/getMe [policy:api engine:l7] [credentials:BOT_TOKEN]");
   });
 
   test("case-77 threat-13 what may not be replaced is refused, and the server hears nothing", async () => {
@@ -215,6 +218,16 @@ describe.skipIf(missing !== undefined)("credentials", () => {
     expect(stdout).toMatch(
       /Credential=[^/]+\/\d{8}\/eu-west-1\/s3\/aws4_request, SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature=[0-9a-f]{64}/,
     );
+  });
+
+  test("case-80 threat-13 where requests would pass unread, no connection is made", async () => {
+    const before = await requests();
+    const { stdout, stderr } = await script(`
+      curl -sS --max-time 20 https://skipped.example.com/ -w "%{http_connect}" -H "X-Api-Key: $SKIPPED"
+      curl -sS --max-time 20 https://cdn.example.net/ -k -o /dev/null -w " %{http_code}"`);
+    expect(stdout).toBe("403 200");
+    expect(stderr).toMatch(/DENIED .* -> skipped\.example\.com:443 \[policy:api engine:credentials\]/);
+    expect(await requests()).toBe(before + 1);
   });
 
   test.skipIf(GIT.length < 2)("git clones with a token that it does not know", async () => {

@@ -15,7 +15,7 @@ const plan = (from: Inspection, endpoint: Partial<Endpoint> = {}, host = "a.exam
   planWithCredentials(from, [{ ...emptyEndpoint, ...endpoint }], { ...SERVER, host }, set);
 
 test("case-80 requests that may carry credentials are seen, or do not pass", () => {
-  const refusing = { ...RELAY, opaque: "refuse" } as const;
+  const refusing = { ...RELAY, inspected: true, opaque: "refuse" } as const;
   expect(plan(RELAY)).toBe(RELAY);
   expect(plan(SKIP)).toBe(SKIP);
   for (const endpoint of [{ providerCredentialed: true }, { credentialBinding: { provider: "p" } }, { credentialSigning: "sigv4" }]) {
@@ -25,6 +25,6 @@ test("case-80 requests that may carry credentials are seen, or do not pass", () 
   }
   expect(plan(RELAY, {}, "b.example")).toEqual(refusing);
   expect(plan(SKIP, {}, "b.example")).toBeUndefined();
-  const audit = { ...RELAY, opaque: "audit" } as const;
-  expect(plan(audit, { providerCredentialed: true })).toBe(audit);
+  const audit = { ...RELAY, inspected: true, opaque: "audit" } as const;
+  expect(plan(audit, { providerCredentialed: true })).toEqual(audit);
 });

@@ -18,7 +18,7 @@ export function planWithCredentials(
   if (!carriesCredentials(endpoints, server, set)) return plan;
   if (endpoints.some(({ allowUninspectedCredentials }) => allowUninspectedCredentials)) return plan;
   if (plan.tls === "skip") return undefined;
-  return plan.opaque === "relay" ? { ...plan, opaque: "refuse" } : plan;
+  return { ...plan, inspected: true, opaque: plan.opaque === "relay" ? "refuse" : plan.opaque };
 }
 
 function carriesCredentials(endpoints: readonly Endpoint[], server: Authority, set: CredentialSet): boolean {

@@ -163,7 +163,7 @@ export class RequestGate {
     if (problem !== undefined) return answering(this.#refused({ status: 400, code: "websocket_upgrade", reason: problem }, request));
     const passed = { ...request, path: canonicalPath(request.path), upgrade: facts.upgrade };
     const endpoints = decision.endpoint === undefined ? [] : [decision.endpoint];
-    return this.#prepared(inspected ? withoutExtensions(passed) : passed, endpoints, body, () => {
+    return this.#prepared(inspected ? withoutExtensions(passed) : passed, endpoints, body, (credentials) => {
       const audited = decision.action === "audit";
       this.#emit({
         severity: audited ? "low" : "informational",
@@ -172,6 +172,7 @@ export class RequestGate {
         url: this.#url(facts.path),
         policy: decision.policy ?? this.#setup.policy,
         engine: "l7",
+        ...credentials,
         ...(audited ? { stage: "l7_audit", ...codeAndReason(decision) } : {}),
       });
       return inspected ? this.#messages(facts, passed) : undefined;
@@ -183,7 +184,7 @@ export class RequestGate {
     request: OriginRequest,
     endpoints: readonly Endpoint[],
     body: Buffer | undefined,
-    allowed: () => StreamInspector | undefined,
+    allowed: (credentials: Pick<HttpEvent, "credentials">) => StreamInspector | undefined,
   ): Ruling {
     const prepared = prepare(request, endpoints, body, this.#setup.credentials, this.#setup);
     if (prepared.kind === "collect") {
@@ -191,7 +192,7 @@ export class RequestGate {
       const exceeded = () => this.#withoutCredential(bodyTooLong(limit), request);
       return { kind: "collect", limit, ruled: (whole) => this.#rule(request, whole), exceeded };
     }
-    const stream = allowed();
+    const stream = allowed(prepared.used.length === 0 ? {} : { credentials: prepared.used.map(({ key }) => key) });
     return stream === undefined ? prepared.forward : { ...prepared.forward, stream };
   }
 
@@ -251,7 +252,7 @@ export class RequestGate {
   #unruled(request: OriginRequest, body: Buffer | undefined): Ruling {
     const connection = this.#connection();
     const endpoints = connection.allowed ? connection.endpoints.map(({ endpoint }) => endpoint) : [];
-    return this.#prepared(pathForCredentials(request), endpoints, body, () => {
+    return this.#prepared(pathForCredentials(request), endpoints, body, (credentials) => {
       this.#emit({
         severity: "informational",
         action: "allowed",
@@ -259,6 +260,7 @@ export class RequestGate {
         url: this.#url(request.path),
         policy: this.#setup.policy,
         engine: "opa",
+        ...credentials,
       });
       return undefined;
     });
