@@ -10,6 +10,8 @@ async function main(argv: readonly string[]): Promise<number> {
       return (await import("./modes/sandbox/box/sandbox-init.ts")).main();
     case "landlock-shim":
       return (await import("./modes/sandbox/box/landlock-shim.ts")).main();
+    case "sftp-server":
+      return (await import("./modes/sandbox/sftp/main.ts")).main();
     case "doctor-probe":
       return (await import("./modes/sandbox/doctor/probe-helper.ts")).main();
   }

@@ -6,6 +6,8 @@ import { newHostKey } from "./host-key.ts";
 import { loopbackAddress } from "./loopback.ts";
 import { serveByteRelay } from "./relays.ts";
 import { SshService } from "./server.ts";
+import { launchSftp } from "./sftp.ts";
+import { launchSftp } from "./sftp.ts";
 import { openSocketStream } from "./socket-stream.ts";
 
 export interface EntranceOptions {
@@ -36,8 +38,7 @@ export function openEntrance({ client, box, environment, workdir }: EntranceOpti
       const variables = environment();
       return { shell: variables["SHELL"] ?? "/bin/sh", workdir, environment: variables };
     },
-    launchSftp: ({ environment: variables }) =>
-      box.launch({ argv: ["/usr/lib/openssh/sftp-server"], environment: variables, workdir, stdio: "pipe" }),
+    launchSftp: () => launchSftp(box, workdir),
   });
   return { hostKeyFingerprint: hostKey.fingerprint, relay: (open) => serveByteRelay({ client, ssh, connect }, open) };
 }
