@@ -48,30 +48,36 @@ export function readRoutesFile(path: string, environment: Environment = process.
       next: "name a readable YAML file with --inference-routes",
     });
   }
-  const forbidden = /^\s*(?:-\s*)?["']?api_key["']?\s*:/m.test(text) ? 0o077 : 0o022;
+  const { settings, holdsKeys } = parse(text, environment, path);
+  const forbidden = holdsKeys ? 0o077 : 0o022;
   if ((mode & forbidden) !== 0)
     throw new OpenShellError(
       "permission_denied",
-      `${path} can be ${forbidden === 0o077 ? "read" : "changed"} by others (mode ${(mode & 0o777).toString(8)})`,
-      {
-        next: `chmod 600 ${path}`,
-      },
+      `${path} ${holdsKeys ? "holds keys and can be read" : "can be changed"} by others (mode ${(mode & 0o777).toString(8)})`,
+      { next: `chmod 600 ${path}` },
     );
-  return parseRoutes(text, environment, path);
+  return settings;
 }
 
 /** As `readRoutesFile`, of a text. `source` names it in errors. */
 export function parseRoutes(text: string, environment: Environment, source: string): InferenceSettings {
+  return parse(text, environment, source).settings;
+}
+
+function parse(
+  text: string,
+  environment: Environment,
+  source: string,
+): { readonly settings: InferenceSettings; readonly holdsKeys: boolean } {
   const yaml = readYaml(text);
   if (Array.isArray(yaml)) throw invalid(source, yaml);
   const reader = new RoutesReader(environment);
   const settings = reader.read(yaml.value);
-  if (reader.violations.length > 0)
-    throw invalid(
-      source,
-      reader.violations.map((violation) => ({ ...yaml.locate(violation.field), ...violation })),
-    );
-  return settings;
+  if (reader.violations.length === 0) return { settings, holdsKeys: reader.holdsKeys };
+  throw invalid(
+    source,
+    reader.violations.map((violation) => ({ ...yaml.locate(violation.field), ...violation })),
+  );
 }
 
 function invalid(source: string, violations: readonly Violation[]): OpenShellError {
@@ -80,6 +86,8 @@ function invalid(source: string, violations: readonly Violation[]): OpenShellErr
 
 class RoutesReader {
   readonly violations: Violation[] = [];
+  /** A key is written in the file itself. */
+  holdsKeys = false;
   readonly #environment: Environment;
 
   constructor(environment: Environment) {
@@ -147,6 +155,7 @@ class RoutesReader {
     }
     const [name = ""] = given;
     const written = this.#text(entry, name, at);
+    if (name === "api_key") this.holdsKeys = true;
     const key = name === "api_key" || written === undefined ? written : this.#environment[written];
     if (written !== undefined && key === undefined) this.#violation(`${at}.${name}`, `the environment variable ${written} is not set`);
     else if (key !== undefined && !isSendableKey(key))

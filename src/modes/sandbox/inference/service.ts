@@ -6,7 +6,7 @@ import { Mask } from "../credentials/mask.ts";
 import { type InferenceRefusal, NO_ROUTE, NOT_CONFIGURED, NOT_SERVED, overBudget, refusalAnswer } from "./answers.ts";
 import { InferenceBudget } from "./budget.ts";
 import { exchange, type Outcome, type Served } from "./exchange.ts";
-import type { InferenceLimits } from "./limits.ts";
+import { type InferenceLimits, MAX_BODY_BYTES } from "./limits.ts";
 import { HeldBytes } from "./request-body.ts";
 
 /** Where questions go, and how many there may be; replaced as a whole. */
@@ -82,7 +82,8 @@ export class InferenceService implements Disposable {
     const begun = performance.now();
     const url = new URL(request.url);
     const tell = this.#teller(request.method, url.pathname, caller);
-    const refuse = (refusal: InferenceRefusal, details?: InferenceDetails) => {
+    const refuse = async (refusal: InferenceRefusal, details?: InferenceDetails) => {
+      await unread(request);
       tell(
         {
           action: "denied",
@@ -132,6 +133,20 @@ export class InferenceService implements Disposable {
         ...(inference && { inference }),
         ...said,
       });
+  }
+}
+
+/** Takes what is left of a body of decent size: an answer in the middle of it is taken for a fault by some clients. */
+async function unread(request: Request): Promise<void> {
+  if (request.body === null || request.bodyUsed) return;
+  let size = 0;
+  try {
+    for await (const piece of request.body) {
+      size += piece.length;
+      if (size > MAX_BODY_BYTES) break;
+    }
+  } catch {
+    // The program is gone; there is nobody to answer.
   }
 }
 
