@@ -1,5 +1,6 @@
 import { BodyReader } from "../http1/body.ts";
 import type { OriginRequest } from "../http1/origin-request.ts";
+import { CollectedBody } from "./collected-body.ts";
 import type { Collect } from "./ruling.ts";
 
 /** Keeps the whole body of one HTTP/1 request, up to a limit, because the decision depends on it. */
@@ -7,14 +8,14 @@ export class Collector {
   readonly request: OriginRequest;
   readonly collect: Collect;
   readonly #reader: BodyReader;
-  readonly #chunks: Buffer[] = [];
-  #size = 0;
+  readonly #body: CollectedBody;
   #invited = false;
 
   constructor(request: OriginRequest, collect: Collect) {
     this.request = request;
     this.collect = collect;
     this.#reader = new BodyReader(request.body);
+    this.#body = new CollectedBody(collect.limit);
   }
 
   get done(): boolean {
@@ -28,26 +29,33 @@ export class Collector {
   /** Known from the announced length already, or when too much has come. */
   get exceeded(): boolean {
     const { body } = this.request;
-    return this.#size > this.collect.limit || (body.kind === "length" && body.length > this.collect.limit);
+    return this.#body.state === "exceeded" || (body.kind === "length" && body.length > this.collect.limit);
+  }
+
+  /** Too much is under way elsewhere. */
+  get noRoom(): boolean {
+    return this.#body.state === "no room";
   }
 
   /** Gives what is behind the body. */
   take(bytes: Buffer): Buffer | undefined {
-    const size = this.#reader.take(bytes, (chunk) => {
-      this.#size += chunk.length;
-      if (this.#size <= this.collect.limit) this.#chunks.push(chunk);
-    });
+    const size = this.#reader.take(bytes, (chunk) => this.#body.push(chunk));
     return size < bytes.length ? bytes.subarray(size) : undefined;
   }
 
   body(): Buffer {
-    return Buffer.concat(this.#chunks);
+    return this.#body.take();
+  }
+
+  /** Nobody wants it any more. */
+  drop(): void {
+    this.#body.drop();
   }
 
   /** Whether the client waits for `100 Continue`; true once. */
   inviteBody(): boolean {
     const { version, fields } = this.request;
-    const waits = !this.#invited && this.#size === 0 && version !== "1.0" && fields.some(({ lower }) => lower === "expect");
+    const waits = !this.#invited && this.#body.empty && version !== "1.0" && fields.some(({ lower }) => lower === "expect");
     this.#invited = true;
     return waits;
   }

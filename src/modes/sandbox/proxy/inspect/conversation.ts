@@ -5,6 +5,7 @@ import { hostField } from "../http1/origin-form.ts";
 import { type OriginRequest, originRequestHead, readOriginRequest } from "../http1/origin-request.ts";
 import type { Refusal } from "../http1/refused.ts";
 import { ResponseReader } from "../http1/response-reader.ts";
+import { NO_ROOM_FOR_BODY } from "./collected-body.ts";
 import { Collector } from "./collector.ts";
 import type { Answer, Forward, Ruling, StreamInspector } from "./ruling.ts";
 
@@ -103,6 +104,12 @@ export class Conversation {
     this.#clientFinished = true;
     if (this.#turn === "head") this.#finish();
     else if (this.#turn === "body" || (this.#exchange !== undefined && !this.#exchange.body.done)) this.#abort();
+  }
+
+  /** The client is gone. */
+  clientClosed(): void {
+    this.#turn = "over";
+    this.#collector?.drop();
   }
 
   /** What the client owes has not come in time. */
@@ -208,6 +215,8 @@ export class Conversation {
     const { request, collect, problem } = collector;
     if (problem !== undefined) {
       this.#end(this.#host.refuse({ status: 400, code: "body_framing", reason: problem }), request);
+    } else if (collector.noRoom) {
+      this.#end(this.#host.refuse(NO_ROOM_FOR_BODY), request);
     } else if (collector.exceeded) {
       this.#end(collect.exceeded(), request);
     } else if (collector.done) {
@@ -313,6 +322,7 @@ export class Conversation {
 
   #finish(): void {
     this.#turn = "over";
+    this.#collector?.drop();
     this.#pending = undefined;
     this.#disconnect();
     this.#host.releaseClient();
@@ -321,6 +331,7 @@ export class Conversation {
 
   #abort(): void {
     this.#turn = "over";
+    this.#collector?.drop();
     this.#pending = undefined;
     this.#host.abort();
   }

@@ -9,6 +9,7 @@ import type { DecodedBlock } from "../http2/hpack-decoder.ts";
 import { type RequestSite, readHttp2Request } from "../http2/request-head.ts";
 import { writeHttp2Response } from "../http2/response-head.ts";
 import type { Http2Stream, StreamEvents } from "../http2/stream.ts";
+import { CollectedBody, NO_ROOM_FOR_BODY } from "./collected-body.ts";
 import type { Gate } from "./gate.ts";
 import { grpcAnswer, isGrpc } from "./grpc-answer.ts";
 import type { Origin } from "./origin.ts";
@@ -43,7 +44,7 @@ export class Http2Exchange implements StreamEvents, ServerExchangeEvents {
   /** As the client sent it; undefined: unreadable. */
   #request: OriginRequest | undefined;
   #forward: Forward | undefined;
-  #collect: { readonly collect: Collect; readonly chunks: Buffer[]; size: number } | undefined;
+  #collect: { readonly collect: Collect; readonly body: CollectedBody } | undefined;
   /** The body that goes instead of the client's. */
   #replacement: Buffer | undefined;
   #server: ServerExchange | undefined;
@@ -159,7 +160,7 @@ export class Http2Exchange implements StreamEvents, ServerExchangeEvents {
   #endRequest(): void {
     this.#requestEnded = true;
     const collected = this.#collect;
-    if (collected !== undefined) this.#collected(collected.collect, Buffer.concat(collected.chunks));
+    if (collected !== undefined) this.#collected(collected.collect, collected.body.take());
     else if (this.#replacement === undefined) this.#server?.end(this.#requestTrailers);
   }
 
@@ -178,18 +179,18 @@ export class Http2Exchange implements StreamEvents, ServerExchangeEvents {
       this.#respond(collect.exceeded(), request.method);
       return;
     }
-    this.#collect = { collect, chunks: [], size: 0 };
+    this.#collect = { collect, body: new CollectedBody(collect.limit) };
     this.#host.collecting(this, true);
     if (request.fields.some(({ lower }) => lower === "expect")) this.#client.headers([[":status", "100"]], false);
   }
 
   #keep(bytes: Buffer): void {
-    const { collect, chunks } = this.#collect ?? {};
-    if (this.#collect === undefined || collect === undefined || chunks === undefined) return;
-    this.#collect.size += bytes.length;
+    if (this.#collect === undefined) return;
+    const { collect, body } = this.#collect;
     this.#client.consume(bytes.length);
-    if (this.#collect.size > collect.limit) this.#respond(collect.exceeded(), this.#request?.method);
-    else chunks.push(Buffer.from(bytes));
+    body.push(bytes);
+    if (body.state === "exceeded") this.#respond(collect.exceeded(), this.#request?.method);
+    else if (body.state === "no room") this.#respond(this.#host.gate.unreadable(NO_ROOM_FOR_BODY), this.#request?.method);
   }
 
   #collected(collect: Collect, body: Buffer): void {
@@ -332,6 +333,7 @@ export class Http2Exchange implements StreamEvents, ServerExchangeEvents {
 
   #respond(answer: Answer, method: string | undefined): void {
     if (this.#collect !== undefined) this.#host.collecting(this, false);
+    this.#collect?.body.drop();
     this.#collect = undefined;
     this.#answered = "ours";
     this.#status = answer.status;
@@ -355,6 +357,7 @@ export class Http2Exchange implements StreamEvents, ServerExchangeEvents {
     if (this.#over) return;
     this.#over = true;
     if (this.#collect !== undefined) this.#host.collecting(this, false);
+    this.#collect?.body.drop();
     this.#collect = undefined;
     this.#early.clear();
     this.#takeBack?.();

@@ -1,10 +1,10 @@
 import type { ByteBudget } from "../byte-budget.ts";
+import { GrowingBuffer } from "../growing-buffer.ts";
 
 /** Bytes of one query text that are read; longer ones pass and are told of as such. Statements that people and libraries write have kilobytes. */
 export const MAX_QUERY_BYTES = 1_048_576;
 
 const NO_BYTES = Buffer.alloc(0);
-const FIRST_CAPACITY = 1024;
 /** Type and length in front of a message; the length counts itself. */
 const HEAD_BYTES = 5;
 const LENGTH_BYTES = 4;
@@ -29,19 +29,19 @@ export interface QueryListener {
  */
 export class PostgresClientMessages {
   readonly #listener: QueryListener;
-  readonly #budget: ByteBudget;
   #head: Buffer = NO_BYTES;
   /** The startup message has no type. */
   #startup = true;
   #type = 0;
   #left = 0;
   #size = 0;
-  #text: Buffer | undefined;
-  #taken = 0;
+  readonly #text: GrowingBuffer;
+  /** The message under way is read. */
+  #reads = false;
 
   constructor(listener: QueryListener, budget: ByteBudget) {
     this.#listener = listener;
-    this.#budget = budget;
+    this.#text = new GrowingBuffer(MAX_QUERY_BYTES, budget);
   }
 
   /** False: the bytes are no PostgreSQL messages, and nothing more can be said. */
@@ -65,9 +65,8 @@ export class PostgresClientMessages {
 
   /** Gives back the memory of an unfinished text. */
   drop(): void {
-    this.#budget.release(this.#text?.length ?? 0);
-    this.#text = undefined;
-    this.#taken = 0;
+    this.#text.drop();
+    this.#reads = false;
   }
 
   #readHead(bytes: Buffer): Buffer | undefined {
@@ -86,26 +85,12 @@ export class PostgresClientMessages {
     this.#startup = false;
     this.#left = length - LENGTH_BYTES;
     this.#size = this.#left;
-    if ((this.#type === QUERY || this.#type === PARSE) && this.#size <= MAX_QUERY_BYTES) this.#text = NO_BYTES;
+    this.#reads = (this.#type === QUERY || this.#type === PARSE) && this.#size <= MAX_QUERY_BYTES;
     return rest;
   }
 
-  /** Memory is taken as bytes arrive, not as they are announced. */
   #keep(piece: Buffer): void {
-    if (this.#text === undefined) return;
-    const wanted = this.#taken + piece.length;
-    if (wanted > this.#text.length) {
-      const capacity = Math.min(MAX_QUERY_BYTES, Math.max(wanted, this.#text.length * 2, FIRST_CAPACITY));
-      if (!this.#budget.take(capacity - this.#text.length)) {
-        this.drop();
-        return;
-      }
-      const wider = Buffer.alloc(capacity);
-      this.#text.copy(wider, 0, 0, this.#taken);
-      this.#text = wider;
-    }
-    piece.copy(this.#text, this.#taken);
-    this.#taken = wanted;
+    if (this.#reads && this.#text.append(piece) === undefined) this.drop();
   }
 
   #finish(): void {
@@ -114,7 +99,7 @@ export class PostgresClientMessages {
     if (type === FUNCTION_CALL) this.#listener.functionCall();
     if (type !== QUERY && type !== PARSE) return;
     // Latin-1: words of the language are ASCII in every client encoding, and no byte of another character is a quote or a semicolon.
-    const text = this.#text?.toString("latin1", 0, this.#taken);
+    const text = this.#reads ? this.#text.bytes().toString("latin1") : undefined;
     this.drop();
     if (text === undefined) {
       this.#listener.unread(this.#size);

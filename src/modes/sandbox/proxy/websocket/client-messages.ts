@@ -1,4 +1,5 @@
 import type { ByteBudget } from "../byte-budget.ts";
+import { GrowingBuffer } from "../growing-buffer.ts";
 import { applyMask, CLOSE, type FrameHead, MAX_CONTROL_BYTES, MAX_HEAD_BYTES, OPCODE, readFrameHead } from "./frame.ts";
 
 /** One text message, kept whole until it is decided. Chat and API messages have kilobytes; 4 MiB is what the existing OpenShell takes. */
@@ -36,8 +37,6 @@ type Payload = { readonly kind: "text" | "binary" | "control"; readonly head: Fr
 
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const NO_BYTES = Buffer.alloc(0);
-/** Where a text message begins to be kept; doubled as it grows. */
-const FIRST_CAPACITY = 1024;
 
 /**
  * Reads the frames of a client (RFC 6455 section 5) and gives its messages: masked, no extension, shortest lengths, whole characters. Owns no
@@ -50,13 +49,13 @@ export class ClientMessages {
   #payload: Payload | undefined;
   #message: "text" | "binary" | undefined;
   #fragments = 0;
-  #text: Buffer = NO_BYTES;
-  #textBytes = 0;
+  readonly #text: GrowingBuffer;
   #control: Buffer = NO_BYTES;
 
   constructor(sink: MessageSink, budget: ByteBudget) {
     this.#sink = sink;
     this.#budget = budget;
+    this.#text = new GrowingBuffer(MAX_TEXT_BYTES, budget);
   }
 
   /** @throws FrameError */
@@ -68,9 +67,7 @@ export class ClientMessages {
 
   /** Gives back what is kept of an unfinished message. */
   drop(): void {
-    this.#budget.release(this.#text.length);
-    this.#text = NO_BYTES;
-    this.#textBytes = 0;
+    this.#text.drop();
   }
 
   #readHead(bytes: Buffer): Buffer {
@@ -102,7 +99,7 @@ export class ClientMessages {
     if (this.#fragments > MAX_FRAGMENTS)
       throw new FrameError(CLOSE.policyViolation, `a message of more than ${MAX_FRAGMENTS} frames, at most ${MAX_FRAGMENTS} are accepted`);
     this.#message = head.fin ? undefined : kind;
-    if (kind === "text") this.#reserve(this.#textBytes + head.length);
+    if (kind === "text") this.#reserve(this.#text.length + head.length);
     else this.#openBinary(head, first);
     return kind;
   }
@@ -138,25 +135,14 @@ export class ClientMessages {
       this.#sink.binaryBytes(own);
       return;
     }
-    if (kind === "text") this.#grow(this.#textBytes + piece.length);
-    const into = kind === "text" ? this.#text.subarray(this.#textBytes) : this.#control.subarray(offset);
-    piece.copy(into);
-    applyMask(into.subarray(0, piece.length), mask, offset);
-    if (kind === "text") this.#textBytes += piece.length;
-  }
-
-  /** Memory is taken as bytes arrive, not as they are announced. */
-  #grow(length: number): void {
-    if (length <= this.#text.length) return;
-    const capacity = Math.min(MAX_TEXT_BYTES, Math.max(length, this.#text.length * 2, FIRST_CAPACITY));
-    if (!this.#budget.take(capacity - this.#text.length))
+    const into = kind === "text" ? this.#text.append(piece) : this.#control.subarray(offset, offset + piece.length);
+    if (into === undefined)
       throw new FrameError(
         CLOSE.tryAgainLater,
         `the messages under way in this sandbox fill the ${this.#budget.limit} bytes that they may`,
       );
-    const wider = Buffer.alloc(capacity);
-    this.#text.copy(wider, 0, 0, this.#textBytes);
-    this.#text = wider;
+    if (kind === "control") piece.copy(into);
+    applyMask(into, mask, offset);
   }
 
   #close(kind: Payload["kind"], { opcode, fin }: FrameHead): void {
@@ -164,7 +150,7 @@ export class ClientMessages {
       if (opcode === OPCODE.close) checkClose(this.#control);
       this.#sink.control(opcode, this.#control);
     } else if (kind === "text" && fin) {
-      const text = decode(this.#text.subarray(0, this.#textBytes));
+      const text = decode(this.#text.bytes());
       this.drop();
       this.#sink.text(text);
     }
