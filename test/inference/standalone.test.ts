@@ -97,7 +97,7 @@ describe.skipIf(missing !== undefined)("models from inside", () => {
     const none = await inside.script(
       `${ask("/v1/models")}\n${ask("/v1/chat/completions", "-d '{}'").replace("inference.local", "other.example.com")} || true`,
     );
-    expect(none.stdout).toContain('"hint":"run: openshell inference set --help"} 503');
+    expect(none.stdout).toContain('"hint":"run: openshell inference set --help"}\n 503');
     expect(none.stderr).toMatch(/DENIED .*other\.example\.com/);
   });
 
