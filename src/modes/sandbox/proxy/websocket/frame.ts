@@ -82,8 +82,10 @@ export function applyMask(bytes: Buffer, mask: Uint8Array, offset: number): void
 
 /** A Close frame; a reason that does not fit is cut at a character. */
 export function closeFrame(code: number, reason: string, mask: Buffer | undefined): Buffer {
-  let text = reason;
-  while (Buffer.byteLength(text) > MAX_CONTROL_BYTES - 2) text = [...text].slice(0, -1).join("");
+  const characters = [...reason.slice(0, MAX_CONTROL_BYTES - 2)];
+  while (Buffer.byteLength(characters.join("")) > MAX_CONTROL_BYTES - 2) characters.pop();
+  // A pair that the slice has cut is half a character.
+  const text = characters.join("").toWellFormed();
   const payload = Buffer.alloc(2 + Buffer.byteLength(text));
   payload.writeUInt16BE(code, 0);
   payload.write(text, 2);

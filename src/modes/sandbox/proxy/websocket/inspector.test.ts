@@ -146,6 +146,15 @@ describe("our Close never stands inside a frame of the server", () => {
   });
 });
 
+test("the reason of a Close frame is cut at a character, however long it is", () => {
+  for (const reason of ["x".repeat(1_000_000), "é".repeat(1_000_000), "😀".repeat(1_000_000), `x${"😀".repeat(1_000_000)}`, "short"]) {
+    const [only] = frames(closeFrame(1008, reason, undefined));
+    const payload = Buffer.from(only?.payload ?? "", "latin1").subarray(2);
+    expect(payload.length).toBeLessThanOrEqual(123);
+    expect(new TextDecoder("utf-8", { fatal: true }).decode(payload).slice(0, 20)).toBe(reason.slice(0, 20).slice(0, payload.length));
+  }
+});
+
 describe("what a client may not send closes the connection", () => {
   const head = (...bytes: number[]) => Buffer.from(bytes);
   for (const [why, bytes, code] of [
