@@ -3,7 +3,7 @@ import { type Command, resolve, type Subcommand } from "../../../command/define.
 import { aliasesOf, metaOf } from "../../../command/resolve.ts";
 
 /** What a word can be completed to by asking the registry or the gateway. */
-export type DynamicKind = "sandbox" | "gateway";
+export type DynamicKind = "sandbox" | "gateway" | "provider";
 
 export interface Candidates {
   readonly words: readonly string[];
@@ -14,6 +14,8 @@ export interface Candidates {
 
 /** Groups whose NAME is not a sandbox. */
 const GATEWAY_GROUP = "gateway";
+/** What stands for the name of a provider in usage. */
+const PROVIDER = "PROVIDER";
 
 /**
  * What may stand at the last of `words` (which may be empty): commands, flags, the values of an enum, names, or files. `words` are without
@@ -45,6 +47,7 @@ export async function candidates(root: Command, words: readonly string[]): Promi
       if (flag?.def.type === "enum") return { words: flag.def.options, files: false };
       if (flag?.name === "gateway") return { words: [], dynamic: "gateway", files: false };
       if (flag?.name === "name" && path.includes("exec")) return { words: [], dynamic: "sandbox", files: false };
+      if (flag?.def.valueHint === PROVIDER) return { words: [], dynamic: "provider", files: false };
       return { words: [], files: flag?.def.valueHint === "FILE" };
     }
     if (current.startsWith("-")) {
@@ -62,6 +65,9 @@ export async function candidates(root: Command, words: readonly string[]): Promi
       return { words: names, dynamic: path[0] === GATEWAY_GROUP ? "gateway" : "sandbox", files: false };
     }
     const positional = signature.positionals[0]?.def;
+    const isFirst = positional?.valueHint === PROVIDER;
+    const follows = signature.positionals.some(({ def }) => def.valueHint === PROVIDER) && (!isFirst || positional.multiple === true);
+    if (word === undefined ? isFirst : follows) return { words: names, dynamic: "provider", files: false };
     return { words: names, files: word === undefined && (positional?.valueHint === "FILE" || positional?.terminator === "implied") };
   }
 }

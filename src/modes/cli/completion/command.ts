@@ -26,6 +26,12 @@ export const completions = defineCommand({
 
 async function dynamicNames(kind: DynamicKind, choice: GatewayChoice): Promise<string[]> {
   if (kind === "gateway") return listRegistrations(choice.terminal.env).map(({ name }) => name);
+  if (kind === "provider") {
+    const { listProviders } = await import("../provider/command.ts");
+    return withGateway(choice, async (gateway) =>
+      (await listProviders(gateway, TAB_TIMEOUT_MS)).map(({ metadata }) => metadata?.name ?? ""),
+    );
+  }
   const { listSandboxes } = await import("../sandbox/list.ts");
   return withGateway(choice, async (gateway) =>
     (await listSandboxes(gateway, "", TAB_TIMEOUT_MS)).map(({ metadata }) => metadata?.name ?? ""),

@@ -39,11 +39,11 @@ async function profileOf(type: string, { client, scope }: Gateway): Promise<Prov
 }
 
 /** Every provider of the workspace. */
-export async function listProviders({ client, scope }: Gateway): Promise<Provider[]> {
+export async function listProviders({ client, scope }: Gateway, timeoutMs = CALL_TIMEOUT_MS): Promise<Provider[]> {
   const found: Provider[] = [];
   let pageToken = "";
   do {
-    const page = await client.listProviders({ workspaceScope: scope, pageSize: PAGE_SIZE, pageToken }, options);
+    const page = await client.listProviders({ workspaceScope: scope, pageSize: PAGE_SIZE, pageToken }, { timeoutMs });
     found.push(...page.providers);
     pageToken = page.nextPageToken;
   } while (pageToken !== "");

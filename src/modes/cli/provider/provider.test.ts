@@ -116,3 +116,14 @@ describe("sandbox create", () => {
     expect([code, err.includes("GITHUB_TOKEN")]).toEqual([1, true]);
   });
 });
+
+test("names of providers complete where one is wanted", async () => {
+  const provider = create(ProviderSchema, { metadata: { name: "github" } });
+  await using gateway = await fakeGateway({ listProviders: () => ({ providers: [provider] }), listSandboxes: () => ({}) });
+  const complete = async (...words: string[]) => (await gateway.run(["complete", "--", ...words])).out.trim();
+  expect(await complete("provider", "get", "")).toBe("github");
+  expect(await complete("provider", "get", "github", "")).toBe("");
+  expect(await complete("provider", "delete", "github", "g")).toBe("github");
+  expect(await complete("sandbox", "provider", "attach", "work", "")).toBe("github");
+  expect(await complete("sandbox", "create", "--provider", "")).toBe("github");
+});
