@@ -128,6 +128,27 @@ describe.skipIf(missing !== undefined)("bodies", () => {
     expect(arrived).toEqual(["POST /mcp", "POST /mcp", "GET /mcp"]);
   });
 
+  test("a request that asks to be taken for another method is refused", async () => {
+    const override = (method: string) => ["-H", `X-HTTP-Method-Override: ${method}`, "https://calls.example.com/mcp"];
+    const { answers, statuses, arrived } = await ask(override("DELETE"), override("get"));
+    expect(statuses).toEqual([400, 200]);
+    expect(answers[0]?.body["reason"]).toBe("method_override");
+    expect(arrived).toEqual(["GET /mcp"]);
+  });
+
+  test("over HTTP/2 alike", async () => {
+    const { answers, statuses, arrived } = await ask(
+      to("/graphql", { query: "{ a }" }, "--http2"),
+      to("/graphql", { query: "mutation { drop }" }, "--http2"),
+      to("/audited", "@/tmp/large", "--http2"),
+      ["--http2", "-G", "--data-urlencode", "query={ a }", "https://calls.example.com/graphql"],
+      ["--http2", "https://calls.example.com/mcp"],
+    );
+    expect(statuses).toEqual([200, 403, 413, 200, 200]);
+    expect(answers[0]?.body["body"]).toBe(JSON.stringify({ query: "{ a }" }));
+    expect(arrived.map((line) => line.slice(0, 14))).toEqual(["POST /graphql", "GET /graphql?q", "GET /mcp"]);
+  });
+
   test("over plain HTTP alike", async () => {
     const plain = (query: string) => [...JSON_TYPE, "-d", JSON.stringify({ query }), "http://calls.example.com/graphql"];
     const { statuses, arrived } = await ask(plain("{ a }"), plain("mutation { drop }"));

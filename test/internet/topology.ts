@@ -22,14 +22,24 @@ export const GRPC_PORT = 50_051;
 /** The version exchange of SSH. */
 export const SSH_PORT = 2222;
 
+/** Proxies of a company: open, asking for credentials, and asking for them inside TLS. */
+export const PROXY_PORTS = { open: 3129, guarded: 3130, secure: 3131 } as const;
+export const PROXY_NAME = "proxy.example.com";
+export const PROXY_USER = "company";
+export const PROXY_PASSWORD = "a-proxy-password";
+/** Names that only the proxies can resolve, as in networks where nobody else reaches a name server of the outside. */
+export const PROXY_ZONE = { "outside.example.org": ["93.184.216.50"], "inside.example.org": ["10.1.2.9"] } as const;
+
 /** Names that every test knows; `open({ zones })` adds to them. */
 export const DEFAULT_ZONE = {
+  "proxy.example.com": ["93.184.216.60"],
   "api.example.com": ["93.184.216.34", "2606:2800::1"],
   "other.example.com": ["93.184.216.35"],
   "calls.example.com": ["93.184.216.37"],
   "cdn.example.net": ["151.101.1.10"],
   "internal.example.com": ["10.1.2.3"],
   "metadata.example.com": ["169.254.169.254"],
+  "db.example.com": ["93.184.216.50"],
   "git.example.com": ["140.82.121.4"],
   "private-git.example.com": ["140.82.121.6"],
   "mirror.example.com": ["93.184.216.38"],

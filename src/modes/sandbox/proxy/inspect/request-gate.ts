@@ -3,10 +3,11 @@ import { inspectionOf } from "../../../../engine/inspection.ts";
 import type { Actor, EventSink, FindingEvent, HttpEvent } from "../../../../events/event.ts";
 import type { Endpoint } from "../../../../policy/model.ts";
 import type { ProgramIdentity } from "../../box/contract.ts";
+import { maskedStream } from "../../credentials/message-mask.ts";
 import type { CredentialSet, Credentials } from "../../credentials/model.ts";
 import { hasTrace, masked, maskedPath } from "../../credentials/placeholder.ts";
 import { CredentialRefused } from "../../credentials/refused.ts";
-import { bodyTooLong, pathForCredentials, prepare, prepareMessage } from "../../credentials/step.ts";
+import { bodyTooLong, messageMask, pathForCredentials, prepare, prepareMessage } from "../../credentials/step.ts";
 import { type BodyNeeds, readNeeded, tooLong, unexpectedBody } from "../bodies/read-body.ts";
 import type { Authority } from "../http1/authority.ts";
 import { hostField } from "../http1/origin-form.ts";
@@ -20,6 +21,7 @@ import { refusalAnswer } from "../refusal.ts";
 import { WebSocketInspector } from "../websocket/inspector.ts";
 import { MessageGate, type TextRewrite } from "../websocket/message-gate.ts";
 import { upgradeProblem, withoutExtensions } from "../websocket/upgrade.ts";
+import { methodOverride } from "./method-override.ts";
 import type { Answer, Ruling, StreamInspector } from "./ruling.ts";
 
 export interface GateSetup {
@@ -156,6 +158,8 @@ export class RequestGate {
 
   #settle(request: OriginRequest, facts: HttpFacts, decision: RequestDecision, body: Buffer | undefined): Ruling {
     if (decision.action === "deny") return this.#denied(facts, decision);
+    const override = methodOverride(request);
+    if (override !== undefined) return answering(this.#refused(override, request, NEXT_READABLE, decision.policy));
     const unexpected = unexpectedBody(request, facts, decision);
     if (unexpected !== undefined) return answering(this.#refused(unexpected, request, NEXT_BODY, decision.policy));
     const inspected = facts.upgrade === "websocket" && readsMessages(decision);
@@ -163,6 +167,7 @@ export class RequestGate {
     if (problem !== undefined) return answering(this.#refused({ status: 400, code: "websocket_upgrade", reason: problem }, request));
     const passed = { ...request, path: canonicalPath(request.path), upgrade: facts.upgrade };
     const endpoints = decision.endpoint === undefined ? [] : [decision.endpoint];
+    const mask = facts.upgrade === "" ? undefined : messageMask(endpoints, inspected, this.#setup.credentials);
     return this.#prepared(inspected ? withoutExtensions(passed) : passed, endpoints, body, (credentials) => {
       const audited = decision.action === "audit";
       this.#emit({
@@ -175,7 +180,9 @@ export class RequestGate {
         ...credentials,
         ...(audited ? { stage: "l7_audit", ...codeAndReason(decision) } : {}),
       });
-      return inspected ? this.#messages(facts, passed) : undefined;
+      if (!inspected) return undefined;
+      const messages = this.#messages(facts, passed);
+      return mask === undefined ? messages : maskedStream(messages, mask);
     });
   }
 
@@ -252,6 +259,7 @@ export class RequestGate {
   #unruled(request: OriginRequest, body: Buffer | undefined): Ruling {
     const connection = this.#connection();
     const endpoints = connection.allowed ? connection.endpoints.map(({ endpoint }) => endpoint) : [];
+    if (request.upgrade !== "") messageMask(endpoints, false, this.#setup.credentials);
     return this.#prepared(pathForCredentials(request), endpoints, body, (credentials) => {
       this.#emit({
         severity: "informational",
