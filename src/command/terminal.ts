@@ -1,4 +1,5 @@
 import picocolors from "picocolors";
+import { makeTerminalRaw } from "../linux/terminal.ts";
 
 /** Where a command reads and writes; tests give their own. */
 export interface Terminal {
@@ -22,7 +23,7 @@ export interface Terminal {
   onResize(listener: () => void): () => void;
 }
 
-/** Standard input as chunks; `raw` hands over every key, `stop` gives the terminal back. */
+/** Standard input as chunks; `raw` hands over every key, and every byte of output as it is; `stop` gives the terminal back. */
 export interface Stdin extends AsyncIterable<Uint8Array> {
   raw(on: boolean): void;
   stop(): void;
@@ -44,6 +45,32 @@ function write(stream: NodeJS.WriteStream, data: string | Uint8Array): Promise<v
   });
 }
 
+const STDIN = 0;
+
+/**
+ * Raw in both directions, as the program at the other end has a terminal of its own: the runtime's raw mode leaves output to be processed here,
+ * which is one translation of line feeds too many.
+ */
+function rawMode(stdin: NodeJS.ReadStream): (on: boolean) => void {
+  let restore: (() => void) | undefined;
+  const leave = (): void => {
+    restore?.();
+    restore = undefined;
+  };
+  // However the process ends, the person's terminal is as it was.
+  process.on("exit", leave);
+  return (on) => {
+    if (!on) leave();
+    else if (stdin.isTTY && restore === undefined) restore = process.platform === "linux" ? makeTerminalRaw(STDIN) : runtimeRaw(stdin);
+  };
+}
+
+/** What the runtime can do on systems whose terminal settings we do not know. */
+function runtimeRaw(stdin: NodeJS.ReadStream): () => void {
+  stdin.setRawMode(true);
+  return () => void stdin.setRawMode(false);
+}
+
 /** The terminal of this process. */
 export function processTerminal(): Terminal {
   const { stdin, stdout, stderr, env } = process;
@@ -61,7 +88,7 @@ export function processTerminal(): Terminal {
     stdin: {
       // Not destroyed by who stops reading: a second question needs it again.
       [Symbol.asyncIterator]: () => stdin.iterator({ destroyOnReturn: false }) as AsyncIterator<Uint8Array>,
-      raw: (on) => void (stdin.isTTY && stdin.setRawMode(on)),
+      raw: rawMode(stdin),
       stop: () => stdin.pause(),
     },
     size: () => ({ cols: stdout.columns || DEFAULT_SIZE.cols, rows: stdout.rows || DEFAULT_SIZE.rows }),
