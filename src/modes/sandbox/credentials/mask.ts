@@ -79,9 +79,10 @@ export class BodyMask {
     for (let i = before; i < bytes.length; i++) {
       this.#state = this.#automaton.step(this.#state, bytes[i] ?? 0);
       const length = this.#automaton.found(this.#state);
-      if (length > 0) bytes.fill(STAR, i + 1 - length, i + 1);
+      // The beginning may have gone already, with the end of a frame.
+      if (length > 0) bytes.fill(STAR, Math.max(0, i + 1 - length), i + 1);
     }
-    const open = last ? 0 : this.#automaton.depth(this.#state);
+    const open = last ? 0 : Math.min(bytes.length, this.#automaton.depth(this.#state));
     this.#held = bytes.subarray(bytes.length - open);
     return bytes.subarray(0, bytes.length - open);
   }

@@ -9,6 +9,8 @@ export type CredentialCode =
   /** The server is not reached over verified TLS. */
   | "credential_insecure"
   | "credential_expired"
+  /** Behind an upgrade answers could not be masked, as the policy says they must be. */
+  | "credential_upgrade"
   /** The secret cannot be sent: control characters, a slash where a path segment is expected. */
   | "credential_unusable"
   /** The request cannot be signed again. */

@@ -7,6 +7,7 @@ import { canonicalPath } from "../proxy/http1/path.ts";
 import { type Forward, ownField } from "../proxy/inspect/ruling.ts";
 import type { Destination } from "./binding.ts";
 import { bodyKind, MAX_REWRITTEN_BODY, substituteBody, substituteMessage, unreadableBody } from "./body.ts";
+import type { Mask } from "./mask.ts";
 import type { Credential, Credentials } from "./model.ts";
 import { maskedPath } from "./placeholder.ts";
 import { CredentialRefused } from "./refused.ts";
@@ -69,6 +70,16 @@ export function bodyTooLong(limit: number): CredentialRefused {
   return new CredentialRefused("credential_body", `the body is larger than the ${limit} bytes that are accepted ${what}`, 413);
 }
 
+/**
+ * What masks the messages of the server behind this upgrade; undefined: nothing has to. Throws `CredentialRefused` when they must be masked and cannot
+ * be, because nobody reads them.
+ */
+export function messageMask(endpoints: readonly Endpoint[], areRead: boolean, { mask }: Credentials): Mask | undefined {
+  if (mask === undefined || !endpoints.some(({ maskResponses }) => maskResponses)) return undefined;
+  if (areRead) return mask;
+  throw new CredentialRefused("credential_upgrade", "the policy masks answers here, and messages behind this upgrade would pass unread");
+}
+
 /** A text message behind an upgrade, with its secrets in place where an endpoint says `websocket_credential_rewrite`. Throws `CredentialRefused`. */
 export function prepareMessage(
   message: string,
@@ -120,10 +131,8 @@ function forward(
   };
 }
 
-/** Asks the server for an answer that can be read: all of it, plain. Messages behind an upgrade could not be. */
+/** Asks the server for an answer that can be read: all of it, plain. */
 function unencodedAnswer(request: OriginRequest): OriginRequest {
-  if (request.upgrade !== "")
-    throw new CredentialRefused("credential_unusable", "answers of this endpoint are masked, which messages behind an upgrade cannot be");
   const fields = request.fields.filter(({ lower }) => !["accept-encoding", "range", "if-range"].includes(lower));
   return { ...request, fields: [...fields, ownField("Accept-Encoding", "identity")] };
 }
