@@ -1,4 +1,5 @@
-import { chmodSync } from "node:fs";
+import { chmodSync, closeSync, openSync } from "node:fs";
+import { basename, dirname } from "node:path";
 import { refusalAnswer, tooLarge } from "./answers.ts";
 import { MAX_BODY_BYTES } from "./limits.ts";
 import type { Caller, InferenceService } from "./service.ts";
@@ -15,15 +16,26 @@ export interface InferenceServer extends Disposable {
   announce(caller: Caller): string;
 }
 
+/** `sun_path` of struct sockaddr_un less its NUL (include/uapi/linux/un.h). */
+const MAX_SOCKET_PATH = 107;
+
+/** A path by which the socket can be bound and dialled however long its own is: by way of its open directory. */
+function reachable(path: string): { readonly path: string } & Disposable {
+  if (Buffer.byteLength(path) <= MAX_SOCKET_PATH) return { path, [Symbol.dispose]() {} };
+  const directory = openSync(dirname(path), "r");
+  return { path: `/proc/self/fd/${directory}/${basename(path)}`, [Symbol.dispose]: () => closeSync(directory) };
+}
+
 /**
  * Serves HTTP/1.1 on a Unix socket that only the supervisor's own user can open and that does not exist inside the box.
  * @param socketPath in a directory that is private to the supervisor
  */
 export function serveInference(service: InferenceService, socketPath: string): InferenceServer {
+  const place = reachable(socketPath);
   const announced = new Map<string, Caller>();
   let count = 0;
   const server = Bun.serve({
-    unix: socketPath,
+    unix: place.path,
     // A body that is too large has an answer that explains it; this is for what even that does not want to read.
     maxRequestBodySize: 4 * MAX_BODY_BYTES,
     fetch(request, running) {
@@ -37,9 +49,9 @@ export function serveInference(service: InferenceService, socketPath: string): I
     },
     error: () => refusalAnswer({ ...tooLarge(MAX_BODY_BYTES), status: 500, error: "the request could not be answered", code: "internal" }),
   });
-  chmodSync(socketPath, 0o600);
+  chmodSync(place.path, 0o600);
   return {
-    socketPath,
+    socketPath: place.path,
     announce(caller) {
       const id = String(++count);
       announced.set(id, caller);
@@ -47,6 +59,9 @@ export function serveInference(service: InferenceService, socketPath: string): I
       if (announced.size > MAX_ANNOUNCED && oldest !== undefined) announced.delete(oldest);
       return id;
     },
-    [Symbol.dispose]: () => void server.stop(true),
+    [Symbol.dispose]() {
+      void server.stop(true);
+      place[Symbol.dispose]();
+    },
   };
 }

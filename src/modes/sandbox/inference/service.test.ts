@@ -1,5 +1,5 @@
 import { afterAll, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { HttpEvent, SecurityEvent } from "../../../events/event.ts";
@@ -331,6 +331,21 @@ test("nobody asks who was not announced", async () => {
     headers: { [CALLER_FIELD]: "1" },
   });
   expect(answer.status).toBe(403);
+});
+
+test("a directory whose path is too long for a socket", async () => {
+  const deep = join(directory, "d".repeat(200));
+  mkdirSync(deep);
+  const service = new InferenceService({
+    settings: { routes: [route("mock://x")], limits: DEFAULT_INFERENCE_LIMITS },
+    emit: () => {},
+    resolve: async () => [],
+    authorities: [],
+  });
+  using server = serveInference(service, join(deep, "inference.sock"));
+  const headers = { [CALLER_FIELD]: server.announce({ scheme: "https", host: "inference.local", port: 443 }) };
+  expect((await fetch("http://inference.local/v1/models", { unix: server.socketPath, headers })).status).toBe(200);
+  expect(statSync(join(deep, "inference.sock")).mode & 0o777).toBe(0o600);
 });
 
 test("the supervisor's own questions go by their own route", async () => {

@@ -6,7 +6,7 @@ import { Mask } from "../credentials/mask.ts";
 import { type InferenceRefusal, NO_ROUTE, NOT_CONFIGURED, NOT_SERVED, overBudget, refusalAnswer } from "./answers.ts";
 import { InferenceBudget } from "./budget.ts";
 import { exchange, type Outcome, type Served } from "./exchange.ts";
-import { type InferenceLimits, MAX_BODY_BYTES } from "./limits.ts";
+import type { InferenceLimits } from "./limits.ts";
 import { HeldBytes } from "./request-body.ts";
 
 /** Where questions go, and how many there may be; replaced as a whole. */
@@ -136,14 +136,17 @@ export class InferenceService implements Disposable {
   }
 }
 
-/** Takes what is left of a body of decent size: an answer in the middle of it is taken for a fault by some clients. */
+/** Bytes of a refused body that are read all the same: an answer in the middle of it is taken for a fault by some clients. */
+const MAX_UNREAD_BYTES = 32 * 1024 * 1024;
+
+/** Takes what is left of a body, and forgets it. */
 async function unread(request: Request): Promise<void> {
   if (request.body === null || request.bodyUsed) return;
   let size = 0;
   try {
     for await (const piece of request.body) {
       size += piece.length;
-      if (size > MAX_BODY_BYTES) break;
+      if (size > MAX_UNREAD_BYTES) break;
     }
   } catch {
     // The program is gone; there is nobody to answer.

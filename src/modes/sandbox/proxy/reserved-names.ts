@@ -24,6 +24,14 @@ export function reservedAnswer({ host, port }: Authority, controlPlane: Authorit
       detail: "the gateway takes no further connection of this kind: too many are open, or this is no tunnel",
       next: "use one connection, by gRPC over TLS",
     };
+  if (host === "inference.local" && port !== 443 && port !== 80)
+    return {
+      status: 403,
+      error: "reserved_name",
+      engine: "opa",
+      detail: "inference.local is offered at ports 443 and 80",
+      next: "use https://inference.local/v1",
+    };
   if (host === "inference.local")
     return {
       status: 503,
