@@ -33,7 +33,7 @@ credentials:
   TOKEN:
     env: HOST_TOKEN
     provider: forge
-    endpoints: [{ host: mirror.example.com, path: /** }]
+    endpoints: [{ host: mirror.example.com, path: /** }, { host: api.example.com, path: /socket }, { host: h2.example.com, port: 9443 }]
   API_KEY:
     file: api-key
     slots: [{ header: X-Api-Key }]
@@ -60,6 +60,9 @@ network_policies:
       - { host: mirror.example.com, port: 443, path: /**, protocol: rest, enforcement: enforce, mask_responses: true, request_body_credential_rewrite: true,
           rules: [{ allow: { method: "*", path: "/**" } }], deny_rules: [{ method: "*", path: "/secret/**" }, { method: "*", path: "/**", query: { key: "AIza*" } }] }
       - { host: mirror.example.com, ports: [80, 8443], protocol: rest, access: full, enforcement: enforce }
+      - { host: api.example.com, port: 443, path: /socket, protocol: websocket, access: full, enforcement: enforce, websocket_credential_rewrite: true, mask_responses: true }
+      - { host: api.example.com, port: 443, path: /unread, protocol: rest, access: full, enforcement: enforce, mask_responses: true }
+      - { host: h2.example.com, port: 9443, protocol: rest, access: full, enforcement: enforce }
       - { host: other.example.com, port: 443, protocol: rest, access: full, enforcement: enforce }
       - { host: api.example.com, port: 443, protocol: rest, access: full, enforcement: enforce, credential_signing: sigv4, signing_service: s3 }
       - { host: private-git.example.com, port: 443 }
@@ -113,9 +116,12 @@ describe.skipIf(missing !== undefined)("credentials", () => {
     expect(stdout).not.toContain("HOST_TOKEN");
   });
 
-  test("case-76 case-79 the server gets the secret in every slot; program and log never see it", async () => {
-    const before = mirrored().length;
-    const { stdout, stderr } = await script(`
+  test.each(["--http1.1", "--http2"])(
+    "case-76 case-79 by curl %s the server gets the secret in every slot; program and log never see it",
+    async (version) => {
+      const before = mirrored().length;
+      const { stdout, stderr } = await script(`
+      alias curl="curl ${version}"
       curl -sSi --max-time 20 -H "Authorization: Bearer $TOKEN" https://mirror.example.com/bearer
       curl -sSi --max-time 20 -u "someone:$TOKEN" https://mirror.example.com/basic
       curl -sSi --max-time 20 -H "X-Api-Key: $API_KEY" https://mirror.example.com/field
@@ -124,29 +130,30 @@ describe.skipIf(missing !== undefined)("credentials", () => {
       curl -sSi --max-time 20 -H "Content-Type: application/json" -d "{\\"token\\": \\"$TOKEN\\"}" https://mirror.example.com/json
       curl -sSi --max-time 20 -d "token=$TOKEN" https://mirror.example.com/form
       curl -sSi --max-time 20 -H "Authorization: Bearer $TOKEN" https://mirror.example.com/chunked`);
-    const [bearer, basic, field, query, path, json, form, chunked] = mirrored().slice(before);
-    expect(bearer?.headers["authorization"]).toBe(`Bearer ${SECRETS.TOKEN}`);
-    expect(basic?.headers["authorization"]).toBe(`Basic ${Buffer.from(`someone:${SECRETS.TOKEN}`).toString("base64")}`);
-    expect(field?.headers["x-api-key"]).toBe(SECRETS.API_KEY);
-    expect(query?.url).toBe("/query?key=AIza%2Bslash%2Fequals%3DQ9");
-    expect(path?.url).toBe(`/bot${SECRETS.BOT_TOKEN}/getMe`);
-    expect(json?.body).toBe(`{"token": "${SECRETS.TOKEN}"}`);
-    expect(form?.body).toBe(`token=${SECRETS.TOKEN}`);
-    expect(chunked?.headers["accept-encoding"]).toBe("identity");
-    expect(stdout.match(/^HTTP\/(1.1 200 OK|2 200)/gm)).toHaveLength(8);
-    // threat-13: encoded and cut, none of it comes back.
-    for (const secret of Object.values(SECRETS)) {
-      for (const spelling of [
-        encodeURIComponent(secret),
-        Buffer.from(secret).toString("hex"),
-        Buffer.from(secret).toString("base64").slice(0, -4),
-      ])
-        expect(stdout).not.toContain(spelling);
-      expect(stdout.toLowerCase()).not.toContain(`x-front: ${secret.slice(0, secret.length / 2)}`.toLowerCase());
-    }
-    expect(stdout).toMatch(/token="\*{12,}"/);
-    expect(stderr).toContain("https://mirror.example.com/bot[CREDENTIAL]/getMe [policy:api engine:l7] [credentials:BOT_TOKEN]");
-  });
+      const [bearer, basic, field, query, path, json, form, chunked] = mirrored().slice(before);
+      expect(bearer?.headers["authorization"]).toBe(`Bearer ${SECRETS.TOKEN}`);
+      expect(basic?.headers["authorization"]).toBe(`Basic ${Buffer.from(`someone:${SECRETS.TOKEN}`).toString("base64")}`);
+      expect(field?.headers["x-api-key"]).toBe(SECRETS.API_KEY);
+      expect(query?.url).toBe("/query?key=AIza%2Bslash%2Fequals%3DQ9");
+      expect(path?.url).toBe(`/bot${SECRETS.BOT_TOKEN}/getMe`);
+      expect(json?.body).toBe(`{"token": "${SECRETS.TOKEN}"}`);
+      expect(form?.body).toBe(`token=${SECRETS.TOKEN}`);
+      expect(chunked?.headers["accept-encoding"]).toBe("identity");
+      expect(stdout.match(/^HTTP\/(1.1 200 OK|2 200)/gm)).toHaveLength(8);
+      // threat-13: encoded and cut, none of it comes back.
+      for (const secret of Object.values(SECRETS)) {
+        for (const spelling of [
+          encodeURIComponent(secret),
+          Buffer.from(secret).toString("hex"),
+          Buffer.from(secret).toString("base64").slice(0, -4),
+        ])
+          expect(stdout).not.toContain(spelling);
+        expect(stdout.toLowerCase()).not.toContain(`x-front: ${secret.slice(0, secret.length / 2)}`.toLowerCase());
+      }
+      expect(stdout).toMatch(/token="\*{12,}"/);
+      expect(stderr).toContain("https://mirror.example.com/bot[CREDENTIAL]/getMe [policy:api engine:l7] [credentials:BOT_TOKEN]");
+    },
+  );
 
   test("case-77 threat-13 what may not be replaced is refused, and the server hears nothing", async () => {
     const before = await requests();
@@ -243,6 +250,42 @@ describe.skipIf(missing !== undefined)("credentials", () => {
       'git clone -q "https://x-access-token:$GIT_TOKEN@private-git.example.com/project.git" work && cat work/file',
     );
     expect({ stdout, stderr: stdout === "one\n" ? "" : stderr }).toEqual({ stdout: "one\n", stderr: "" });
+  });
+
+  test("a server that speaks HTTP/2 gets it too", async () => {
+    const { stdout } = await script(
+      'curl -sS --http2 --max-time 20 -H "Authorization: Bearer $TOKEN" https://h2.example.com:9443/x -w "%{http_version} %{http_code}" -o /dev/null',
+    );
+    expect(stdout).toBe("2 200");
+  });
+
+  test.skipIf(NODE.length === 0)("messages of a WebSocket, in both directions", async () => {
+    const built = await Bun.build({ entrypoints: [join(import.meta.dir, "websocket-client.ts")], target: "node", format: "esm" });
+    mkdirSync(join(net.directory, "client"));
+    writeFileSync(join(net.directory, "client", "client.mjs"), (await built.outputs[0]?.text()) ?? "");
+    const mount = `${join(net.directory, "client")}:/client:ro`;
+    const talk = async (path: string, message: string) => {
+      const since = await requests();
+      const argv = ["--mount", mount, "--", "/usr/bin/node", "/client/client.mjs", `wss://api.example.com${path}`];
+      const options = { env: { HOST_TOKEN: SECRETS.TOKEN }, stdin: `${message}\n` };
+      const { stdout, stderr } = await net.runOnHost([BINARY, "sandbox", "run", ...flags, ...argv], options);
+      expect(`${stdout}${stderr}`).not.toContain(SECRETS.TOKEN);
+      const heard = (await net.seenWhenQuiet()).requests.slice(since).map(({ method }) => method);
+      return { said: stdout.trimEnd().split("\n"), heard, log: stderr };
+    };
+    expect(await talk("/socket", `{"auth":"${P("TOKEN")}"}`)).toMatchObject({
+      said: ["open ", `got echo:{"auth":"${"*".repeat(SECRETS.TOKEN.length)}"}`, "close 1000 done"],
+      heard: ["UPGRADE", `{"auth":"${SECRETS.TOKEN}"}`, "close 1000"],
+    });
+    const unknown = await talk("/socket", P("UNKNOWN"));
+    expect(unknown).toMatchObject({
+      said: ["open ", expect.stringMatching(/^close 1008 no credential UNKNOWN/)],
+      heard: ["UPGRADE", "close 1008"],
+    });
+    expect(unknown.log).toMatch(/DENIED .*WEBSOCKET_TEXT/);
+    const unread = await talk("/unread", "hello");
+    expect(unread.said[0]).toMatch(/^refused 403 .*credential_upgrade/);
+    expect(unread.heard).toEqual([]);
   });
 
   test.skipIf(NODE.length === 0)("node's fetch", async () => {

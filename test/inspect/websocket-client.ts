@@ -1,9 +1,9 @@
 /**
- * A client of `ws` for inside a sandbox, bundled into one file: connects through the proxy of the environment, sends each line of its input as
- * a message and waits for the answer. `binary N` sends N bytes, `raw HEX` puts these bytes on the wire as they are.
+ * A client of `ws` for inside a sandbox, bundled into one file: connects through the proxy of the environment, or straight when there is none,
+ * sends each line of its input as a message and waits for the answer. `binary N` sends N bytes, `raw HEX` puts these bytes on the wire as they are.
  */
 import { request } from "node:http";
-import type { Socket } from "node:net";
+import { connect as connectPlain, type Socket } from "node:net";
 import { createInterface } from "node:readline";
 import { connect } from "node:tls";
 import WebSocket from "ws";
@@ -11,18 +11,18 @@ import WebSocket from "ws";
 const [target = "", ...protocols] = process.argv.slice(2);
 const url = new URL(target);
 const secure = url.protocol === "wss:";
-const proxy = new URL(process.env["https_proxy"] ?? "");
 const port = url.port === "" ? (secure ? "443" : "80") : url.port;
+const proxy = process.env["https_proxy"];
 
-request({
-  host: proxy.hostname,
-  port: proxy.port,
-  method: "CONNECT",
-  path: `${url.hostname}:${port}`,
-  headers: { host: `${url.hostname}:${port}` },
-})
-  .on("connect", (_answer, socket) => talk(secure ? connect({ socket, servername: url.hostname }) : socket))
-  .end();
+if (proxy === undefined) {
+  talk(secure ? connect({ host: url.hostname, port: Number(port), servername: url.hostname }) : connectPlain(Number(port), url.hostname));
+} else {
+  const { hostname, port: proxyPort } = new URL(proxy);
+  const path = `${url.hostname}:${port}`;
+  request({ host: hostname, port: proxyPort, method: "CONNECT", path, headers: { host: path } })
+    .on("connect", (_answer, socket) => talk(secure ? connect({ socket, servername: url.hostname }) : socket))
+    .end();
+}
 
 function talk(socket: Socket): void {
   const client = new WebSocket(target, protocols, { createConnection: () => socket, maxPayload: 1 << 26 });

@@ -107,6 +107,16 @@ describe.skipIf(missing !== undefined)("WebSocket messages", () => {
     expect(refused.heard).toEqual([]);
   });
 
+  test("a client that knows no proxy is decided alike", async () => {
+    for (const scheme of ["ws", "wss"]) {
+      const client = (path: string) =>
+        `echo hello | exec env -u https_proxy ${pathOf(NODE)} /client/client.mjs ${scheme}://api.example.com${path}`;
+      const { stdout } = await inside.script(`${client("/full")}; ${client("/silent")}`, mount);
+      expect(stdout.split("\n").slice(0, 4)).toEqual(["open ", "got echo:hello", "close 1000 done", "open "]);
+      expect(stdout).toMatch(/close 1008 WEBSOCKET_TEXT \/silent not permitted/);
+    }
+  });
+
   test("case-73 a new policy counts from the next message", async () => {
     const text = (access: string) => `version: 1
 network_policies:
