@@ -62,7 +62,7 @@ export class InferenceBudget {
 
   #spentIn(now: number): number {
     const oldest = Math.floor(now / MINUTE) - WINDOW;
-    while ((this.#spent[0]?.minute ?? Number.POSITIVE_INFINITY) <= oldest) this.#spent.shift();
+    while ((this.#spent[0]?.minute ?? Number.POSITIVE_INFINITY) < oldest) this.#spent.shift();
     return this.#spent.reduce((total, { tokens }) => total + tokens, 0);
   }
 
