@@ -5,6 +5,7 @@ import { TestCa } from "./certificates.ts";
 import { serveChannel } from "./channel.ts";
 import { serveDns, type Zone } from "./dns/server.ts";
 import { countOpenConnections, countPackets, Remembered, type Seen } from "./seen.ts";
+import { serveConnectProxy } from "./servers/connect-proxy.ts";
 import { serveEcho } from "./servers/echo.ts";
 import { serveGrpc } from "./servers/grpc.ts";
 import { serveHttp2 } from "./servers/h2.ts";
@@ -14,7 +15,7 @@ import { sites } from "./servers/sites.ts";
 import { serveSource } from "./servers/source.ts";
 import { serveSshBanner } from "./servers/ssh-banner.ts";
 import { type Ledger, serveHttp, serveHttps } from "./servers/web.ts";
-import { DNS_ADDRESS, ECHO_PORTS, GRPC_PORT, HTTP_PORTS, HTTP2_PORT, HTTPS_PORTS, SOURCE_PORT, SSH_PORT } from "./topology.ts";
+import { DNS_ADDRESS, ECHO_PORTS, GRPC_PORT, HTTP_PORTS, HTTP2_PORT, HTTPS_PORTS, PROXY_PORTS, SOURCE_PORT, SSH_PORT } from "./topology.ts";
 
 async function main(): Promise<void> {
   const directory = process.argv[2] ?? "";
@@ -29,6 +30,9 @@ async function main(): Promise<void> {
   await serveGrpc(GRPC_PORT, ledger);
   await serveSshBanner(SSH_PORT, ledger);
   await serveOdd(ledger);
+  await serveConnectProxy(PROXY_PORTS.open, { guarded: false, ledger });
+  await serveConnectProxy(PROXY_PORTS.guarded, { guarded: true, ledger });
+  await serveConnectProxy(PROXY_PORTS.secure, { guarded: true, ledger, ca });
   serveSource(SOURCE_PORT);
   for (const port of ECHO_PORTS) serveEcho(port, ledger);
   await serveChannel(join(directory, "internet.sock"), {

@@ -3,7 +3,7 @@ import type { UpstreamProxyPlan } from "../../../../upstream-proxy/settings.ts";
 import type { Authority } from "../http1/authority.ts";
 import { hostPort } from "../intent.ts";
 import { readConnectReply } from "./connect-reply.ts";
-import { openTlsBridge } from "./tls-bridge.ts";
+import { openTlsBridge, type TlsBridgeTarget } from "./tls-bridge.ts";
 
 /** Time for the proxy to be reached and to answer; it has to reach the server meanwhile. */
 const ESTABLISH_MS = 10_000;
@@ -50,9 +50,7 @@ export class UpstreamProxy {
   dial<T>(host: string, port: number, options: DialOptions<T>): void {
     const attempt = new Attempt(this, { host, port }, this.#plan.authorization, options);
     if (this.#plan.scheme === "https") {
-      openTlsBridge({ ...this.#plan, authorities: this.#authorities, handshakeMs: ESTABLISH_MS }, (bridge) => attempt.ready(bridge)).catch(
-        (error) => attempt.fail(error),
-      );
+      attempt.bridge({ ...this.#plan, authorities: this.#authorities });
       return;
     }
     Bun.connect<T>({
@@ -81,6 +79,7 @@ class Attempt<T> {
   readonly #options: DialOptions<T>;
   readonly #timer: ReturnType<typeof setTimeout>;
   #socket: Socket<T> | undefined;
+  #abandon: () => void = noop;
   #received = Buffer.alloc(0);
   #state: "opening" | "open" | "failed" = "opening";
 
@@ -103,12 +102,17 @@ class Attempt<T> {
     };
   }
 
-  /** The connection to the proxy is one that TLS is spoken on elsewhere. */
-  ready(bridge: { readonly fd: number; readonly address: string | undefined }): void {
-    this.#proxy.reachedAt(bridge.address);
-    // `fd` adopts a connected socket; it works and is not in the types.
-    const adopted = { fd: bridge.fd, allowHalfOpen: true, socket: this.handlers, data: this.#options.data };
-    Bun.connect<T>(adopted as unknown as Bun.TCPSocketConnectOptions<T>).catch((error) => this.fail(error));
+  /** Speaks to a proxy inside TLS. */
+  bridge(target: TlsBridgeTarget): void {
+    this.#abandon = openTlsBridge(target, {
+      opened: (fd, address) => {
+        this.#proxy.reachedAt(address);
+        // `fd` adopts a connected socket; it works and is not in the types.
+        const adopted = { fd, allowHalfOpen: true, socket: this.handlers, data: this.#options.data };
+        Bun.connect<T>(adopted as unknown as Bun.TCPSocketConnectOptions<T>).catch((error) => this.fail(error));
+      },
+      failed: (error) => this.fail(error),
+    });
   }
 
   fail(error: Error): void {
@@ -120,6 +124,7 @@ class Attempt<T> {
     // The owner knows a socket by what it carries, and this one it never gets.
     this.#options.socket.connectError?.((socket ?? { data: this.#options.data }) as Socket<T>, problem);
     socket?.terminate();
+    this.#abandon();
   }
 
   #opened(socket: Socket<T>): void {
