@@ -25,7 +25,7 @@ export async function serveHttp2(port: number, name: string, ca: TestCa, ledger:
       return;
     }
     stream.respond({ ":status": 200, "content-type": "application/json" });
-    stream.end(JSON.stringify({ ...seen, protocol: "h2" }));
+    stream.end(JSON.stringify({ ...seen, protocol: "h2", authorization: headers.authorization }));
   });
   server.on("sessionError", () => undefined);
   await new Promise<void>((resolve, reject) => server.once("error", reject).listen(port, "::", resolve));
