@@ -252,8 +252,8 @@ describe.skipIf(missing !== undefined)("credentials", () => {
     expect({ stdout, stderr: stdout === "one\n" ? "" : stderr }).toEqual({ stdout: "one\n", stderr: "" });
   });
 
-  test.each(["--http1.1", "--http2"])("a server that speaks HTTP/2 alone gets it too, from curl %s", async (version) => {
-    const { stdout } = await script(`curl -sS ${version} --max-time 20 -H "Authorization: Bearer $TOKEN" https://h2.example.com:9443/x`);
+  test("a server that speaks HTTP/2 gets it too", async () => {
+    const { stdout } = await script(`curl -sS --http2 --max-time 20 -H "Authorization: Bearer $TOKEN" https://h2.example.com:9443/x`);
     expect(JSON.parse(stdout)).toMatchObject({ protocol: "h2", authorization: `Bearer ${"*".repeat(SECRETS.TOKEN.length)}` });
   });
 
