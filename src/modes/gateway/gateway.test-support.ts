@@ -5,6 +5,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type Client, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { AsyncQueue } from "../../rpc/async-queue.ts";
+import type { SandboxConfigSnapshot } from "../../rpc/gen/openshell/sandbox/v1/sandbox_pb.ts";
 import {
   ConfigApplyOutcome,
   ConfigurationAdmissionState,
@@ -160,11 +161,7 @@ export class FakeSupervisor {
     }
   }
 
-  #answer(
-    updateId: string,
-    instanceId: string,
-    { version, policyHash, configRevision }: { version: number; policyHash: string; configRevision: bigint },
-  ): void {
+  #answer(updateId: string, instanceId: string, { version, policyHash, configRevision, providerEnvRevision }: SandboxConfigSnapshot): void {
     const error = this.accepts ? "" : "the fake refuses";
     const state = this.accepts ? ConfigurationAdmissionState.ACCEPTED : ConfigurationAdmissionState.REJECTED;
     this.send({
@@ -173,7 +170,7 @@ export class FakeSupervisor {
         updateId,
         outcome: this.accepts ? ConfigApplyOutcome.APPLIED : ConfigApplyOutcome.FAILED_RETAINED_LAST_KNOWN_GOOD,
         policyLoad: { version, loaded: this.accepts, error },
-        admission: { instanceId, state, policyVersion: version, policyHash, configRevision, error },
+        admission: { instanceId, state, policyVersion: version, policyHash, configRevision, providerEnvRevision, error },
       },
     });
   }

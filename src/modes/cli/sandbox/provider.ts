@@ -1,8 +1,15 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type Command, defineCommand } from "../../../command/define.ts";
 import { outputArg, print } from "../../../command/output.ts";
 import { printable } from "../../../command/printable.ts";
 import { EXIT_OK } from "../../../command/report.ts";
-import { CALL_TIMEOUT_MS, withGateway } from "../connection/gateway.ts";
+import type { Terminal } from "../../../command/terminal.ts";
+import {
+  type GetSandboxProviderStatusRequestSchema,
+  ProviderReadinessReason,
+  ProviderReadinessState,
+} from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import { CALL_TIMEOUT_MS, type Gateway, withGateway } from "../connection/gateway.ts";
 import { sandboxName } from "../last-sandbox.ts";
 import { providerData, providerTable } from "../provider/view.ts";
 import { optionalName } from "./arguments.ts";
@@ -10,6 +17,24 @@ import { optionalName } from "./arguments.ts";
 const options = { timeoutMs: CALL_TIMEOUT_MS };
 const name = { type: "positional", valueHint: "NAME", description: "Sandbox" } as const;
 const provider = { type: "positional", valueHint: "PROVIDER", description: "Provider" } as const;
+
+/** How long a change may take until somebody is told that it has not come about, and how often we look. Milliseconds. */
+const IN_FORCE_MS = 10_000;
+const LOOK_MS = 50;
+
+/** Returns when the supervisor works with the change; says so when it does not yet. */
+async function inForce(client: Gateway["client"], request: GetSandboxProviderStatusRequestInit, terminal: Terminal): Promise<void> {
+  const deadline = performance.now() + IN_FORCE_MS;
+  while (performance.now() < deadline) {
+    const { status } = await client.getSandboxProviderStatus(request, options);
+    if (status?.reason === ProviderReadinessReason.WAITING_FOR_SUPERVISOR) break;
+    if (status?.state !== ProviderReadinessState.PENDING) return;
+    await Bun.sleep(LOOK_MS);
+  }
+  terminal.err("the sandbox's supervisor has not taken it yet; it will when it is connected\n");
+}
+
+type GetSandboxProviderStatusRequestInit = MessageInitShape<typeof GetSandboxProviderStatusRequestSchema>;
 
 const list = defineCommand({
   meta: { name: "list", description: "List the providers of a sandbox", examples: ["openshell sandbox provider list work"] },
@@ -35,9 +60,10 @@ const attach = defineCommand({
   run: ({ args, terminal, globals }) =>
     withGateway({ globals, terminal }, async ({ client, scope }) => {
       const request = { workspaceScope: scope, sandbox: args.name, provider: args.provider };
-      const { attached } = await client.attachSandboxProvider(request, options);
+      const { attached, receipt } = await client.attachSandboxProvider(request, options);
       const what = attached ? "is attached to" : "was attached before to";
       terminal.out(`${terminal.style.green("✓")} Provider '${printable(args.provider)}' ${what} '${printable(args.name)}'\n`);
+      if (attached) await inForce(client, { ...request, receiptId: receipt?.receiptId ?? "" }, terminal);
       return EXIT_OK;
     }),
 });
@@ -52,9 +78,10 @@ const detach = defineCommand({
   run: ({ args, terminal, globals }) =>
     withGateway({ globals, terminal }, async ({ client, scope }) => {
       const request = { workspaceScope: scope, sandbox: args.name, provider: args.provider };
-      const { detached } = await client.detachSandboxProvider(request, options);
+      const { detached, receipt } = await client.detachSandboxProvider(request, options);
       const what = detached ? "is taken from" : "was not attached to";
       terminal.out(`${terminal.style.green("✓")} Provider '${printable(args.provider)}' ${what} '${printable(args.name)}'\n`);
+      if (detached) await inForce(client, { ...request, receiptId: receipt?.receiptId ?? "" }, terminal);
       return EXIT_OK;
     }),
 });

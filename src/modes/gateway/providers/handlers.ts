@@ -6,10 +6,9 @@ import { SYSTEM_ROUTE } from "../../../inference/route.ts";
 import type { Provider } from "../../../rpc/gen/openshell/datamodel/v1/datamodel_pb.ts";
 import { ProviderSchema } from "../../../rpc/gen/openshell/datamodel/v1/datamodel_pb.ts";
 import {
-  AttachSandboxProviderResponseSchema,
   DeleteProviderResponseSchema,
   DeletionOutcome,
-  DetachSandboxProviderResponseSchema,
+  ProviderMutationKind,
   ProviderProfileSchema,
   ProviderResponseSchema,
 } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
@@ -18,15 +17,14 @@ import type { GatewayContext } from "../context.ts";
 import { labelSelector } from "../rpc/labels.ts";
 import { MAX_PAGE_BYTES, pageSize, pageToken, readPageToken } from "../rpc/paging.ts";
 import type { Handlers } from "../rpc/service-impl.ts";
-import { acceptsCommands, isComingUp } from "../sandboxes/lifecycle.ts";
 import { atMost, invalid } from "../sandboxes/limits.ts";
-import { toSandbox } from "../sandboxes/view.ts";
 import { anyWorkspace, oneWorkspace } from "../sandboxes/workspace.ts";
 import type { SandboxRecord } from "../store/sandboxes.ts";
-import { withoutProvider, withProvider } from "./attach.ts";
+import { attachmentHandlers } from "./attachments.ts";
 import { environmentResponse, environmentSnapshot } from "./environment.ts";
 import { MAX_CREDENTIAL_KEYS } from "./limits.ts";
 import { allProfiles, findProfile } from "./profiles/catalogue.ts";
+import { receiptOf } from "./readiness.ts";
 import type { ProviderRecord } from "./repository.ts";
 import { toProvider } from "./view.ts";
 
@@ -35,7 +33,8 @@ export function providerHandlers(context: GatewayContext): Handlers {
   return { ...recordHandlers(context), ...profileHandlers(), ...attachmentHandlers(context), ...secretHandlers(context) };
 }
 
-function recordHandlers({ providers, inference, repository, sessions, once, logs }: GatewayContext): Handlers {
+function recordHandlers(context: GatewayContext): Handlers {
+  const { providers, inference, repository, sessions, once, logs } = context;
   const users = ({ workspace, name }: ProviderRecord): SandboxRecord[] =>
     repository.all().filter((sandbox) => sandbox.workspace === workspace && sandbox.spec.providers.includes(name));
   return {
@@ -68,7 +67,9 @@ function recordHandlers({ providers, inference, repository, sessions, once, logs
       const response = once(request, call, () => {
         const record = providers.update(request.workspaceScope, { provider, expirations, clearExpirations });
         changed.push(record);
-        return create(ProviderResponseSchema, { provider: toProvider(record), mutationId: randomUUID() });
+        const mutationId = randomUUID();
+        const targetReceipts = users(record).map((user) => receiptOf(context, ProviderMutationKind.UPDATE, user, record.name, mutationId));
+        return create(ProviderResponseSchema, { provider: toProvider(record), mutationId, targetReceipts });
       });
       // A replayed answer changed nothing.
       for (const { workspace, name } of changed) if (inference.usersOf(workspace, name).length > 0) sessions.pushConfigToAll();
@@ -124,56 +125,6 @@ function profileHandlers(): Handlers {
       if (profile === undefined)
         throw new OpenShellError("not_found", `provider profile '${id}' not found`, { next: "openshell provider list-profiles" });
       return { profile: create(ProviderProfileSchema, profile) };
-    },
-  };
-}
-
-function attachmentHandlers({ sandboxes, providers, sessions, once, logs }: GatewayContext): Handlers {
-  const atVersion = (record: SandboxRecord, expected: bigint): void => {
-    if (expected === 0n || expected === BigInt(record.resourceVersion)) return;
-    throw new OpenShellError("aborted", `the sandbox is at resource version ${record.resourceVersion}, not ${expected}`);
-  };
-  const changed = (id: string, message: string): void => {
-    sessions.pushConfig(id);
-    logs.gateway(id, "INFO", message);
-  };
-  return {
-    listSandboxProviders(request) {
-      const { record } = sandboxes.find(request.workspaceScope, request.sandbox);
-      const attached = providers.attachedTo(record);
-      const size = pageSize(request.pageSize);
-      const parameters = [record.id];
-      const from = Number(readPageToken(request.pageToken, parameters)?.[0] ?? 0);
-      const page = attached.slice(from, from + size);
-      const more = from + page.length < attached.length;
-      return { providers: page.map(toProvider), nextPageToken: more ? pageToken([String(from + page.length)], parameters) : "" };
-    },
-    attachSandboxProvider(request, call) {
-      const { id } = sandboxes.find(request.workspaceScope, request.sandbox);
-      const response = once(request, call, () => {
-        const { record } = sandboxes.find(request.workspaceScope, request.sandbox);
-        atVersion(record, request.expectedResourceVersion);
-        if (!acceptsCommands(record.status) && !isComingUp(record.status))
-          throw new OpenShellError("failed_precondition", "sandbox is not ready", { next: `openshell sandbox start ${record.name}` });
-        const spec = withProvider(record, providers.find(request.workspaceScope, request.provider));
-        const after = (spec && sandboxes.patch(id, { spec })) ?? record;
-        return create(AttachSandboxProviderResponseSchema, { sandbox: toSandbox(after), attached: spec !== undefined });
-      });
-      if (response.attached) changed(id, `provider ${request.provider} attached`);
-      return response;
-    },
-    detachSandboxProvider(request, call) {
-      const { id } = sandboxes.find(request.workspaceScope, request.sandbox);
-      const response = once(request, call, () => {
-        const { record } = sandboxes.find(request.workspaceScope, request.sandbox);
-        atVersion(record, request.expectedResourceVersion);
-        if (request.provider === "") throw invalid("provider", "is required");
-        const spec = withoutProvider(record, request.provider);
-        const after = (spec && sandboxes.patch(id, { spec })) ?? record;
-        return create(DetachSandboxProviderResponseSchema, { sandbox: toSandbox(after), detached: spec !== undefined });
-      });
-      if (response.detached) changed(id, `provider ${request.provider} detached`);
-      return response;
     },
   };
 }

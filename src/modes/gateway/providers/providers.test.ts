@@ -5,7 +5,12 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { restrictiveDefault } from "../../../policy/defaults.ts";
 import { policyToProto } from "../../../policy/proto.ts";
 import { validatePolicy } from "../../../policy/validate.ts";
-import type { ConfigUpdate } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import {
+  type ConfigUpdate,
+  ProviderReadinessReason,
+  ProviderReadinessState,
+  SandboxPhase,
+} from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { createSandbox, FakeSupervisor, type TestGateway, testGateway, until, workspaceScope } from "../gateway.test-support.ts";
 import { effectivePolicy, withoutDerived } from "./effective-policy.ts";
 import { allProfiles } from "./profiles/catalogue.ts";
@@ -154,6 +159,31 @@ describe("providers", () => {
     expect((await user.listSandboxProviders({ workspaceScope, sandbox: "two" })).providers.map(({ type }) => type)).toEqual(["github"]);
     first.disconnect();
     second.disconnect();
+  });
+
+  test("whether a change has come about can be asked by its receipt", async () => {
+    await using gateway = await testGateway();
+    const { user } = gateway;
+    await user.createProvider({ workspaceScope, provider: github("gh") });
+    const { id } = await createSandbox(gateway, { name: "box", spec: { policy: policyToProto(restrictiveDefault()) } });
+    const status = async (receiptId = "") =>
+      (await user.getSandboxProviderStatus({ workspaceScope, sandbox: "box", provider: "gh", receiptId })).status;
+    const attaching = await supervise(gateway, id);
+    await until(async () => (await user.getSandbox({ workspaceScope, name: "box" })).sandbox?.status?.phase === SandboxPhase.READY);
+    attaching.accepts = false;
+    const { receipt } = await user.attachSandboxProvider({ workspaceScope, sandbox: "box", provider: "gh" });
+    expect((await status(receipt?.receiptId))?.state).toBe(ProviderReadinessState.PENDING);
+    attaching.disconnect();
+    await until(async () => (await status())?.reason === ProviderReadinessReason.WAITING_FOR_SUPERVISOR);
+    const supervisor = await supervise(gateway, id);
+    await until(async () => (await status(receipt?.receiptId))?.state === ProviderReadinessState.READY);
+    const { targetReceipts } = await user.updateProvider({ workspaceScope, provider: github("gh", `${SECRET}-2`) });
+    expect((await status(receipt?.receiptId))?.state).toBe(ProviderReadinessState.SUPERSEDED);
+    await until(async () => (await status(targetReceipts[0]?.receiptId))?.state === ProviderReadinessState.READY);
+    await user.detachSandboxProvider({ workspaceScope, sandbox: "box", provider: "gh" });
+    await until(async () => (await status())?.state === ProviderReadinessState.REVOKED);
+    expect((await refused(status("x"))).code).toBe(Code.InvalidArgument);
+    supervisor.disconnect();
   });
 
   test("a sandbox with a provider that does not exist is refused", async () => {
