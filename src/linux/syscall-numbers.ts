@@ -109,6 +109,7 @@ const numbers = {
   setuid: [105, 146],
   socket: [41, 198],
   socketpair: [53, 199],
+  splice: [275, 76],
   statmount: [457, 457],
   statx: [332, 291],
   swapoff: [168, 225],

@@ -1,3 +1,5 @@
+import { SplicePipe } from "../../../linux/splice.ts";
+
 /** What a relay needs of a connection; the sockets of `Bun.listen` and `Bun.connect` are some, TLS ended by us is another. */
 export interface ByteSocket {
   /** How many bytes were taken; fewer than given: wait for `drain`. Negative: the socket is gone. */
@@ -14,6 +16,26 @@ export interface ByteSocket {
 
 /** Where bytes come from, as far as slowing it down goes. */
 export type ByteSource = Pick<ByteSocket, "pause" | "resume">;
+
+/** A read of so many bytes means that more are waiting: those are passed on by the kernel. */
+const BULK_BYTES = 64 * 1024;
+/** Bytes that one connection may move in its turn: about two milliseconds in which others wait. */
+const TURN_BYTES = 4 * 1024 * 1024;
+
+/** Descriptors of the two sockets of a flow that carry nothing but its bytes (no TLS of ours); negative when closed. */
+interface KernelEnds {
+  readonly source: () => number;
+  readonly destination: () => number;
+}
+
+/** The same of the two sockets of a tunnel. */
+export interface TunnelEnds {
+  readonly client: () => number;
+  readonly upstream: () => number;
+}
+
+// One for all tunnels: it is empty between their turns.
+const pipe = new SplicePipe();
 
 /** One direction of a tunnel: what could not be written yet, and whether its source has finished. */
 export class Flow {
@@ -43,15 +65,24 @@ export class Flow {
     }
   }
 
+  /** Lets the kernel pass on what has come in behind bytes that were passed; true unless the destination is full again. */
+  passMore(from: ByteSource | undefined, to: ByteSocket, { source, destination }: KernelEnds): boolean {
+    if (this.#pending !== undefined || this.#finished) return false;
+    const [input, output] = [source(), destination()];
+    const rest = input < 0 || output < 0 ? undefined : pipe.move(input, output, TURN_BYTES);
+    if (rest !== undefined) this.pass(rest, from, to);
+    return this.#pending === undefined;
+  }
+
   /** The destination can take more. */
-  drained(from: ByteSource | undefined, to: ByteSocket): void {
+  drained(from: ByteSource | undefined, to: ByteSocket, ends?: KernelEnds): void {
     const pending = this.#pending;
     if (pending === undefined) return;
     const written = Math.max(0, to.write(pending));
     this.#pending = written < pending.length ? pending.subarray(written) : undefined;
     if (this.#pending !== undefined) return;
     if (this.#finished) to.shutdown();
-    else from?.resume();
+    else if (ends === undefined || from === undefined || this.passMore(from, to, ends)) from?.resume();
   }
 
   /** The source has finished (FIN): the destination learns it behind the last byte. */
@@ -72,36 +103,45 @@ export class Tunnel {
   readonly #up: Flow;
   readonly #down: Flow;
   readonly #owner: { tunnelEnded(): void };
+  readonly #upEnds: KernelEnds | undefined;
+  readonly #downEnds: KernelEnds | undefined;
 
-  /** `flows`: what is already under way between the two. */
+  /** `flows`: what is already under way between the two. `ends`: absent where bytes must pass through this process. */
   constructor(
     client: ByteSocket,
     upstream: ByteSocket,
     owner: { tunnelEnded(): void },
     flows: { readonly up: Flow; readonly down: Flow } = { up: new Flow(), down: new Flow() },
+    ends?: TunnelEnds,
   ) {
     this.#client = client;
     this.#upstream = upstream;
     this.#owner = owner;
     this.#up = flows.up;
     this.#down = flows.down;
+    this.#upEnds = ends && { source: ends.client, destination: ends.upstream };
+    this.#downEnds = ends && { source: ends.upstream, destination: ends.client };
   }
 
   toUpstream(bytes: Buffer): void {
-    if (this.#upstream !== undefined) this.#up.pass(bytes, this.#client, this.#upstream);
+    if (this.#upstream === undefined) return;
+    this.#up.pass(bytes, this.#client, this.#upstream);
+    if (this.#upEnds !== undefined && bytes.length >= BULK_BYTES) this.#up.passMore(this.#client, this.#upstream, this.#upEnds);
   }
 
   toClient(bytes: Buffer): void {
-    if (this.#client !== undefined) this.#down.pass(bytes, this.#upstream, this.#client);
+    if (this.#client === undefined) return;
+    this.#down.pass(bytes, this.#upstream, this.#client);
+    if (this.#downEnds !== undefined && bytes.length >= BULK_BYTES) this.#down.passMore(this.#upstream, this.#client, this.#downEnds);
   }
 
   clientDrained(): void {
-    if (this.#client !== undefined) this.#down.drained(this.#upstream, this.#client);
+    if (this.#client !== undefined) this.#down.drained(this.#upstream, this.#client, this.#downEnds);
     this.#endWhatIsSettled();
   }
 
   upstreamDrained(): void {
-    if (this.#upstream !== undefined) this.#up.drained(this.#client, this.#upstream);
+    if (this.#upstream !== undefined) this.#up.drained(this.#client, this.#upstream, this.#upEnds);
     this.#endWhatIsSettled();
   }
 

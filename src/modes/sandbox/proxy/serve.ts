@@ -12,6 +12,7 @@ import type { ControlPlane } from "../control-plane/entrance.ts";
 import { Credentials } from "../credentials/model.ts";
 import { BinaryTrust } from "./binary-trust.ts";
 import { Connection, type ConnectionHost, type ConnectionState } from "./connection.ts";
+import { descriptorOf } from "./descriptor.ts";
 import { hostAddresses, type OwnAddresses } from "./destination/own-addresses.ts";
 import { limitedProbe, type Probe } from "./destination/probe.ts";
 import { Resolver } from "./destination/resolver.ts";
@@ -259,11 +260,6 @@ class EgressServer implements Disposable, ConnectionHost {
 }
 
 const RESET: Identification = { known: false, code: "not_established", reason: "the connection was reset while its program was looked up" };
-
-/** Sockets have it, and their types do not; -1 of one that is closed. */
-function descriptorOf(socket: Socket<Connection>): number {
-  return (socket as unknown as { readonly fd: number }).fd;
-}
 
 /** Both ends of an accepted socket; undefined when the client has reset it already. */
 function endsOf(fd: number): { readonly peer: SocketAddress; readonly local: SocketAddress } | undefined {

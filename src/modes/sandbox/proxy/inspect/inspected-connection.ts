@@ -1,10 +1,11 @@
 import type { Socket } from "bun";
 import type { Inspection } from "../../../../engine/decision.ts";
+import { descriptorOf } from "../descriptor.ts";
 import { type Authority, readHost } from "../http1/authority.ts";
 import type { OriginRequest } from "../http1/origin-request.ts";
 import type { Refusal } from "../http1/refused.ts";
 import type { EgressLimits } from "../limits.ts";
-import { type ByteSocket, Flow, Tunnel } from "../relay.ts";
+import { type ByteSocket, Flow, Tunnel, type TunnelEnds } from "../relay.ts";
 import { readOpening } from "../sql/opening.ts";
 import { SqlConnection } from "../sql/sql-connection.ts";
 import type { StatementGate } from "../sql/watcher.ts";
@@ -375,7 +376,7 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     const { socket } = this.#upstream;
     if (socket === undefined) return;
     this.#mode = "raw";
-    this.#tunnel = new Tunnel(this.#client, socket, { tunnelEnded: () => this.#host.inspectionEnded() });
+    this.#tunnel = new Tunnel(this.#client, socket, { tunnelEnded: () => this.#host.inspectionEnded() }, undefined, this.#kernelEnds());
     const early = this.#early;
     this.#early = undefined;
     const serverEarly = this.#serverEarly;
@@ -388,6 +389,12 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
   }
 
   #drained(): void {
+  /** Where no TLS is ended, the kernel may pass bytes on by itself. */
+  #kernelEnds(): TunnelEnds | undefined {
+    const { client } = this.#setup;
+    return this.#tls === undefined ? { client: () => descriptorOf(client), upstream: () => this.#upstream.descriptor } : undefined;
+  }
+
     if (this.#http2 !== undefined) this.#http2.clientDrained();
     else if (this.#tunnel !== undefined) this.#tunnel.clientDrained();
     else this.#down.drained(this.#upstreamValve, this.#client);

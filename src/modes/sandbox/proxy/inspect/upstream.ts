@@ -1,4 +1,5 @@
 import type { Socket, SocketHandler } from "bun";
+import { descriptorOf } from "../descriptor.ts";
 import type { ByteSocket } from "../relay.ts";
 import type { UpstreamProxy } from "../upstream-proxy/upstream-proxy.ts";
 
@@ -74,6 +75,11 @@ export class Upstream {
   /** Whether something is under way that will end in `upstreamReady` or `upstreamFailed`. */
   get opening(): boolean {
     return this.#state === "dialling" || this.#state === "handshake";
+  }
+
+  /** Descriptor of a connection that carries bytes as they are; -1: there is none, or TLS. */
+  get descriptor(): number {
+    return this.#state === "plain" && this.#raw !== undefined ? descriptorOf(this.#raw) : -1;
   }
 
   /** Takes a connection that stands; its raw events come in by the methods named `raw…`. */
