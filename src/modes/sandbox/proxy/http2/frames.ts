@@ -90,9 +90,24 @@ export function headerFrames(stream: number, block: Buffer, endStream: boolean):
   return frames.length === 1 && frames[0] !== undefined ? frames[0] : Buffer.concat(frames);
 }
 
-/** Cuts what a connection receives into frames. Nothing larger than one frame is kept. */
+/** The header of a DATA frame, for payloads that are written behind it. */
+export function dataHeader(stream: number, size: number, last: boolean): Buffer {
+  const bytes = Buffer.allocUnsafe(FRAME_HEADER_BYTES);
+  bytes.writeUIntBE(size, 0, 3);
+  bytes[3] = FrameType.data;
+  bytes[4] = last ? Flag.endStream : 0;
+  bytes.writeUInt32BE(stream, 5);
+  return bytes;
+}
+
+/**
+ * Cuts what a connection receives into frames. DATA without padding is given in pieces, as it comes, each like a frame of its own; nothing
+ * larger than one other frame is kept.
+ */
 export class FrameReader {
   #pending: Buffer | undefined;
+  /** A DATA frame that has not come whole. */
+  #data: { readonly flags: number; readonly stream: number; left: number } | undefined;
 
   /** Part of a frame has come that is not DATA: somebody is expected to send the rest soon. */
   get unfinished(): boolean {
@@ -101,23 +116,39 @@ export class FrameReader {
 
   /** Throws ConnectionError on a frame that is too large. */
   push(bytes: Buffer, each: (frame: Frame) => void): void {
+    let at = this.#data === undefined ? 0 : this.#piece(this.#data, bytes, 0, each);
     const all = this.#pending === undefined ? bytes : Buffer.concat([this.#pending, bytes]);
     this.#pending = undefined;
-    let at = 0;
     while (all.length - at >= 3) {
       const size = all.readUIntBE(at, 3);
       if (size > MAX_FRAME_BYTES)
         throw new ConnectionError(ErrorCode.frameSizeError, `frame of ${size} bytes, at most ${MAX_FRAME_BYTES} are accepted`);
-      const end = at + FRAME_HEADER_BYTES + size;
-      if (end > all.length) break;
-      each({
-        type: all[at + 3] ?? 0,
-        flags: all[at + 4] ?? 0,
-        stream: all.readUInt32BE(at + 5) & MAX_WINDOW,
-        payload: all.subarray(at + FRAME_HEADER_BYTES, end),
-      });
-      at = end;
+      const begin = at + FRAME_HEADER_BYTES;
+      const end = begin + size;
+      if (begin > all.length) break;
+      const type = all[at + 3] ?? 0;
+      const flags = all[at + 4] ?? 0;
+      const stream = all.readUInt32BE(at + 5) & MAX_WINDOW;
+      if (end <= all.length) {
+        each({ type, flags, stream, payload: all.subarray(begin, end) });
+        at = end;
+      } else if (type === FrameType.data && (flags & Flag.padded) === 0) {
+        at = this.#piece({ flags, stream, left: size }, all, begin, each);
+        return;
+      } else {
+        break;
+      }
     }
     if (at < all.length) this.#pending = Buffer.from(all.subarray(at));
+  }
+
+  /** What is here of a DATA frame; gives where the next frame begins. */
+  #piece(data: { flags: number; stream: number; left: number }, bytes: Buffer, at: number, each: (frame: Frame) => void): number {
+    const payload = bytes.subarray(at, at + data.left);
+    data.left -= payload.length;
+    this.#data = data.left > 0 ? data : undefined;
+    const flags = data.left > 0 ? data.flags & ~Flag.endStream : data.flags;
+    if (payload.length > 0) each({ type: FrameType.data, flags, stream: data.stream, payload });
+    return at + payload.length;
   }
 }

@@ -2,6 +2,7 @@ import { ConnectionError, ErrorCode, StreamError } from "./errors.ts";
 import { FloodGuard } from "./flood-guard.ts";
 import {
   DEFAULT_WINDOW,
+  dataHeader,
   Flag,
   type Frame,
   FrameReader,
@@ -434,7 +435,7 @@ export class Http2Session implements StreamSession {
   /** Takes turns among the streams that have something; gives the bytes of DATA that go into the next write. */
   #collectData(): number {
     let collected = 0;
-    while (collected < WRITE_BYTES) {
+    while (collected < WRITE_BYTES && !this.#over) {
       const [stream] = this.#ready;
       if (stream === undefined) break;
       this.#ready.delete(stream);
@@ -460,10 +461,11 @@ export class Http2Session implements StreamSession {
   #sendData(stream: Http2Stream, allowed: number): number {
     const bytes = stream.queue.take(allowed);
     if (bytes.length === allowed && allowed < CRUMB_BYTES && stream.queue.length > 0) this.#chargeCrumb();
+    if (this.#over) return 0;
     const last = stream.queue.length === 0 && stream.ending !== undefined && stream.ending.length === 0;
     this.#sendWindow -= bytes.length;
     stream.sendWindow -= bytes.length;
-    this.#out.push(frame(FrameType.data, last ? Flag.endStream : 0, stream.id, bytes));
+    this.#out.push(dataHeader(stream.id, bytes.length, last), bytes);
     if (last) this.#localEnd(stream);
     stream.events.progress();
     return bytes.length;

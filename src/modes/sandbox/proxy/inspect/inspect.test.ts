@@ -274,6 +274,16 @@ describe("TLS with request rules", () => {
     expect(events.at(-1)).toMatchObject({ kind: "network", action: "denied", code: "tls_timeout" });
   });
 
+  test("threat-23 half a method, or half of another beginning, is not waited for", async () => {
+    engine.load(policy(readOnly([tlsPort, plainPort])));
+    for (const beginning of ["G", "POST", "PRI * HT", "DELETE "]) {
+      events.length = 0;
+      expect(json(await read(await tunnel(plainPort), beginning))).toMatchObject({ error: "unsupported_l7_protocol" });
+      expect(events.at(-1)).toMatchObject({ kind: "network", action: "denied", code: "unsupported_l7_protocol" });
+      expect(json(await read(await secure(tlsPort), beginning))).toMatchObject({ error: "unsupported_l7_protocol" });
+    }
+  });
+
   test("case-72 HTTP/2 without TLS where requests are decided is refused", async () => {
     engine.load(policy(readOnly([plainPort])));
     const answer = await read(await tunnel(plainPort), "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
