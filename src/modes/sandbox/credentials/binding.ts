@@ -38,6 +38,8 @@ function hostMatches(pattern: string, host: string): boolean {
 /** `*` within one segment, `**` for any number of them: `/x/**` is `/x` as well. */
 function matches(pattern: string, path: string): boolean {
   if (pattern === "" || pattern === "**" || pattern === "/**") return true;
+  // A server that reads it as a slash reads another path.
+  if (path.includes("%2F")) return false;
   if (!pattern.includes("*")) return pattern === path;
   return (
     compiled(pattern, "[^/]*", ".*").test(path) || (pattern.endsWith("/**") && compiled(pattern.slice(0, -3), "[^/]*", ".*").test(path))

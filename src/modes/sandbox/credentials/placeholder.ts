@@ -99,8 +99,9 @@ function mayContain(text: string): boolean {
 const MARK = /openshell:resolve:env:|-openshell-resolve-env-/i;
 /** How often a server may decode what it gets. */
 const DECODING_ROUNDS = 3;
-/** The marks inside base64, which has three spellings for them, as they stand after 0, 1 or 2 other bytes. */
-const IN_BASE64 = new RegExp([PLACEHOLDER_PREFIX, ALIAS_MARK].flatMap(base64Spellings).map(escaped).join("|"));
+/** The marks inside base64, which has three spellings for each, as they stand after 0, 1 or 2 other bytes; in both cases. */
+const MARKS = [PLACEHOLDER_PREFIX, ALIAS_MARK].flatMap((mark) => [mark.toLowerCase(), mark.toUpperCase()]);
+const IN_BASE64 = new RegExp(MARKS.flatMap(base64Spellings).map(escaped).join("|"));
 
 /** Any trace of a placeholder, whatever its case and encoding: percent, base64. */
 export function hasTrace(text: string): boolean {

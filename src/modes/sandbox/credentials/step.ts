@@ -40,7 +40,7 @@ export function prepare(
   credentials: Credentials,
   server: Server,
 ): Prepared {
-  const masksBodies = endpoints.some(({ maskResponses }) => maskResponses);
+  const masksBodies = credentials.mask !== undefined && endpoints.some(({ maskResponses }) => maskResponses);
   const plain = masksBodies ? unencodedAnswer(request) : request;
   const response = credentials.mask === undefined ? {} : { response: maskingFilter(credentials.mask, masksBodies) };
   const unchanged = { kind: "forward", forward: { kind: "forward", request: plain, ...response }, used: [] } as const;
@@ -92,9 +92,9 @@ export function prepareMessage(
   return substituteMessage(message, useOf(request, endpoints, credentials, server));
 }
 
-/** The path that is decided on and sent, where it has a placeholder and no rule has asked for its canonical form. */
+/** Where credentials are for some paths alone, it matters which path the server reads: the canonical one goes, also where no rule has asked for it. */
 export function pathForCredentials(request: OriginRequest): OriginRequest {
-  return hasPlaceholder({ ...request, query: undefined, fields: [] }) ? { ...request, path: canonicalPath(request.path) } : request;
+  return hasPlaceholder(request) ? { ...request, path: canonicalPath(request.path) } : request;
 }
 
 function useOf({ path }: OriginRequest, endpoints: readonly Endpoint[], credentials: Credentials, { authority, scheme }: Server): Use {

@@ -190,6 +190,8 @@ describe("endpoints of a provider", () => {
     [{ path: "/v1/*/c" }, "api.example", "/v1/b/c", true],
     [{ path: "/v1/*/c" }, "api.example", "/v1/a/b/c", false],
     [{ path: "/**" }, "api.example", "/", true],
+    [{ path: "/**" }, "api.example", "/a%2Fb", true],
+    [{ path: "/v1/**" }, "api.example", "/v1/..%2Fadmin", false],
   ])("%p %s%s: %p", (endpoint, host, path, expected) => {
     expect(bound(endpoint, host, path)).toBe(expected);
   });
