@@ -76,7 +76,7 @@ const TYPES: readonly ProviderType[] = [
     baseUrl: undefined,
     authentication: "bearer",
     protocols: ["aws_bedrock_invoke"],
-    passedFields: [],
+    passedFields: ["x-amzn-bedrock-accept"],
     defaultFields: {},
     keyNames: ["AWS_BEARER_TOKEN_BEDROCK"],
     baseUrlKey: "BEDROCK_BASE_URL",

@@ -1,3 +1,4 @@
+import { readAwsKey } from "./aws-key.ts";
 import type { Protocol } from "./protocols.ts";
 import type { ProviderType } from "./provider-types.ts";
 
@@ -56,7 +57,8 @@ export function readBaseUrl(text: string): URL | undefined {
 
 /** The header fields that say who pays. */
 export function authenticationFields({ provider, key }: Pick<InferenceRoute, "provider" | "key">): Readonly<Record<string, string>> {
-  if (key === "") return {};
+  // A key of AWS signs; whoever sends the request does that last.
+  if (key === "" || readAwsKey(key) !== undefined) return {};
   return provider.authentication === "x-api-key" ? { "x-api-key": key } : { authorization: `Bearer ${key}` };
 }
 

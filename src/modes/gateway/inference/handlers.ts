@@ -38,7 +38,8 @@ export function inferenceHandlers(context: GatewayContext): ServiceImpl<typeof I
       const timeout = request.timeout === undefined ? 0 : durationMs(request.timeout);
       const { stored, route } = inference.check({ workspace, name, provider, model, timeout });
       return replay(request, call, async (remember) => {
-        const validated = request.noVerify ? [] : [await verifyRoute(route, reach())];
+        const endpoint = request.noVerify ? undefined : await verifyRoute(route, reach());
+        const validated = endpoint === undefined ? [] : [endpoint];
         const answer = store.transaction(() => {
           // The provider may have changed while it was asked; the route is stored for the one there is now.
           inference.check({ workspace, name, provider, model, timeout });

@@ -36,8 +36,19 @@ export function resolveRoute(
   };
 }
 
-function baseUrlOf(name: string, provider: ProviderType, { config }: ProviderCredential): URL {
-  const said = config[provider.baseUrlKey] ?? provider.baseUrl;
+const BEDROCK = "aws-bedrock";
+
+/** In the form that routes have: nothing of it is sent, requests are signed with it. */
+function awsKey(credentials: Readonly<Record<string, string>>): string | undefined {
+  const { AWS_ACCESS_KEY_ID: id, AWS_SECRET_ACCESS_KEY: secret, AWS_SESSION_TOKEN: session } = credentials;
+  if (id === undefined || secret === undefined) return undefined;
+  return session === undefined ? `${id}:${secret}` : `${id}:${secret}:${session}`;
+}
+
+function baseUrlOf(name: string, provider: ProviderType, { config, credentials }: ProviderCredential): URL {
+  const region = credentials["AWS_REGION"] ?? credentials["AWS_DEFAULT_REGION"] ?? config["AWS_REGION"];
+  const regional = provider.name === BEDROCK && region !== undefined ? `https://bedrock-runtime.${region}.amazonaws.com` : undefined;
+  const said = config[provider.baseUrlKey] ?? provider.baseUrl ?? regional;
   if (said === undefined)
     throw new OpenShellError("failed_precondition", `provider '${name}' does not say where it is`, {
       next: `openshell provider update ${name} --config ${provider.baseUrlKey}=https://…`,
@@ -52,7 +63,7 @@ function baseUrlOf(name: string, provider: ProviderType, { config }: ProviderCre
 
 function keyOf(name: string, provider: ProviderType, { credentials, key }: ProviderCredential): string {
   const named = provider.keyNames.find((variable) => Object.hasOwn(credentials, variable));
-  const secret = named === undefined ? key : credentials[named];
+  const secret = named === undefined ? (provider.name === BEDROCK ? awsKey(credentials) : key) : credentials[named];
   const [first = ""] = provider.keyNames;
   const next = `openshell provider update ${name} --credential ${first}`;
   if (secret === undefined)

@@ -1,4 +1,5 @@
 import { OpenShellError } from "../../../error.ts";
+import { readAwsKey } from "../../../inference/aws-key.ts";
 import { type Probe, probes } from "../../../inference/probe.ts";
 import type { Protocol } from "../../../inference/protocols.ts";
 import { ProviderClient, ProviderError, type Reach } from "../../../inference/provider-client.ts";
@@ -19,10 +20,12 @@ const OTHER_QUESTION: ReadonlySet<number> = new Set([400, 404, 405, 415, 422, 50
 const NEXT = "correct the provider or the model, or set the route all the same with --no-verify";
 
 /**
- * Asks the provider of a route the smallest question that its model understands.
+ * Asks the provider of a route the smallest question that its model understands. Undefined: a key that signs is used by supervisors alone,
+ * and nothing was asked.
  * @throws OpenShellError `failed_precondition` when it answers none; the credential is never part of the message
  */
-export async function verifyRoute(route: InferenceRoute, reach: Reach): Promise<ValidatedEndpoint> {
+export async function verifyRoute(route: InferenceRoute, reach: Reach): Promise<ValidatedEndpoint | undefined> {
+  if (readAwsKey(route.key) !== undefined) return undefined;
   const hide = (text: string): string => (route.key === "" ? text : text.replaceAll(route.key, "***"));
   if (route.baseUrl.protocol === "mock:") return { url: route.baseUrl.href, protocol: route.protocols[0] ?? "model_discovery" };
   using client = new ProviderClient(route, reach);

@@ -18,6 +18,8 @@ export interface AnswerPlan {
   /** Replaces the credential, should the provider repeat it. */
   readonly mask: BodyMask | undefined;
   readonly ended: (end: AnswerEnd) => void;
+  /** The program has gone away, perhaps before it read anything. */
+  readonly gone: AbortSignal;
   readonly limits?: { readonly bytes: number; readonly idleMs: number };
 }
 
@@ -43,6 +45,12 @@ export function passAnswer(source: ReadableStream<Uint8Array>, plan: AnswerPlan)
       controller.error(new Error(problem));
     }
   };
+  const leave = () => {
+    end({ code: "client_gone", problem: "the program went away" });
+    return reader.cancel("the program went away").catch(() => {});
+  };
+  if (plan.gone.aborted) void leave();
+  else plan.gone.addEventListener("abort", () => void leave(), { once: true });
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
       // A piece may leave nothing to pass on, when all of it is held back by the mask.
@@ -67,10 +75,7 @@ export function passAnswer(source: ReadableStream<Uint8Array>, plan: AnswerPlan)
         return;
       }
     },
-    cancel(reason) {
-      end({ code: "client_gone", problem: "the program went away" });
-      return reader.cancel(reason).catch(() => {});
-    },
+    cancel: leave,
   });
 }
 

@@ -1,9 +1,11 @@
+import { readAwsKey } from "../../../inference/aws-key.ts";
 import type { Protocol } from "../../../inference/protocols.ts";
 import { type ProviderClient, ProviderError } from "../../../inference/provider-client.ts";
 import { type InferenceRoute, routeUrl } from "../../../inference/route.ts";
 import type { Mask } from "../credentials/mask.ts";
 import { type AnswerEnd, passAnswer } from "./answer-stream.ts";
 import { badAnswer, type InferenceRefusal, timedOut, unavailable } from "./answers.ts";
+import { awsFields } from "./aws-fields.ts";
 import { mockAnswer } from "./mock-provider.ts";
 import { checked, type HeldBytes, readBody, withModel } from "./request-body.ts";
 import { answerFields, requestFields, requestQuery } from "./request-fields.ts";
@@ -61,13 +63,15 @@ async function send({ request, url, protocol, served: { route, client } }: Excha
   const gone = () => ending.abort(unavailable("the program went away"));
   request.signal.addEventListener("abort", gone, { once: true });
   try {
-    const response = await client.send({
+    const unsigned = {
       method: request.method,
       url: routeUrl(route, url.pathname, requestQuery(url.searchParams)),
       headers: requestFields(request.headers, route),
       body,
-      signal: ending.signal,
-    });
+    };
+    const key = readAwsKey(route.key);
+    const headers = key === undefined ? unsigned.headers : awsFields(unsigned, key, new Date());
+    const response = await client.send({ ...unsigned, headers, signal: ending.signal });
     return { response };
   } catch (error) {
     if (ending.signal.aborted) return { refusal: ending.signal.reason as InferenceRefusal };
@@ -84,7 +88,7 @@ function isStreamed(body: string | undefined): boolean {
   return body !== undefined && /"stream"\s*:\s*true/.test(body);
 }
 
-function received({ protocol, served, ended }: ExchangePlan, exchanged: Exchanged, sentBytes: number): Exchanged {
+function received({ request, protocol, served, ended }: ExchangePlan, exchanged: Exchanged, sentBytes: number): Exchanged {
   if ("refusal" in exchanged) return exchanged;
   const { response: answer } = exchanged;
   const { status } = answer;
@@ -107,6 +111,6 @@ function received({ protocol, served, ended }: ExchangePlan, exchanged: Exchange
     finish({ bytes: 0 });
     return { response: new Response(null, { status, headers }) };
   }
-  const body = passAnswer(answer.body, { protocol, streamed, usage, mask: served.mask?.body(), ended: finish });
+  const body = passAnswer(answer.body, { protocol, streamed, usage, mask: served.mask?.body(), ended: finish, gone: request.signal });
   return { response: new Response(body, { status, headers }) };
 }

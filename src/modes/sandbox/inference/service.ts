@@ -1,4 +1,5 @@
 import type { Actor, EventSink, InferenceDetails } from "../../../events/event.ts";
+import { readAwsKey } from "../../../inference/aws-key.ts";
 import { type Protocol, protocolOf } from "../../../inference/protocols.ts";
 import { ProviderClient, type Reach } from "../../../inference/provider-client.ts";
 import { type InferenceRoute, SYSTEM_ROUTE } from "../../../inference/route.ts";
@@ -57,7 +58,7 @@ export class InferenceService implements Disposable {
     this.#served = routes.map((route) => ({
       route,
       client: new ProviderClient(route, this.#options),
-      mask: route.key === "" ? undefined : new Mask([route.key]),
+      mask: route.key === "" ? undefined : new Mask(secretsOf(route.key)),
     }));
   }
 
@@ -151,6 +152,12 @@ async function unread(request: Request): Promise<void> {
   } catch {
     // The program is gone; there is nobody to answer.
   }
+}
+
+/** What no answer may show: of a key that signs, the parts that are secret. */
+function secretsOf(key: string): string[] {
+  const aws = readAwsKey(key);
+  return aws === undefined ? [key] : [aws.secretAccessKey, ...(aws.sessionToken === undefined ? [] : [aws.sessionToken])];
 }
 
 function forPrograms({ name }: InferenceRoute): boolean {
