@@ -27,6 +27,8 @@ function sandboxCommands(modes: LazyModes): Readonly<Record<string, Subcommand>>
       { description: "Print an ssh configuration for a sandbox" },
       async () => (await import("./enter/ssh-config.ts")).default,
     ),
+    upload: lazyCommand({ description: "Copy files into a sandbox" }, async () => (await import("./copy/upload.ts")).default),
+    download: lazyCommand({ description: "Copy files out of a sandbox" }, async () => (await import("./copy/download.ts")).default),
     draft: lazyCommand({ description: "Show and decide proposals" }, async () => (await import("./draft/command.ts")).draft),
     provider: lazyCommand(
       { description: "Which providers a sandbox may use" },
@@ -100,6 +102,10 @@ export function createRoot(modes: LazyModes): Command {
         async () => (await import("./settings/command.ts")).settings,
       ),
       gateway: group("gateway", "Gateways: serve, register, select", "gw", ["openshell gateway serve"], gatewayCommands(modes)),
+      forward: lazyCommand(
+        { description: "Ports of sandboxes on this machine", alias: "fwd" },
+        async () => (await import("./forward/command.ts")).forward,
+      ),
       status: lazyCommand(
         { description: "Show which gateway is used and whether it answers" },
         async () => (await import("./status.ts")).default,

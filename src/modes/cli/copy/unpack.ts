@@ -1,0 +1,210 @@
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  copyFileSync,
+  fchmodSync,
+  ftruncateSync,
+  futimesSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  symlinkSync,
+  writeSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { printable } from "../../../command/printable.ts";
+import { OpenShellError } from "../../../error.ts";
+import type { TarEntry } from "./tar-entry.ts";
+import { TarReader } from "./tar-reader.ts";
+
+/** Files of one download: above, somebody is filling the disk with names. */
+const MAX_ENTRIES = 1_000_000;
+
+/** Longest name that Linux file systems take, in bytes. */
+const MAX_PART_BYTES = 255;
+
+/** What was unpacked, by its path below the root (empty: the root itself). */
+export interface Unpacked {
+  readonly files: readonly string[];
+  readonly directories: readonly string[];
+  readonly links: readonly { readonly path: string; readonly target: string }[];
+  /** Left out, with the reason. */
+  readonly refused: readonly { readonly path: string; readonly reason: string }[];
+  readonly bytes: number;
+}
+
+interface PendingLink {
+  readonly path: string;
+  readonly target: string;
+}
+
+/**
+ * Unpacks an archive that a sandbox sent, which means that it may be anything, below an empty directory of ours. Names that leave it are an
+ * error. No link exists until everything else is written, so nothing is ever written through one; links that would lead out, devices and
+ * pipes are left out; of a file's permissions only reading and running are kept.
+ */
+export class Unpacker {
+  readonly #root: string;
+  /** The first part of every name; the sandbox chooses it, and it appears nowhere here. */
+  #name: string | undefined;
+  readonly #reader = new TarReader();
+  readonly #files = new Set<string>();
+  readonly #directories = new Set<string>();
+  readonly #links: PendingLink[] = [];
+  readonly #refused: { path: string; reason: string }[] = [];
+  #entries = 0;
+  #bytes = 0;
+  #open: { readonly fd: number; readonly modified: number } | undefined;
+
+  /** `root` does not exist yet; it becomes what the archive's first entry is, and every other entry is below that. */
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  push(piece: Uint8Array): void {
+    for (const event of this.#reader.push(piece)) {
+      if (event.kind === "entry") this.#entry(event.entry);
+      else if (event.kind === "content") this.#content(event.bytes);
+      else this.#endOfFile();
+    }
+  }
+
+  /** The archive is complete: makes the links, and says what there is. */
+  finish(): Unpacked {
+    this.#reader.finish();
+    const links = this.#links.filter((link) => this.#makeLink(link));
+    return { files: [...this.#files], directories: [...this.#directories], links, refused: this.#refused, bytes: this.#bytes };
+  }
+
+  /** Lets go of a file that was being written. */
+  close(): void {
+    if (this.#open !== undefined) closeSync(this.#open.fd);
+    this.#open = undefined;
+  }
+
+  #entry(entry: TarEntry): void {
+    this.#entries += 1;
+    if (this.#entries > MAX_ENTRIES)
+      throw new OpenShellError("resource_exhausted", `more than ${MAX_ENTRIES} files, at most that many are taken`);
+    const path = this.#below(entry.name);
+    switch (entry.kind) {
+      case "directory":
+        this.#directory(path);
+        return;
+      case "file":
+        this.#file(path, entry);
+        return;
+      case "symlink":
+        this.#links.push({ path, target: entry.target });
+        return;
+      case "hardlink":
+        this.#copy(path, entry);
+        return;
+      case "other":
+        this.#refused.push({ path, reason: "it is a device or a pipe" });
+    }
+  }
+
+  /** The path below the root that a name means; throws for any that leads elsewhere. */
+  #below(name: string): string {
+    const parts = name.replace(/\/+$/, "").split("/");
+    this.#name ??= parts[0];
+    const bad =
+      parts[0] !== this.#name ||
+      name.includes("\0") ||
+      parts.some((part) => part === "" || part === "." || part === ".." || Buffer.byteLength(part) > MAX_PART_BYTES);
+    if (bad)
+      throw new OpenShellError(
+        "permission_denied",
+        `the sandbox sent a file named '${printable(name)}', which is outside what was asked for`,
+      );
+    return parts.slice(1).join("/");
+  }
+
+  #directory(path: string): void {
+    if (this.#directories.has(path)) return;
+    this.#parent(path);
+    mkdirSync(join(this.#root, path), { mode: 0o755 });
+    this.#directories.add(path);
+  }
+
+  /** Directories above a path; an archive need not name them. */
+  #parent(path: string): void {
+    if (path !== "") this.#directory(path.includes("/") ? dirname(path) : "");
+  }
+
+  #file(path: string, { mode, modified }: TarEntry): void {
+    this.#parent(path);
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_EXCL;
+    const again = this.#files.has(path);
+    // Twice the same name: the last one counts, as tar itself does it.
+    const fd = openSync(join(this.#root, path), again ? constants.O_WRONLY | constants.O_NOFOLLOW : flags, 0o600);
+    if (again) ftruncateSync(fd, 0);
+    fchmodSync(fd, safeMode(mode));
+    this.#open = { fd, modified };
+    this.#files.add(path);
+  }
+
+  #content(bytes: Uint8Array): void {
+    if (this.#open === undefined) return;
+    for (let at = 0; at < bytes.length; ) at += writeSync(this.#open.fd, bytes, at);
+    this.#bytes += bytes.length;
+  }
+
+  #endOfFile(): void {
+    if (this.#open === undefined) return;
+    futimesSync(this.#open.fd, this.#open.modified, this.#open.modified);
+    this.close();
+  }
+
+  /** Two names of one file become two files: a link to something outside could be nothing else than that. */
+  #copy(path: string, { target, mode }: TarEntry): void {
+    const source = this.#below(target);
+    if (!this.#files.has(source)) {
+      this.#refused.push({ path, reason: "it is a second name of a file that was not sent" });
+      return;
+    }
+    this.#parent(path);
+    copyFileSync(join(this.#root, source), join(this.#root, path), constants.COPYFILE_EXCL);
+    this.#files.add(path);
+    chmodSync(join(this.#root, path), safeMode(mode));
+  }
+
+  #makeLink({ path, target }: PendingLink): boolean {
+    if (!staysBelow(path, target)) {
+      this.#refused.push({ path, reason: `it is a link out of the copy, to '${printable(target)}'` });
+      return false;
+    }
+    if (path !== "") this.#parent(path);
+    if (path === "" || lstatSync(join(this.#root, path), { throwIfNoEntry: false }) !== undefined) {
+      this.#refused.push({ path, reason: "it is a link with the name of a file" });
+      return false;
+    }
+    symlinkSync(target, join(this.#root, path));
+    return true;
+  }
+}
+
+/**
+ * Whether a link leads nowhere outside. Steps up are allowed at its beginning only, where they go through real directories: after the name
+ * of another link they could lead anywhere.
+ */
+export function staysBelow(path: string, target: string): boolean {
+  if (target === "" || target.startsWith("/") || target.includes("\0")) return false;
+  const depth = path.split("/").length - 1;
+  const parts = target.split("/");
+  const ups = parts.findIndex((part) => part !== ".." && part !== "" && part !== ".");
+  const down = ups < 0 ? [] : parts.slice(ups);
+  if (down.includes("..")) return false;
+  return parts.filter((part) => part === "..").length <= depth;
+}
+
+/** Read, write and execute; no set-user-id, no write permission for others. */
+function safeMode(mode: number): number {
+  return (mode & 0o111 ? 0o755 : 0o644) & (mode & 0o044 ? 0o777 : 0o700);
+}
