@@ -5,7 +5,7 @@ async function main(argv: readonly string[]): Promise<number> {
   switch (argv[0]) {
     // One-shot helpers, started by the supervisor and by `doctor`, never by a person.
     case "net-helper":
-      return (await import("./modes/sandbox/box/net-helper.ts")).main();
+      return (await import("./modes/sandbox/box/net-helper.ts")).main(argv.slice(1));
     case "sandbox-init":
       return (await import("./modes/sandbox/box/sandbox-init.ts")).main();
     case "landlock-shim":

@@ -12,6 +12,7 @@ import type { InferenceService, InferenceSettings } from "./inference/service.ts
 import { NO_INFERENCE, openInference } from "./inference/start.ts";
 import { withBypassFindings } from "./proxy/capture/bypass-finding.ts";
 import { BypassWatch } from "./proxy/capture/bypass-watch.ts";
+import { PolicyPorts } from "./proxy/capture/policy-ports.ts";
 import { hostAddresses } from "./proxy/destination/own-addresses.ts";
 import { serveNames } from "./proxy/dns/serve-names.ts";
 import { type Egress, serveEgress } from "./proxy/serve.ts";
@@ -59,6 +60,7 @@ export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
   const ca = new SandboxCa();
   const authorities = upstreamAuthorities(plan.upstreamCa);
   if (plan.box.tlsDirectory !== undefined) writeTrustFiles(plan.box.tlsDirectory, ca.certificate);
+  const upstreamProxy = plan.upstreamProxy && new UpstreamProxy(readUpstreamProxy(plan.upstreamProxy), authorities);
   const engine = new PolicyEngine({ ownExecutables: OWN_EXECUTABLES });
   const stack = new AsyncDisposableStack();
   try {
@@ -68,9 +70,10 @@ export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
     engine.load(plan.policy);
     const box = await opening;
     const emit = withBypassFindings(plan.emit);
-    const capturing = box.listeners.captured.length > 0;
-    const watch = box.watch && stack.use(new BypassWatch({ sockets: box.watch, capturing, emit }));
+    const capturing = box.listeners.captured.length > 0 || box.listenOn !== undefined;
     const names = box.resolver && stack.use(serveNames(box.resolver, plan.box.sandboxName, emit));
+    const nameOf = (address: string) => names?.synthetic.nameOf(address);
+    const watch = box.watch && stack.use(new BypassWatch({ sockets: box.watch, capturing, emit, nameOf }));
     const inference = stack.use(
       openInference({ settings: plan.inference ?? NO_INFERENCE, runDirectory: plan.box.runDirectory, authorities, emit: plan.emit }),
     );
@@ -88,12 +91,14 @@ export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
         inference: inference.local,
         ...(plan.credentials && { credentials: plan.credentials }),
         ...(plan.controlPlane && { controlPlane: controlPlane(plan.controlPlane.port, plan.controlPlane.relay, ca) }),
-        ...(plan.upstreamProxy && { upstreamProxy: new UpstreamProxy(readUpstreamProxy(plan.upstreamProxy), authorities) }),
+        upstreamProxy,
         trustedCidrs: plan.trustedCidrs,
         internalDomains: plan.internalDomains,
         ownAddresses: hostAddresses(plan.blockedAddresses),
       }),
     );
+    const ports = box.listenOn && new PolicyPorts({ listen: box.listenOn, capture: (fds) => egress.capture(fds), emit });
+    await ports?.cover(plan.policy);
     let policy = plan.policy;
     const resources = stack.move();
     return {
@@ -106,6 +111,7 @@ export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
         engine.load(next);
         policy = next;
         egress.closeDisallowed();
+        void ports?.cover(next);
         plan.emit({ kind: "config", activity: "loaded", time: Date.now(), severity: "informational", message: description });
       },
       [Symbol.asyncDispose]: () => resources.disposeAsync(),

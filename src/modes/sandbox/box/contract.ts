@@ -5,6 +5,11 @@
 export interface Box extends AsyncDisposable {
   /** Listening sockets made inside the trap, the box's own. `Bun.listen({ fd })` closes what it is given: give it a duplicate. */
   readonly listeners: BoxListeners;
+  /**
+   * Only where connections cannot be captured on every port: listening sockets for single ports of every address, accepting as captured
+   * ones do. They stay the box's own. Rejects with an OpenShellError when a port cannot be listened on.
+   */
+  readonly listenOn?: (ports: readonly number[]) => Promise<readonly number[]>;
   /** Absent where the kernel has no packet sockets. */
   readonly watch?: BoxWatch;
   /** Absent where the kernel has no packet sockets: then no name is answered inside. */
@@ -29,7 +34,7 @@ export interface BoxListeners {
   readonly proxy: number;
   /**
    * Every TCP connection to any other address and port, whose accepted socket has the original destination as its own address. One per
-   * family; none where the kernel does not permit it: other ports are then refused at once.
+   * family; none where the kernel does not permit it: see `Box.listenOn`.
    */
   readonly captured: readonly number[];
 }

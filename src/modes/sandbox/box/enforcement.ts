@@ -23,7 +23,8 @@ export function describeEnforcement(spec: BoxSpec, plan: ViewPlan, landlockVersi
 function capture({ listeners, problems }: Trap): Enforcement {
   const feature = { feature: "direct-connections", requested: "every TCP port" };
   if (listeners.captured.length > 0) return { ...feature, enforced: "yes", detail: "decided by program, as connections to the proxy are" };
-  return { ...feature, enforced: "refused", detail: `other ports are refused without a decision: ${problems.capture ?? "not available"}` };
+  const detail = `80, 443 and the policy's ports are decided by program, others refused without a decision: ${problems.capture ?? "not available"}`;
+  return { ...feature, enforced: "the policy's ports", detail };
 }
 
 function watch({ watch: sockets, problems }: Trap): Enforcement {

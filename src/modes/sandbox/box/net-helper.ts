@@ -16,6 +16,7 @@ import {
 } from "../../../linux/netlink/route.ts";
 import { NETLINK_SOCK_DIAG, openNetlink } from "../../../linux/netlink/socket.ts";
 import { boxAddresses, IPV4_PREFIX_LENGTH, IPV6_PREFIX_LENGTH, PROXY_BACKLOG, PROXY_PORT, trapAddresses } from "./net-addresses.ts";
+import { listenInTrap } from "./port-helper.ts";
 import {
   type CaptureDescriptors,
   openCapture,
@@ -35,6 +36,8 @@ export interface NetHelperDescriptors {
   readonly proxy: number;
   /** Every other port; absent where the kernel does not let us. */
   readonly capture?: CaptureDescriptors;
+  /** The trap's own namespace, for listeners of single ports; only in its place. */
+  readonly trap?: number;
   readonly watch?: WatchDescriptors;
   readonly resolver?: ResolverDescriptors;
 }
@@ -52,7 +55,8 @@ export type NetHelperAnswer = { readonly fds: NetHelperDescriptors; readonly pro
  * Makes the box and the trap and everything in them, prints the descriptor numbers as one line of JSON, and waits until the supervisor
  * has taken them: end of file on standard input.
  */
-export async function main(): Promise<number> {
+export async function main([task, ...words]: readonly string[] = []): Promise<number> {
+  if (task === "listen") return listenInTrap(words);
   try {
     const answer: NetHelperAnswer = makeNamespaces();
     writeSync(1, `${JSON.stringify(answer)}\n`);
@@ -89,6 +93,7 @@ function makeNamespaces(): { readonly fds: NetHelperDescriptors; readonly proble
   const trapIndex = interfaceIndex("trap0");
   const resolver = attempt(() => openResolver(trapIndex, ipv6));
   const watch = attempt(() => openWatch(trapIndex, resolver.made !== undefined));
+  const trap = capture.made === undefined ? openOwnNamespace("net") : undefined;
 
   enterNamespace(box, "net");
   const index = configureEnd("box0", boxAddresses, ipv6);
@@ -100,6 +105,7 @@ function makeNamespaces(): { readonly fds: NetHelperDescriptors; readonly proble
       diagnostics,
       proxy,
       ...(capture.made && { capture: capture.made }),
+      ...(trap === undefined ? {} : { trap }),
       ...(watch.made && { watch: watch.made }),
       ...(resolver.made && { resolver: resolver.made }),
     },

@@ -49,6 +49,7 @@ export async function openBox(spec: BoxSpec): Promise<Box> {
   const owned = resources.move();
   return {
     listeners: trap.listeners,
+    ...(trap.listenOn && { listenOn: trap.listenOn }),
     ...(trap.watch && { watch: trap.watch }),
     ...(trap.resolver && { resolver: trap.resolver }),
     identify: (peer, local) => recorder.identify(trap.diagnostics, peer, local),

@@ -4,6 +4,7 @@ import { pidfdGetfd, pidfdOpen } from "../../../linux/pidfd.ts";
 import { ownEnvironment, selfCommand } from "../../../reexec.ts";
 import type { BoxListeners, BoxResolver, BoxWatch } from "./contract.ts";
 import type { NetHelperAnswer, NetHelperProblems } from "./net-helper.ts";
+import type { PortHelperAnswer } from "./port-helper.ts";
 import { fromWireError } from "./wire-error.ts";
 
 /** The two network namespaces of a sandbox, alive as long as its descriptors. */
@@ -13,6 +14,8 @@ export interface Trap extends Disposable {
   /** SOCK_DIAG socket inside it. */
   readonly diagnostics: number;
   readonly listeners: BoxListeners;
+  /** In place of captured connections where the kernel does not permit them; see `Box.listenOn`. */
+  readonly listenOn?: (ports: readonly number[]) => Promise<readonly number[]>;
   readonly watch?: BoxWatch;
   readonly resolver?: BoxResolver;
   /** What the kernel refused, and why. */
@@ -27,7 +30,7 @@ export async function openTrap(): Promise<Trap> {
     stdio: ["pipe", "pipe", "inherit"],
   });
   try {
-    const answer = parseAnswer(await firstLine(helper.stdout));
+    const answer = parseAnswer<NetHelperAnswer>(await firstLine(helper.stdout));
     if ("error" in answer) throw fromWireError(answer.error);
     const pidfd = pidfdOpen(helper.pid);
     const taken: number[] = [];
@@ -45,6 +48,7 @@ export async function openTrap(): Promise<Trap> {
         captured: [capture?.ipv4, capture?.ipv6].flatMap((fd) => (fd === undefined ? [] : [take(fd)])),
       };
       if (capture !== undefined) take(capture.link);
+      const trap = answer.fds.trap === undefined ? undefined : take(answer.fds.trap);
       const watched = watch && { tcp: take(watch.tcp), udp: take(watch.udp) };
       const resolving = resolver && {
         packets: take(resolver.packets),
@@ -56,6 +60,15 @@ export async function openTrap(): Promise<Trap> {
         diagnostics,
         listeners,
         problems: answer.problems,
+        ...(trap === undefined
+          ? {}
+          : {
+              listenOn: async (ports) => {
+                const fds = await listenIn(trap, ports);
+                taken.push(...fds);
+                return fds;
+              },
+            }),
         ...(watched && { watch: watched }),
         ...(resolving && { resolver: resolving }),
         [Symbol.dispose]: () => closeAll(taken),
@@ -72,9 +85,31 @@ export async function openTrap(): Promise<Trap> {
   }
 }
 
-function parseAnswer(line: string): NetHelperAnswer {
+/** Lets a helper enter the trap and listen there. */
+async function listenIn(trap: number, ports: readonly number[]): Promise<readonly number[]> {
+  const helper = Bun.spawn([...selfCommand(), "net-helper", "listen", ...ports.map(String)], {
+    cwd: "/",
+    env: ownEnvironment(),
+    stdio: ["pipe", "pipe", "inherit", trap],
+  });
   try {
-    return JSON.parse(line) as NetHelperAnswer;
+    const answer = parseAnswer<PortHelperAnswer>(await firstLine(helper.stdout));
+    if ("error" in answer) throw fromWireError(answer.error);
+    const pidfd = pidfdOpen(helper.pid);
+    try {
+      return answer.fds.map((fd) => pidfdGetfd(pidfd, fd));
+    } finally {
+      close(pidfd);
+    }
+  } finally {
+    helper.stdin.end();
+    await helper.exited;
+  }
+}
+
+function parseAnswer<T>(line: string): T {
+  try {
+    return JSON.parse(line) as T;
   } catch (cause) {
     throw new OpenShellError("internal", "the network helper ended without an answer", { cause });
   }

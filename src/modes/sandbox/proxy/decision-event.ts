@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import type { Actor, HttpEvent, NetworkEvent } from "../../../events/event.ts";
 import { DIRECT_CONNECTION_HINT } from "./capture/hints.ts";
 import type { Authority } from "./http1/authority.ts";
@@ -16,7 +17,8 @@ export function allowedEvent(intent: Intent, actor: Actor, verdict: Verdict & { 
     host: intent.authority.host,
     port: intent.authority.port,
     protocol: "tcp",
-    ...(address === "" ? {} : { address }),
+    // A name where the upstream proxy resolves it.
+    ...(isIP(address) === 0 ? {} : { address }),
     policy: verdict.policy,
     engine: verdict.local?.engine ?? "opa",
   };

@@ -69,6 +69,8 @@ export interface EgressOptions {
 export interface Egress extends Disposable {
   /** Decides every open connection again and ends those that the policy in force no longer permits; gives their number. */
   closeDisallowed(): number;
+  /** Takes connections from further listening sockets, as from `capturedFds`. */
+  capture(fds: readonly number[]): void;
   /** Finds the addresses of a denied name only when the question cannot leave the machine's owner. */
   readonly probe: Probe;
   /** Connections that are not closed, tunnels included. */
@@ -99,6 +101,7 @@ export function serveEgress(options: EgressOptions): Egress {
   });
   return {
     closeDisallowed: () => server.closeDisallowed(),
+    capture: (fds) => server.capture(fds),
     probe: limitedProbe(resolver, options.internalDomains ?? []),
     get connections() {
       return server.connections;
@@ -117,7 +120,7 @@ class EgressServer implements Disposable, ConnectionHost {
   readonly #identify: Identify;
   readonly #live = new Set<Connection>();
   readonly #waiting: Connection[] = [];
-  readonly #listeners: readonly { stop(closeActiveConnections?: boolean): void }[];
+  readonly #listeners: { stop(closeActiveConnections?: boolean): void }[];
   readonly #onCaptured: (peer: SocketAddress, local: SocketAddress) => void;
   readonly #names: EgressOptions["names"];
   readonly #sweep: ReturnType<typeof setInterval>;
@@ -160,6 +163,10 @@ class EgressServer implements Disposable, ConnectionHost {
         error: (socket) => socket.data?.abort(),
       },
     });
+  }
+
+  capture(fds: readonly number[]): void {
+    for (const fd of fds) this.#listeners.push(this.#listen(fd, true));
   }
 
   get connections(): number {

@@ -19,6 +19,8 @@ export interface BypassWatchOptions {
   /** Accepted connections are reported by others. Without capture none is, and every opening packet is an event at once. */
   readonly capturing: boolean;
   readonly emit: EventSink;
+  /** The name that an address stands for. */
+  readonly nameOf?: (address: string) => string | undefined;
 }
 
 /** Turns attempts to leave past the proxy that no connection stands for into events: all UDP, and TCP that was not accepted. */
@@ -94,7 +96,7 @@ export class BypassWatch implements Disposable {
       severity: "medium",
       activity: "refuse",
       action: "denied",
-      host: destination.address,
+      host: this.#options.nameOf?.(destination.address) ?? destination.address,
       port: destination.port,
       protocol,
       address: destination.address,
