@@ -34,8 +34,17 @@ export function referenceDecision(
   return { allowed: false, code: Object.keys(policy.networkPolicies).length === 0 ? "no_policies" : "host_not_allowed" };
 }
 
-/** `**` is one or more segments, `*` any characters of one segment. */
+const patterns = new Map<string, RegExp>();
+
+/** `**` is one or more segments, `*` any characters of one segment. The random policies share few patterns. */
 function pattern(text: string, separator: string): RegExp {
+  const key = separator + text;
+  const known = patterns.get(key) ?? compile(text, separator);
+  patterns.set(key, known);
+  return known;
+}
+
+function compile(text: string, separator: string): RegExp {
   const plain = separator.replace("\\", "");
   const segments = text.split(plain).map((segment) => {
     if (segment === "**") return `[^${separator}]+(?:${separator}[^${separator}]+)*`;
