@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { Inference } from "../../src/rpc/gen/openshell/inference/v1/inference_pb.ts";
 import { OpenShell, SandboxResponseSchema } from "../../src/rpc/gen/openshell/v1/openshell_pb.ts";
+import { eventually } from "../eventually.ts";
 import { BINARY, GatewayHost, missingForGateway, workspaceScope } from "./host.ts";
 
 const NODE = "/usr/bin/node";
@@ -170,6 +171,36 @@ old = tunnel(); old.sendall(b"GET /metrics HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n"); 
     expect(out).not.toMatch(/eyJ[A-Za-z0-9_-]{20,}\.eyJ/);
     const drafts = JSON.parse((await cli("sandbox", "draft", "own", "-o", "json")).out);
     expect("chunks" in drafts ? drafts.chunks : drafts).toEqual([]);
+  }, 60_000);
+
+  test.skipIf(!existsSync("/usr/lib/python3/dist-packages/grpc"))(
+    "gRPC's C core, as Python has it, needs no argument either",
+    async () => {
+      const python = `
+import grpc, os
+target = os.environ["OPENSHELL_ENDPOINT"].removeprefix("https://")
+channel = grpc.secure_channel(target, grpc.ssl_channel_credentials())
+same = lambda value: value
+call = lambda name: channel.unary_unary("/openshell.v1.OpenShell/" + name, same, same)(b"", timeout=20)
+print(len(call("Health")) > 0)
+try: call("ListSandboxes")
+except grpc.RpcError as error: print(error.code().name)
+`;
+      const { out, err } = await inside(PYTHON, "-c", python);
+      expect([out, err]).toEqual(["True\nPERMISSION_DENIED\n", ""]);
+    },
+    60_000,
+  );
+
+  test("after a kill -9 of the gateway calls go through again, in the same sandbox", async () => {
+    await host.kill("SIGKILL");
+    await host.start(...flags);
+    await eventually(
+      "a call after the restart",
+      30_000,
+      async () => (await calls(own().slice(1, 2)))[0]?.code === 0 || undefined,
+      async () => host.diagnosis(),
+    );
   }, 60_000);
 
   test("a flood of calls is refused and leaves the gateway and the next second alone", async () => {

@@ -76,9 +76,21 @@ function updateGlobalPolicy({ globalPolicy, settings, options }: GatewayContext,
     requireValid(next);
   }
   checkHostPaths(options.allowedMounts, [], next);
+  refuseBindings(next);
   const { version, hash } = globalPolicy.commit(next, provenance(request, call));
   const settingsRevision = BigInt(settings.revision());
   return create(UpdateConfigResponseSchema, { version, policyHash: hash, settingsRevision, annotations: request.annotations });
+}
+
+/** A provider is attached to a sandbox; a policy for all of them cannot say whose secrets go where. */
+function refuseBindings({ networkPolicies }: Policy): void {
+  for (const [key, { endpoints }] of Object.entries(networkPolicies))
+    for (const [index, { credentialBinding }] of endpoints.entries()) {
+      if (credentialBinding === undefined) continue;
+      const field = `network_policies.${key}.endpoints[${index}].credential_binding`;
+      const message = "is for the policy of a sandbox, not for the policy of all";
+      throw new OpenShellError("invalid_argument", `${field} ${message}`, { violations: [{ field, message }] });
+    }
 }
 
 /** Sandboxes that never had a policy of their own get the restrictive one: they must not go on with what was just deleted. */

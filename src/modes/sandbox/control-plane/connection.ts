@@ -42,6 +42,7 @@ export class ControlPlaneConnection implements SessionHost {
   #early: Buffer = Buffer.alloc(0);
   #down = new Flow();
   #blocked = false;
+  #unread = 0;
 
   constructor(setup: ControlPlaneSetup) {
     this.#setup = setup;
@@ -152,6 +153,12 @@ export class ControlPlaneConnection implements SessionHost {
   }
 
   send(bytes: Buffer): void {
+    // Answers wait for their window; what is sent all the same (acknowledgements) piles up when the client reads nothing.
+    this.#unread = this.#blocked ? this.#unread + bytes.length : 0;
+    if (this.#unread > MAX_UNREAD_BYTES) {
+      this.abort();
+      return;
+    }
     this.#down.pass(bytes, { pause: () => (this.#blocked = true), resume: () => {} }, this.#client);
   }
 
@@ -179,6 +186,9 @@ export class ControlPlaneConnection implements SessionHost {
     this.#session.flush();
   }
 }
+
+/** Frames that are no answers, for a client that does not read: far more than any that is merely slow gets. */
+const MAX_UNREAD_BYTES = 262_144;
 
 /** What HTTP/2 begins with; enough of it to tell it from anything else. */
 const PREFACE = "PRI * HTTP/2.0\r\n";

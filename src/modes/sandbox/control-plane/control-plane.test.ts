@@ -7,6 +7,7 @@ import {
   OpenShell,
   SandboxResponseSchema,
 } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import { Flag, FrameType, frame, PREFACE, settingsFrame } from "../proxy/http2/frames.ts";
 import type { DecodedBlock, RawField } from "../proxy/http2/hpack-decoder.ts";
 import { Http2Session, type SessionHost } from "../proxy/http2/session.ts";
 import type { ByteSocket } from "../proxy/relay.ts";
@@ -268,6 +269,20 @@ describe("a call from inside", () => {
     expect(fields.get("grpc-status")).toBe("8");
     const page = await client(relay).call("/metrics", Buffer.alloc(0), [], "GET");
     expect([page.fields.get(":status"), page.body.toString().includes("permission_denied")]).toEqual(["403", true]);
+  });
+
+  test("a client that reads nothing is given up before its acknowledgements fill our memory", () => {
+    const relay = new AgentRelay({ connect: new Upstream().connect, issueToken: async () => "t" });
+    const inside = client(relay);
+    inside.connection.clientData(Buffer.concat([PREFACE, settingsFrame([])]));
+    inside.blocked.value = true;
+    const pings = Buffer.concat(Array.from({ length: 100 }, () => frame(FrameType.ping, 0, 0, Buffer.alloc(8))));
+    const headers = (id: number) => frame(FrameType.headers, Flag.endHeaders | Flag.endStream, id, Buffer.from([0x83]));
+    let sent = 0;
+    for (let id = 1; !inside.closed && id < 40_001; id += 2, sent++) inside.connection.clientData(headers(id));
+    inside.connection.clientData(pings);
+    expect(inside.closed).toBe(true);
+    expect(sent).toBeLessThan(20_000);
   });
 
   test("HTTP/1 is told what is spoken here, and no more connections than 32 are entered", async () => {

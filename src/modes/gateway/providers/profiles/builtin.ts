@@ -146,7 +146,8 @@ export const BUILTIN_PROFILES: readonly ProviderProfile[] = [
     title: "GitLab",
     description: "Reading from gitlab.com: its API, and fetching by git",
     category: SOURCE_CONTROL,
-    credentials: [credential("api_token", ["GITLAB_TOKEN", "GLAB_TOKEN", "CI_JOB_TOKEN"], { style: "header", header: "private-token" })],
+    // glab sends a field of its own, git Basic, programs either: the usual places.
+    credentials: [credential("api_token", ["GITLAB_TOKEN", "GLAB_TOKEN", "CI_JOB_TOKEN"], { style: "" })],
     endpoints: [endpoint({ host: "gitlab.com", protocol: "rest", access: READ_ONLY, path: "/api/**" }), gitFetch("gitlab.com")],
     binaries: ["/usr/bin/glab", "/usr/local/bin/glab", ...GIT],
   }),
