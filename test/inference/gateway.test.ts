@@ -14,6 +14,10 @@ const missing = missingFor("models through the gateway", curl);
 const KEY = "sk-the-gateways-own-key-0123456789";
 const ROTATED = "sk-the-next-key-abcdefghijklmnopq";
 const POLICY = "version: 1\nnetwork_policies: {}\n";
+const CHANGED = `version: 1
+network_policies:
+  other: { endpoints: [{ host: api.example.com, port: 443 }], binaries: [{ path: /usr/bin/false }] }
+`;
 /** Pushed changes are there at once; the poll that finds lost ones comes every 10 s. */
 const WITHIN_MS = 30_000;
 
@@ -99,6 +103,17 @@ describe.skipIf(missing !== undefined)("models through the gateway", () => {
     expect(stdout).toContain("OPENAI_BASE_URL=https://inference.local/v1\n");
     expect(stdout).toContain("OPENAI_API_KEY=openshell-inference-local\n");
     expect(stdout).not.toContain(KEY);
+  });
+
+  test("an answer that streams goes on through a new policy", async () => {
+    const before = model.seen.length;
+    const words = ["-sS", "-N", "-d", '{"stream":true,"messages":[]}', "https://inference.local/v1/chat/completions"];
+    const streaming = shell.exec("work", "curl", ...words);
+    await eventually("the question", WITHIN_MS, async () => model.seen.length > before || undefined);
+    await shell.must("policy", "set", "work", "--policy", shell.policy("changed", CHANGED), "--wait");
+    // The model goes on when it hears this.
+    await ask("/v1/models");
+    expect((await streaming).stdout).toContain("second");
   });
 
   test("a rotated key is used from the next request on; the provider cannot be deleted under the route", async () => {

@@ -101,6 +101,23 @@ describe.skipIf(missing !== undefined)("models from inside", () => {
     expect(none.stderr).toMatch(/DENIED .*other\.example\.com/);
   });
 
+  test("case-86 a program that goes away in the middle ends the question; large bodies are refused in either version of HTTP", async () => {
+    const { stdout, stderr } = await inside.script(
+      [
+        "curl -sSN -o /tmp/answer -d '{\"stream\":true}' https://inference.local/v1/chat/completions & asking=$!",
+        "until grep -qs first /tmp/answer; do sleep 0.1; done; kill $asking; echo gone",
+        "head -c 11534336 /dev/zero > /tmp/large",
+        ...["--http1.1", "--http2"].map(
+          (version) =>
+            `curl -sS ${version} -o /dev/null -w '%{http_code}\\n' --data-binary @/tmp/large https://inference.local/v1/chat/completions`,
+        ),
+      ].join("\n"),
+      ["--inference-routes", routes],
+    );
+    expect({ stdout, stderr }).toMatchObject({ stdout: expect.stringMatching(/^gone\n413\n413\n$/) });
+    expect(stderr).toContain("the program went away");
+  });
+
   test("the key is nowhere inside: environment, files, processes", async () => {
     const { stdout } = await inside.script(
       `env; cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n'; ls -la / /run /tmp /etc 2>/dev/null; grep -rl ${KEY.slice(0, 12)} /etc /run /tmp /sandbox 2>/dev/null | head; echo looked`,
