@@ -17,6 +17,8 @@ class Stage implements ConversationHost {
     if (request.method === "DELETE") return { kind: "answer", answer: said("403") };
     return request.path.startsWith("/special") ? this.special(request) : { kind: "forward", request };
   }
+  goesOn = true;
+  mayGoOn = () => this.goesOn;
   refuse = ({ status, code }: { status: number; code: string }) => said(`${status} ${code}`);
   badGateway = (problem: string) => said(`502 ${problem}`);
   toClient = (bytes: Buffer) => void this.script.push(`client< ${text(bytes).replace(OUR_HEAD, "")}`);
@@ -181,6 +183,16 @@ describe("servers", () => {
     stage.conversation.clientFinished();
     expect(stage.server(EMPTY).did().slice(-3)).toEqual(["client< HTTP/1.1 204 No Content||", "drop", "finish"]);
   });
+});
+
+test("case-73 a request that a new policy no longer allows ends, in the middle of its answer too", () => {
+  const stage = new Stage(true).client(get("/")).server("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
+  stage.did();
+  stage.conversation.policyChanged();
+  expect(stage.did()).toEqual([]);
+  stage.goesOn = false;
+  stage.conversation.policyChanged();
+  expect(stage.did()).toEqual(["abort"]);
 });
 
 describe("bodies that are needed before a decision", () => {

@@ -13,6 +13,8 @@ import type { Answer, Forward, Ruling, StreamInspector } from "./ruling.ts";
 export interface ConversationHost {
   /** Decides one request; nothing of it has been sent anywhere. */
   rule(request: OriginRequest): Ruling;
+  /** Whether a request under way may go on under a new policy. */
+  mayGoOn(request: OriginRequest): boolean;
   /** The answer to a request that could not be read. */
   refuse(refusal: Refusal): Answer;
   /** The answer when the server cannot be reached or does not answer as HTTP does. */
@@ -115,6 +117,13 @@ export class Conversation {
   /** What the client owes has not come in time. */
   expire(refusal: Refusal): void {
     if (this.#turn !== "over") this.#end(this.#host.refuse(refusal), this.#collector?.request);
+  }
+
+  /** A new policy is in force: what no longer may ends, in the middle of its answer too. */
+  policyChanged(): void {
+    const exchange = this.#exchange;
+    if ((this.#turn === "exchange" || this.#turn === "connecting") && exchange !== undefined && !this.#host.mayGoOn(exchange.request))
+      this.#abort();
   }
 
   upstreamReady(): void {

@@ -134,6 +134,7 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
       return;
     }
     this.#tls?.rawClosed();
+    this.#conversation?.clientClosed();
     this.#inspector?.ended?.();
     if (this.#tunnel !== undefined) {
       this.#tunnel.clientClosed(error);
@@ -164,6 +165,7 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     this.#plan = plan;
     if (this.#sql !== undefined) return this.#sql.outlived(plan);
     this.#http2?.policyChanged();
+    if (this.#mode === "requests") this.#conversation?.policyChanged();
     if (this.#upgraded !== undefined) return (this.#inspector?.stillAllowed?.() ?? this.#gate?.stillAllowed(this.#upgraded)) !== true;
     if (this.#mode !== "raw" && this.#mode !== "opening") return false;
     return plan.opaque === "refuse" || (this.#tls === undefined && plan.tls !== "skip" && this.#setup.plan.tls === "skip");
@@ -197,6 +199,7 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     const { authority, ca, client } = this.#setup;
     const early = this.#early;
     this.#early = undefined;
+    this.#clientValve.release();
     const common = protocols.filter((protocol) => this.#offered.includes(protocol));
     this.#tls = new TlsServerSide(client, ca.context(authority.host), common.slice(0, 1), {
       secured: () => this.#handshakeDone(),
@@ -219,7 +222,9 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     switch (this.#mode) {
       case "handshake":
         if (this.#tls === undefined) {
+          // The server's handshake comes first; behind its ClientHello a client has nothing to say.
           this.#keep(bytes);
+          this.#clientValve.hold();
           break;
         }
         this.#handshakeDone();
@@ -388,13 +393,13 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     if (this.#clientFinished) this.#tunnel.clientFinished();
   }
 
-  #drained(): void {
   /** Where no TLS is ended, the kernel may pass bytes on by itself. */
   #kernelEnds(): TunnelEnds | undefined {
     const { client } = this.#setup;
     return this.#tls === undefined ? { client: () => descriptorOf(client), upstream: () => this.#upstream.descriptor } : undefined;
   }
 
+  #drained(): void {
     if (this.#http2 !== undefined) this.#http2.clientDrained();
     else if (this.#tunnel !== undefined) this.#tunnel.clientDrained();
     else this.#down.drained(this.#upstreamValve, this.#client);
@@ -464,6 +469,10 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
   rule(request: OriginRequest): Ruling {
     if (this.#gate === undefined) throw new TypeError("a request before the gate");
     return this.#gate.rule(request);
+  }
+
+  mayGoOn(request: OriginRequest): boolean {
+    return this.#gate?.mayGoOn(request) === true;
   }
 
   refuse(refusal: Refusal): Answer {

@@ -6,6 +6,18 @@ import { HTTP2, Upstream, type UpstreamEvents, type UpstreamTarget } from "./ups
 /** Connections to a server that speaks HTTP/1.1 alone, for the concurrent requests of one client. Browsers use 6; long polls need more. */
 export const MAX_HTTP1_CONNECTIONS = 32;
 
+/** Of those, all that all clients may have together beside their first ones: each is a descriptor, of which agent and supervisor have few. */
+export const MAX_EXTRA_CONNECTIONS = 512;
+/** Kept for the next requests while there are none. */
+const IDLE_CONNECTIONS = 2;
+
+let extra = 0;
+
+/** Connections beside each client's first. */
+export function extraConnections(): number {
+  return extra;
+}
+
 interface Waiting {
   readonly request: OriginRequest;
   readonly events: ServerExchangeEvents;
@@ -22,6 +34,8 @@ export class Origin implements ServerConnectionOwner {
   readonly #connections = new Set<ServerConnection>();
   readonly #waiting = new Set<Waiting>();
   #closed = false;
+  /** Of `extra`. */
+  #extra = 0;
 
   /** `changed`: something waits to be sent. `first`: a connection that stands or is being opened. */
   constructor(target: UpstreamTarget, site: ServerSite, changed: () => void, first?: Upstream) {
@@ -50,6 +64,7 @@ export class Origin implements ServerConnectionOwner {
     this.#waiting.clear();
     for (const connection of [...this.#connections]) connection.abort();
     this.#connections.clear();
+    this.#count();
   }
 
   changed(): void {
@@ -73,13 +88,22 @@ export class Origin implements ServerConnectionOwner {
     this.changed();
   }
 
-  /** Connections that take no more requests and have none. */
+  /** Connections that take no more requests and have none, and those that nobody needs now. */
   #closeUseless(): void {
-    for (const connection of [...this.#connections])
-      if (connection.replaced && connection.active === 0) {
-        this.#connections.delete(connection);
-        connection.close();
-      }
+    let idle = 0;
+    for (const connection of [...this.#connections]) {
+      if (connection.opening || connection.active > 0) continue;
+      if (!connection.replaced && (this.#waiting.size > 0 || ++idle <= IDLE_CONNECTIONS)) continue;
+      this.#connections.delete(connection);
+      connection.close();
+    }
+    this.#count();
+  }
+
+  #count(): void {
+    const now = Math.max(0, this.#connections.size - 1);
+    extra += now - this.#extra;
+    this.#extra = now;
   }
 
   #assign(): void {
@@ -105,7 +129,11 @@ export class Origin implements ServerConnectionOwner {
     // A session that takes no more streams for good is replaced; one that is full is waited for.
     const full = speaksHttp2 && connections.some(({ protocol, replaced }) => protocol === HTTP2 && !replaced);
     if (full) return;
-    for (let count = opening; count < wanted; count++) this.#connect(new Upstream(this.#target, NOBODY));
+    for (let count = opening; count < wanted; count++) {
+      if (this.#connections.size > 0 && extra >= MAX_EXTRA_CONNECTIONS) return;
+      this.#connect(new Upstream(this.#target, NOBODY));
+      this.#count();
+    }
   }
 
   #connect(upstream: Upstream): void {

@@ -83,12 +83,21 @@ export class RequestGate {
     return decision.action !== "deny" && !readsMessages(decision);
   }
 
-  /** Whether a request under way may go on; what its body asked for is not looked at again. */
+  /** Whether a request under way may go on; what its body asked for is not looked at again. Tells of one that may not. */
   mayGoOn(request: OriginRequest): boolean {
     const facts = this.#facts(request);
     if (facts === undefined) return true;
     const decision = this.#ask(facts);
-    return decision.action !== "deny" || decision.needs !== undefined;
+    if (decision.action !== "deny" || decision.needs !== undefined) return true;
+    this.#emit({
+      severity: "low",
+      action: "denied",
+      method: facts.method,
+      url: this.#url(facts.path),
+      engine: "l7",
+      ...codeAndReason(decision),
+    });
+    return false;
   }
 
   /** The answer to a request that could not be read. */
