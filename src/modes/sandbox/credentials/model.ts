@@ -36,9 +36,16 @@ export const PLACEHOLDER_PREFIX = "openshell:resolve:env:";
 /** `<prefix>-OPENSHELL-RESOLVE-ENV-KEY`, the same in the shape of a provider's keys. */
 export const ALIAS_MARK = "-OPENSHELL-RESOLVE-ENV-";
 
+/** Programs cut `key id:secret` at the first colon, and the plain form has three. */
+const ACCESS_KEY_ALIAS = "AKIA";
+
 /** The text that stands for a credential in the environment of programs. */
-export function placeholderOf({ key, alias }: Pick<Credential, "key" | "alias">): string {
+export function placeholderOf({ key, slots, alias = defaultAlias(slots) }: Pick<Credential, "key" | "slots" | "alias">): string {
   return alias === undefined ? `${PLACEHOLDER_PREFIX}${key}` : `${alias}${ALIAS_MARK}${key}`;
+}
+
+function defaultAlias(slots: readonly Slot[]): string | undefined {
+  return slots.some((slot) => slot.kind === "sigv4" && slot.part === "access_key_id") ? ACCESS_KEY_ALIAS : undefined;
 }
 
 /** The credentials of one sandbox at one moment; immutable. */

@@ -82,6 +82,8 @@ describe("sets", () => {
     const double = new CredentialSet([credential("A"), credential("A", { alias: "late" }), credential("B", { alias: "sk-ant" })]);
     expect(double.environment()).toEqual({ A: "openshell:resolve:env:A", B: "sk-ant-OPENSHELL-RESOLVE-ENV-B" });
     expect(placeholderOf(credential("C"))).toBe("openshell:resolve:env:C");
+    const access = credential("AWS_ACCESS_KEY_ID", { slots: slotsOf("AWS_ACCESS_KEY_ID") });
+    expect(placeholderOf(access)).toBe("AKIA-OPENSHELL-RESOLVE-ENV-AWS_ACCESS_KEY_ID");
   });
 
   test("are replaced at once, and what they held is remembered for masking", () => {
