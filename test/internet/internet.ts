@@ -14,6 +14,7 @@ import { startPostgres } from "./servers/postgres.ts";
 import { sites } from "./servers/sites.ts";
 import { serveSource } from "./servers/source.ts";
 import { serveSshBanner } from "./servers/ssh-banner.ts";
+import { startSshd } from "./servers/sshd.ts";
 import { type Ledger, serveHttp, serveHttps } from "./servers/web.ts";
 import { DNS_ADDRESS, ECHO_PORTS, GRPC_PORT, HTTP_PORTS, HTTP2_PORT, HTTPS_PORTS, PROXY_PORTS, SOURCE_PORT, SSH_PORT } from "./topology.ts";
 
@@ -38,6 +39,7 @@ async function main(): Promise<void> {
   await serveChannel(join(directory, "internet.sock"), {
     zones: (zone: Zone) => dns.set(zone),
     postgres: ({ port, name }: { port: number; name: string | null }) => startPostgres(directory, port, name, ca),
+    sshd: ({ port }: { port: number }) => startSshd(directory, port),
     seen: (): Seen => ({
       connections: ledger.connections.items,
       requests: ledger.requests.items,

@@ -10,6 +10,7 @@ import { Channel, type ChannelEvent } from "./channel.ts";
 import type { Zone } from "./dns/server.ts";
 import type { HostProcess, StartRequest } from "./host.ts";
 import type { Seen } from "./seen.ts";
+import type { SshAccess } from "./servers/sshd.ts";
 import { DEFAULT_ZONE } from "./topology.ts";
 
 export interface TestInternetOptions {
@@ -120,6 +121,8 @@ export interface TestInternet extends AsyncDisposable {
   addZones(zones: Zone): Promise<void>;
   /** Starts a PostgreSQL server on every address; `name`: what its certificate is for, null: it speaks no TLS. */
   startPostgres(port: number, name: string | null): Promise<void>;
+  /** Starts an OpenSSH server on every IPv4 address; gives what a client needs to log in. */
+  startSshd(port: number): Promise<SshAccess>;
   seen(): Promise<Seen>;
   /** The same, once every connection is over: what is seen after it is new. */
   seenWhenQuiet(): Promise<Seen>;
@@ -198,6 +201,7 @@ export async function openTestInternet(options: TestInternetOptions = {}): Promi
     mounts: () => host.call("mounts"),
     addZones: (zones) => internet.call("zones", zones),
     startPostgres: (port, name) => internet.call("postgres", { port, name }),
+    startSshd: (port) => internet.call("sshd", { port }),
     seen: () => internet.call("seen"),
     seenWhenQuiet: () =>
       eventually("the end of every connection", QUIET_WITHIN_MS, async () => {
