@@ -19,6 +19,15 @@ export interface Reach {
   readonly resolve: (host: string) => Promise<readonly string[]>;
   /** What servers are verified against, PEM. */
   readonly authorities: readonly string[];
+  /** What a host is reached through instead of its addresses; the name is not resolved here then. */
+  readonly proxy?: ((host: string, port: number) => ProxyRoute | undefined) | undefined;
+}
+
+/** An HTTP proxy. */
+export interface ProxyRoute {
+  readonly url: string;
+  /** Value of Proxy-Authorization. */
+  readonly authorization?: string;
 }
 
 export interface ProviderRequest {
@@ -50,12 +59,19 @@ export class ProviderClient implements Disposable {
   readonly #reach: Reach;
   readonly #session: Bun.FetchSession;
   readonly #host: string;
+  readonly #proxied: boolean;
 
   constructor(route: Pick<InferenceRoute, "baseUrl">, reach: Reach) {
     this.#reach = reach;
     this.#host = route.baseUrl.hostname.replace(/^\[|\]$/g, "");
     const named = isIP(this.#host) === 0 ? { serverName: this.#host } : {};
-    this.#session = new Bun.FetchSession({ proxy: false, tls: { ca: reach.authorities.join("\n"), rejectUnauthorized: true, ...named } });
+    const { protocol, port } = route.baseUrl;
+    const proxy = reach.proxy?.(this.#host, port === "" ? (protocol === "https:" ? 443 : 80) : Number(port));
+    this.#proxied = proxy !== undefined;
+    this.#session = new Bun.FetchSession({
+      proxy: proxyOption(proxy),
+      tls: { ca: reach.authorities.join("\n"), rejectUnauthorized: true, ...named },
+    });
   }
 
   /** @throws ProviderError when there is no answer; the reason of the signal when that ended it. */
@@ -78,7 +94,7 @@ export class ProviderClient implements Disposable {
   }
 
   async #addresses(): Promise<readonly string[]> {
-    if (isIP(this.#host) !== 0) return [this.#host];
+    if (this.#proxied || isIP(this.#host) !== 0) return [this.#host];
     try {
       return await this.#reach.resolve(this.#host);
     } catch (error) {
@@ -100,6 +116,13 @@ export class ProviderClient implements Disposable {
       timeout: false,
     });
   }
+}
+
+/** Nothing but what we were told to use: variables of our environment that name exceptions have no say either. */
+function proxyOption(proxy: ProxyRoute | undefined): Bun.FetchProxyOption {
+  if (proxy === undefined) return false;
+  const headers = proxy.authorization === undefined ? {} : { headers: { "Proxy-Authorization": proxy.authorization } };
+  return { url: proxy.url, respectNoProxy: false, ...headers };
 }
 
 function failureOf(error: unknown): ProviderError {

@@ -75,6 +75,14 @@ export function readUpstreamProxy({ url, authFile, noProxy }: UpstreamProxySetti
   };
 }
 
+/** For clients that speak to proxies themselves: what leads to a host, `undefined` where it is dialled directly. */
+export function routeThrough(plan: UpstreamProxyPlan) {
+  const { scheme, host, port, authorization, direct } = plan;
+  const url = `${scheme}://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const route = { url, ...(authorization === undefined ? {} : { authorization }) };
+  return (name: string, at: number) => (direct.has(name, at) ? undefined : route);
+}
+
 function readAuthFile(path: string): string {
   const problem = (what: string, next: string) =>
     new OpenShellError("invalid_argument", `--upstream-proxy-auth-file ${path} ${what}`, { next });

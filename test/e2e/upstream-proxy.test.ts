@@ -194,6 +194,23 @@ describe.skipIf(missing !== undefined)("the proxy of a network", () => {
     }
   });
 
+  test("models are reached by it too", async () => {
+    const routes = join(shell.directory, "routes.yaml");
+    const route =
+      "{ name: inference.local, endpoint: https://outside.example.org/v1, model: m, provider_type: openai, protocols: [openai_chat_completions], api_key: k }";
+    writeFileSync(routes, `routes: [${route}]\n`, { mode: 0o600 });
+    const url = `http://${PROXY_NAME}:${PROXY_PORTS.guarded}`;
+    const flags = ["--upstream-proxy", url, "--upstream-proxy-auth-file", authFile, "--inference-routes", routes];
+    const body = ["-H", "Content-Type: application/json", "-d", '{"model":"x","messages":[]}'];
+    const { result, connects, requests, questions } = await during(() =>
+      run(flags, ...fetch("https://inference.local/v1/chat/completions", ...body)),
+    );
+    expect(result.stdout).toBe("200");
+    expect(connects).toEqual(["outside.example.org:443"]);
+    expect(requests).toEqual(["https outside.example.org/v1/chat/completions"]);
+    expect(questions).toEqual([PROXY_NAME]);
+  });
+
   test("a gateway passes its proxy to the sandboxes it starts", async () => {
     await shell.startGateway(
       "--upstream-ca",

@@ -2,7 +2,7 @@ import { upstreamAuthorities } from "../../authorities.ts";
 import { PolicyEngine } from "../../engine/policy-engine.ts";
 import type { EventSink, SecurityEvent } from "../../events/event.ts";
 import type { Policy } from "../../policy/model.ts";
-import { readUpstreamProxy, type UpstreamProxySettings } from "../../upstream-proxy/settings.ts";
+import { readUpstreamProxy, routeThrough, type UpstreamProxySettings } from "../../upstream-proxy/settings.ts";
 import type { Box, BoxSpec } from "./box/contract.ts";
 import { openBox } from "./box/open.ts";
 import { controlPlane } from "./control-plane/entrance.ts";
@@ -60,7 +60,8 @@ export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
   const ca = new SandboxCa();
   const authorities = upstreamAuthorities(plan.upstreamCa);
   if (plan.box.tlsDirectory !== undefined) writeTrustFiles(plan.box.tlsDirectory, ca.certificate);
-  const upstreamProxy = plan.upstreamProxy && new UpstreamProxy(readUpstreamProxy(plan.upstreamProxy), authorities);
+  const leaving = plan.upstreamProxy && readUpstreamProxy(plan.upstreamProxy);
+  const upstreamProxy = leaving && new UpstreamProxy(leaving, authorities);
   const engine = new PolicyEngine({ ownExecutables: OWN_EXECUTABLES });
   const stack = new AsyncDisposableStack();
   try {
@@ -75,7 +76,13 @@ export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
     const nameOf = (address: string) => names?.synthetic.nameOf(address);
     const watch = box.watch && stack.use(new BypassWatch({ sockets: box.watch, capturing, emit, nameOf }));
     const inference = stack.use(
-      openInference({ settings: plan.inference ?? NO_INFERENCE, runDirectory: plan.box.runDirectory, authorities, emit: plan.emit }),
+      openInference({
+        settings: plan.inference ?? NO_INFERENCE,
+        runDirectory: plan.box.runDirectory,
+        authorities,
+        proxy: leaving && routeThrough(leaving),
+        emit: plan.emit,
+      }),
     );
     const egress: Egress = stack.use(
       serveEgress({

@@ -10,6 +10,7 @@ import {
   SetInferenceRouteResponseSchema,
 } from "../../../rpc/gen/openshell/inference/v1/inference_pb.ts";
 import { DeletionOutcome } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import { readUpstreamProxy, routeThrough } from "../../../upstream-proxy/settings.ts";
 import { sandboxPrincipal } from "../auth/principal.ts";
 import type { GatewayContext } from "../context.ts";
 import { invalid } from "../sandboxes/limits.ts";
@@ -22,7 +23,11 @@ import { verifyRoute } from "./verify.ts";
 export function inferenceHandlers(context: GatewayContext): ServiceImpl<typeof Inference> {
   const { inference, sessions, store, replay, repository, logs, options, resolver } = context;
   // Providers are the operator's words, and only verified names are spoken to.
-  const reach = (): Reach => ({ resolve: resolver, authorities: upstreamAuthorities(options.upstreamCa) });
+  const reach = (): Reach => ({
+    resolve: resolver,
+    authorities: upstreamAuthorities(options.upstreamCa),
+    ...(options.upstreamProxy && { proxy: routeThrough(readUpstreamProxy(options.upstreamProxy)) }),
+  });
   const changed = (workspace: string, message: string): void => {
     for (const sandbox of repository.all()) {
       if (sandbox.workspace !== workspace || sessions.get(sandbox.id) === undefined) continue;
