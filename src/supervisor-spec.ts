@@ -22,6 +22,8 @@ export interface SupervisorSpec {
   readonly directory: string;
   /** The main process; empty: none, the sandbox stays ready until it is stopped. */
   readonly command: readonly string[];
+  /** Give the main process a terminal. */
+  readonly tty?: boolean;
   readonly environment: Readonly<Record<string, string>>;
   readonly uid: number;
   readonly gid: number;

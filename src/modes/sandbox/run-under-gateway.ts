@@ -14,6 +14,7 @@ import { AgentRelay } from "./control-plane/relay.ts";
 import { withModels } from "./inference/environment.ts";
 import { EventLog } from "./logs/event-log.ts";
 import { LogPush } from "./logs/log-push.ts";
+import { MainProcess } from "./main-process.ts";
 import { fanOut, OWN_EXECUTABLES, type Sandbox, startSandbox } from "./sandbox.ts";
 import { firstConfiguration, retried, scope } from "./session/configuration.ts";
 import { ConfigurationKeeper } from "./session/configuration-keeper.ts";
@@ -23,7 +24,6 @@ import { bundledRoutes, inferenceLimits } from "./session/inference-bundle.ts";
 import { fetchCredentials, NO_PROVIDERS, ProviderState } from "./session/provider-credentials.ts";
 import { SupervisorSession } from "./session/supervisor-session.ts";
 import { openEntrance } from "./ssh/entrance.ts";
-import { superviseChild } from "./supervise-child.ts";
 
 const WORKDIR = "/sandbox";
 
@@ -116,7 +116,10 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
       { ...spec, endpoint },
       withModels(sandbox.inference.routes, { ...providers.environment(), ...spec.environment, ...added }),
     );
-  const entrance = openEntrance({ client, box: sandbox.box, environment: () => environment({}), workdir: WORKDIR });
+  const programs = { box: sandbox.box, environment: () => environment({}), workdir: WORKDIR };
+  const main =
+    spec.command.length === 0 ? undefined : new MainProcess({ ...programs, command: spec.command, tty: spec.tty ?? false, emit });
+  const entrance = openEntrance({ client, ...programs, ...(main === undefined ? {} : { main }) });
   const session = new SupervisorSession(client, {
     hello: () => ({
       sandboxId: spec.sandboxId,
@@ -150,7 +153,7 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
   keeper.start();
   advisor.start();
   try {
-    const mainProcess = runMainProcess(spec, sandbox, client, environment, emit);
+    const mainProcess = runMainProcess(spec, main, client);
     return await Promise.race([
       stop.then((name) => ({ exitCode: 0, reason: `stopped by ${name}` })),
       sandbox.box.ended.then(() => ({ exitCode: 1, reason: "the box ended: its init was killed" })),
@@ -168,51 +171,11 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
 }
 
 /** Runs the main process, if there is one, and tells the gateway how it ended. */
-async function runMainProcess(
-  spec: SupervisorSpec,
-  sandbox: Sandbox,
-  client: GatewayClient,
-  environment: (added: Readonly<Record<string, string>>) => Record<string, string>,
-  emit: EventSink,
-): Promise<number> {
-  if (spec.command.length === 0) return new Promise<never>(() => {});
-  const name = spec.command[0] ?? "";
-  const exitCode = await launchMain(spec, sandbox, environment, emit);
-  emit({ kind: "process", activity: "terminate", time: Date.now(), severity: "informational", name, pid: 0, exitCode });
+async function runMainProcess(spec: SupervisorSpec, main: MainProcess | undefined, client: GatewayClient): Promise<number> {
+  if (main === undefined) return new Promise<never>(() => {});
+  const exitCode = await main.run();
   await untilDelivered(() => client.reportMainProcessExit({ sandboxId: spec.sandboxId, instanceId: spec.instanceId, exitCode }));
   return exitCode;
-}
-
-async function launchMain(
-  spec: SupervisorSpec,
-  sandbox: Sandbox,
-  environment: (added: Readonly<Record<string, string>>) => Record<string, string>,
-  emit: EventSink,
-): Promise<number> {
-  const name = spec.command[0] ?? "";
-  try {
-    const child = await sandbox.box.launch({ argv: spec.command, environment: environment({}), workdir: WORKDIR, stdio: "inherit" });
-    emit({
-      kind: "process",
-      activity: "launch",
-      time: Date.now(),
-      severity: "informational",
-      name,
-      pid: child.pid,
-      commandLine: spec.command.join(" "),
-    });
-    return await superviseChild(child, sandbox.box);
-  } catch (error) {
-    const { message, next, code } = OpenShellError.from(error);
-    emit({
-      kind: "lifecycle",
-      activity: "stop",
-      time: Date.now(),
-      severity: "high",
-      message: `main process did not start: ${message}${next ? ` (${next})` : ""}`,
-    });
-    return code === "not_found" ? 127 : 126;
-  }
 }
 
 /** Milliseconds between attempts to tell the gateway something that it must learn. */

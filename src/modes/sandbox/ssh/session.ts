@@ -5,6 +5,7 @@ import { duplicate } from "../../../linux/descriptors.ts";
 import { Ending } from "../../../rpc/ending.ts";
 import type { Child, LaunchSpec } from "../box/contract.ts";
 import { DescriptorWriter, readPipe, readTerminal } from "../descriptor-stream.ts";
+import type { Attachment, MainProcess, Spectator } from "../main-process.ts";
 import { programFor, type RequestedTerminal, type Surroundings, type Wanted } from "./program.ts";
 
 /** How long output may still come after the program has ended: a background process may hold its pipes for ever. Milliseconds. */
@@ -24,15 +25,8 @@ export interface SessionContext {
   surroundings(): Surroundings;
   /** The SFTP server, a confined program as well. */
   launchSftp(surroundings: Surroundings): Promise<Child>;
-  /** Joins a client to the sandbox's main process; absent when there is none. */
-  attachMain?(channel: ServerChannel, terminal: RequestedTerminal | undefined): AttachedClient;
-}
-
-/** A client that looks at the main process. */
-export interface AttachedClient {
-  resize(columns: number, rows: number): void;
-  /** The client is gone; the process stays. */
-  leave(): void;
+  /** What the subsystem of the main process shows; absent when there is none. */
+  readonly main?: MainProcess;
 }
 
 /** The subsystem by which clients reach the main process, as the published client calls it. */
@@ -46,7 +40,7 @@ export class SshSession {
   readonly #context: SessionContext;
   #terminal: RequestedTerminal | undefined;
   #child: Child | undefined;
-  #attached: AttachedClient | undefined;
+  #attached: Attachment | undefined;
   #over = false;
   readonly #ended: () => void;
 
@@ -69,7 +63,7 @@ export class SshSession {
     session.on("exec", (accept, _reject, { command }) => void this.#program(accept(), { kind: "command", command }));
     session.on("subsystem", (accept, reject, { name }) => {
       if (name === "sftp") void this.#run(accept(), () => context.launchSftp(context.surroundings()));
-      else if (name === MAIN_SUBSYSTEM && context.attachMain) this.#attach(accept(), context.attachMain.bind(context));
+      else if (name === MAIN_SUBSYSTEM && context.main) this.#attach(accept(), context.main);
       else reject();
     });
     session.on("close", () => this.hangUp());
@@ -89,9 +83,20 @@ export class SshSession {
     return this.#run(channel, () => this.#context.launch(spec));
   }
 
-  #attach(channel: ServerChannel, attach: NonNullable<SessionContext["attachMain"]>): void {
-    this.#attached = attach(channel, this.#terminal);
+  #attach(channel: ServerChannel, main: MainProcess): void {
+    channel.on("error", () => {});
     channel.on("close", () => this.hangUp());
+    const spectator: Spectator = {
+      show: (stream, piece) => (stream === "stderr" && this.#terminal === undefined ? channel.stderr : channel).write(piece),
+      drained: () => new Promise((resolve) => channel.once("drain", resolve).once("close", resolve)),
+      ended: (code) => endChannel(channel, code),
+      dropped: () => channel.close(),
+    };
+    const attachment = main.attach(spectator, this.#terminal);
+    this.#attached = attachment;
+    void (async () => {
+      for await (const piece of channel.iterator({ destroyOnReturn: false })) await attachment.type(piece as Uint8Array);
+    })().catch(() => {}); // the channel broke; its close has hung up
   }
 
   async #run(channel: ServerChannel, launch: () => Promise<Child>): Promise<void> {

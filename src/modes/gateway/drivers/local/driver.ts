@@ -185,6 +185,7 @@ function supervisorSpec(record: SandboxRecord, directory: SandboxDirectory, opti
     gateway: { endpoint: options.endpoint(), caFile: directory.caFile, tokenFile: directory.tokenFile },
     directory: directory.path,
     command: spec.command,
+    tty: spec.tty,
     environment: { ...spec.template?.environment, ...spec.environment },
     uid: record.uid,
     gid: record.uid,
