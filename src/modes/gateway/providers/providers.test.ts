@@ -5,6 +5,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { restrictiveDefault } from "../../../policy/defaults.ts";
 import { policyToProto } from "../../../policy/proto.ts";
 import { validatePolicy } from "../../../policy/validate.ts";
+import { parsePolicyYaml } from "../../../policy/yaml.ts";
 import {
   type ConfigUpdate,
   ProviderReadinessReason,
@@ -184,6 +185,31 @@ describe("providers", () => {
     await until(async () => (await status())?.state === ProviderReadinessState.REVOKED);
     expect((await refused(status("x"))).code).toBe(Code.InvalidArgument);
     supervisor.disconnect();
+  });
+
+  test("what is derived is never stored: an effective policy that comes back is the same policy, a rule under a derived key is refused", async () => {
+    await using gateway = await testGateway();
+    const { user } = gateway;
+    await user.createProvider({ workspaceScope, provider: github("gh") });
+    await createSandbox(gateway, { name: "box", spec: { providers: ["gh"], policy: policyToProto(restrictiveDefault()) } });
+    const effective = (await user.getSandboxConfig({ workspaceScope, name: "box" })).policy;
+    const rule = effective?.networkPolicies["_provider_gh"];
+    if (effective === undefined || rule === undefined) throw new Error("the provider brought no rule");
+    expect((await user.updateConfig({ workspaceScope, sandbox: "box", policy: effective })).version).toBe(1);
+    const operation = { case: "addRule", value: { ruleName: "_provider_mine", rule: { ...rule, name: "_provider_mine" } } } as const;
+    const added = user.updateConfig({ workspaceScope, sandbox: "box", mergeOperations: [{ operation }] });
+    expect((await refused(added)).code).toBe(Code.InvalidArgument);
+    await user.detachSandboxProvider({ workspaceScope, sandbox: "box", provider: "gh" });
+    expect((await user.getSandboxConfig({ workspaceScope, name: "box" })).policy?.networkPolicies).toEqual({});
+    // A policy for all sandboxes cannot say whose secrets go where.
+    const text = `version: 1
+network_policies:
+  all:
+    endpoints: [{ host: a.example.com, port: 443, credential_binding: { provider: gh } }]
+    binaries: [{ path: /usr/bin/curl }]
+`;
+    const policy = policyToProto(parsePolicyYaml(text, { source: "test" }));
+    expect((await refused(user.updateConfig({ workspaceScope, global: true, policy }))).message).toContain("credential_binding");
   });
 
   test("a sandbox with a provider that does not exist is refused", async () => {
