@@ -102,7 +102,8 @@ describe.skipIf(missing !== undefined)("programs that ignore the proxy", () => {
     const before = await net.seenWhenQuiet();
     const { ends, seconds } = await dial("closed", destinations);
     expect(ends).toEqual(destinations.map(([host, port]) => `${host} ${port} refused`));
-    expect(seconds).toBeLessThan(1);
+    // A time-out would be five seconds; a second is what an idle machine needs a hundredth of.
+    expect(seconds).toBeLessThan(4);
     expect((await net.seen()).packets).toEqual(before.packets);
     for (const [host, port] of destinations) {
       const to = `-> ${host.includes(":") ? `[${host}]` : host}:${port} `;
@@ -202,7 +203,8 @@ describe.skipIf(missing !== undefined)("programs that ignore the proxy", () => {
       ["169.254.7.7", 22],
     ]);
     expect(ends.map((line) => line.split(" ").at(-1))).toEqual(["refused", "refused", "refused", "refused", "refused"]);
-    expect(seconds).toBeLessThan(1);
+    // A time-out would be five seconds; a second is what an idle machine needs a hundredth of.
+    expect(seconds).toBeLessThan(4);
     expect((await net.seen()).packets).toEqual(before.packets);
     for (const to of ["10.200.0.1:22", "10.200.0.1:80", "[fd00::1]:3128", "169.254.169.254:80", "169.254.7.7:22"])
       expect(await logged("wide", `-> ${to} `)).toMatch(/DENIED \/usr\/bin\/perl\S* .* engine:bypass\]/);

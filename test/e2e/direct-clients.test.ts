@@ -113,6 +113,20 @@ describe.skipIf(missing !== undefined)("programs that know no proxy", () => {
     expect((await net.seen()).requests.filter(({ path }) => /^\/m\d/.test(path))).toEqual([]);
   });
 
+  test.skipIf(CURL === undefined)("a program that asks for a name itself and then the proxy for its address means the name", async () => {
+    const fetch = (
+      host: string,
+      url: string,
+    ) => `proxy=http://10.200.0.1:3128; address=$(getent ahostsv4 ${host} | head -n 1 | cut -d" " -f1); printf %s "$address"
+      ${CURL} -sS -m 20 -o /dev/null -w "%{http_code}\\n" -p -x "$proxy" --connect-to "${host}:443:$address:443" ${url} || true`;
+    const script = `${fetch("cdn.example.net", "https://cdn.example.net/r1")}; ${fetch("other.example.com", "https://other.example.com/r2")}
+      ${CURL} -sS -m 20 -o /dev/null -w "%{http_code}\\n" -x http://10.200.0.1:3128 "http://$(getent ahostsv4 cdn.example.net | head -n 1 | cut -d" " -f1)/r3"`;
+    const { stdout, stderr } = await run(["/bin/sh", "-c", script]);
+    expect(stdout).toMatch(/^198\.18\.0\.\d+200\n198\.18\.0\.\d+000\n403\n$/);
+    expect(stderr).toMatch(/DENIED \/usr\/bin\/curl\(\d+\) -> other\.example\.com:443 /);
+    expect(stderr).toContain("stands for cdn.example.net here");
+  });
+
   test.skipIf(WGET === undefined)("wget", async () => {
     expect((await run([WGET ?? "", "-q", `--ca-certificate=${CA}`, "-O", "-", "https://cdn.example.net/w1"])).exitCode).toBe(0);
     expect((await run([WGET ?? "", "-q", "-t", "1", "-O", "-", "https://other.example.com/w2"])).exitCode).not.toBe(0);

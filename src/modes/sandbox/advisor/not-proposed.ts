@@ -8,7 +8,7 @@ import { isControlPort, isForbiddenName } from "./known.ts";
 const PATTERN_CHARACTERS = /[*?[\]{}]/;
 const PRINTABLE = /^[\x21-\x7e]+$/;
 /** Refusals of addresses that no rule changes. */
-const FINAL_CODES: ReadonlySet<string> = new Set(["always_blocked", "own_address", "control_plane_port"]);
+const FINAL_CODES: ReadonlySet<string> = new Set(["always_blocked", "own_address", "unknown_name", "control_plane_port"]);
 
 /** Why no rule may be proposed for a denial, by name; undefined when nothing speaks against it. The denial itself is reported all the same. */
 export function whyNotProposed(entry: Entry, ownExecutables: readonly string[]): string | undefined {

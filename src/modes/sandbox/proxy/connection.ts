@@ -268,7 +268,7 @@ export class Connection {
       return;
     }
     if (result.size < bytes.length) this.#early = bytes.subarray(result.size);
-    this.#consider(intentOf(result.head));
+    this.#consider(intentOf(result.head, this.#context.names));
   }
 
   #consider(intent: Intent): void {

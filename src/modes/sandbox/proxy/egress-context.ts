@@ -5,6 +5,7 @@ import type { Credentials } from "../credentials/model.ts";
 import type { BinaryTrust } from "./binary-trust.ts";
 import type { DestinationRules } from "./destination/permission.ts";
 import type { Resolver } from "./destination/resolver.ts";
+import type { SyntheticNames } from "./dns/synthetic-names.ts";
 import type { EgressLimits } from "./limits.ts";
 import type { LocalService } from "./local-service.ts";
 import type { SandboxCa } from "./tls/sandbox-ca.ts";
@@ -17,6 +18,8 @@ export interface EgressContext {
   readonly trust: BinaryTrust;
   readonly resolver: Resolver;
   readonly destinations: DestinationRules;
+  /** What addresses of the sandbox's own resolver stand for. */
+  readonly names: SyntheticNames | undefined;
   /** What everything leaves by that it does not except. */
   readonly upstreamProxy: UpstreamProxy | undefined;
   readonly controlPlane: ControlPlane | undefined;

@@ -16,9 +16,12 @@ export interface Intent {
   readonly request?: ForwardHead;
 }
 
-/** The intent of one accepted request head. */
-export function intentOf(head: RequestHead): Intent {
-  if (head.kind === "connect") return { authority: head.authority, stage: "connect", method: "CONNECT" };
+/** The intent of one accepted request head. Who asked for a name before and asks for a tunnel to its address means the name. */
+export function intentOf(head: RequestHead, names?: SyntheticNames): Intent {
+  if (head.kind === "connect") {
+    const { host, port } = head.authority;
+    return { authority: { host: names?.nameOf(host) ?? host, port }, stage: "connect", method: "CONNECT" };
+  }
   const query = head.target.indexOf("?");
   const path = query < 0 ? head.target : head.target.slice(0, query);
   return { authority: head.authority, stage: "forward", method: head.method, path, request: head };

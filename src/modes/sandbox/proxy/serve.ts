@@ -91,6 +91,7 @@ export function serveEgress(options: EgressOptions): Egress {
       ownAddresses: options.ownAddresses ?? hostAddresses(),
       ...(options.classify === undefined ? {} : { classify: options.classify }),
     },
+    names: options.names?.synthetic,
     upstreamProxy: options.upstreamProxy,
     controlPlane: options.controlPlane,
     inference: options.inference,

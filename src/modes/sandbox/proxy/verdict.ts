@@ -78,7 +78,7 @@ export function judge(intent: Intent, who: Identification, context: EgressContex
 }
 
 function judgeProgram(intent: Intent, program: ProgramIdentity, context: EgressContext): Verdict | Promise<Verdict> {
-  const elsewhere = intent.stage === "bypass" ? unroutable(intent.authority.host) : undefined;
+  const elsewhere = intent.stage === "bypass" ? unroutable(intent.authority.host) : standingFor(intent, context);
   if (elsewhere !== undefined) return unroutableDenial(elsewhere);
   const local = localVerdict(intent, context);
   if (local !== undefined) return local;
@@ -92,6 +92,12 @@ function judgeProgram(intent: Intent, program: ProgramIdentity, context: EgressC
   const addresses = withoutQuestion(intent, context);
   if (addresses === undefined) return judgeSlowly(intent, program, context);
   return atAddresses(intent, decision, addresses, trust.sha256, context);
+}
+
+/** An address that only stands for a name, in a request that names it as its server: no server would know it. */
+function standingFor({ authority: { host } }: Intent, { names }: EgressContext): Unroutable | undefined {
+  const name = names?.nameOf(host);
+  return name === undefined ? undefined : { code: "unknown_name", reason: `${host} stands for ${name} here, and only in place of it` };
 }
 
 /** As `judge`, with waiting. The policy may change meanwhile, so the decision is taken again at the end, on the same program and name. */
