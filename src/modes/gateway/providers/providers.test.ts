@@ -1,16 +1,20 @@
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { create, type DescMessage, type DescMethodUnary, toJsonString } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { restrictiveDefault } from "../../../policy/defaults.ts";
 import { policyToProto } from "../../../policy/proto.ts";
 import { validatePolicy } from "../../../policy/validate.ts";
 import { parsePolicyYaml } from "../../../policy/yaml.ts";
+import { Inference } from "../../../rpc/gen/openshell/inference/v1/inference_pb.ts";
 import {
   type ConfigUpdate,
+  OpenShell,
   ProviderReadinessReason,
   ProviderReadinessState,
   SandboxPhase,
+  SandboxStreamEventSchema,
 } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { createSandbox, FakeSupervisor, type TestGateway, testGateway, until, workspaceScope } from "../gateway.test-support.ts";
 import { effectivePolicy, withoutDerived } from "./effective-policy.ts";
@@ -210,6 +214,59 @@ network_policies:
 `;
     const policy = policyToProto(parsePolicyYaml(text, { source: "test" }));
     expect((await refused(user.updateConfig({ workspaceScope, global: true, policy }))).message).toContain("credential_binding");
+  });
+
+  test("of all methods that read, two answer with a secret: the supervisor's and the operator's", async () => {
+    await using gateway = await testGateway();
+    const { user } = gateway;
+    await user.createProvider({ workspaceScope, provider: github("gh") });
+    const { id } = await createSandbox(gateway, { name: "box", spec: { providers: ["gh"], policy: policyToProto(restrictiveDefault()) } });
+    const supervisor = await supervise(gateway, id);
+    const bearer = await gateway.token(id);
+    const { token: agent } = await gateway.as({ bearer }).issueSandboxToken({});
+    const reading = [...OpenShell.methods, ...Inference.methods].filter(
+      (method) => method.methodKind === "unary" && /^(Get|List|Attach|Update|Lint|Report)/.test(method.name),
+    );
+    const telling = new Set<string>();
+    for (const credential of [{ certificate: true }, { bearer }, { bearer: agent }]) {
+      const transport = gateway.transport(credential);
+      for (const method of reading) {
+        const named = method.name.includes("Provider") ? "gh" : "box";
+        const fields = {
+          workspaceScope,
+          name: named,
+          sandbox: "box",
+          provider: "gh",
+          sandboxId: id,
+          id: "github",
+          credentialKeys: ["GITHUB_TOKEN"],
+        };
+        const request = create(
+          method.input as DescMessage,
+          Object.fromEntries(Object.entries(fields).filter(([name]) => name in method.input.field)),
+        );
+        const answer = await transport.unary(method as DescMethodUnary, undefined, 10_000, undefined, request).then(
+          ({ message }) => toJsonString(method.output as DescMessage, message),
+          (error) => String(error.message),
+        );
+        if (answer.includes(SECRET)) telling.add(method.name);
+      }
+    }
+    expect([...telling].sort()).toEqual(["GetProviderCredentials", "GetSandboxProviderEnvironment"]);
+    for await (const event of user.watchSandbox({
+      workspaceScope,
+      sandbox: "box",
+      followStatus: true,
+      followLogs: true,
+      followEvents: true,
+      logTailLines: 100,
+      eventTail: 50,
+    })) {
+      expect(toJsonString(SandboxStreamEventSchema, event)).not.toContain(SECRET);
+      if (event.payload.case === "log") break;
+    }
+    expect(JSON.stringify(updates(supervisor)[0]?.providerEnvironment?.values.map(({ value }) => value))).toContain(SECRET);
+    supervisor.disconnect();
   });
 
   test("a sandbox with a provider that does not exist is refused", async () => {
