@@ -86,6 +86,15 @@ async function forwardBehind({ globals, terminal }: GatewayChoice, { sandbox, po
   return 0;
 }
 
+/** `sandbox create --forward`. Throws when the port cannot be forwarded. */
+export async function forwardInBackground(choice: GatewayChoice, sandbox: string, ports: string): Promise<void> {
+  const code = await forwardBehind(choice, { sandbox, ports: parsePorts(ports), host: LOOPBACK });
+  if (code !== 0)
+    throw new OpenShellError("failed_precondition", `port ${ports} is not forwarded`, {
+      next: `openshell forward start ${ports} ${sandbox}`,
+    });
+}
+
 /** What a command of ours takes from the person's environment to find its files. */
 function directoriesOf(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
   const names = ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "OPENSHELL_SYSTEM_GATEWAY_DIR", "NO_COLOR"];

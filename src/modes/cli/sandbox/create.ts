@@ -35,6 +35,13 @@ async function followToTheEnd(name: string, gateway: Gateway, progress: Progress
   return sandbox.status?.exitCode ?? EXIT_OK;
 }
 
+/** `LOCAL[:DEST]`; what follows the last colon is a destination when it looks like a path of the sandbox. */
+function uploadOf(text: string): { readonly local: string; readonly destination: string | undefined } {
+  const cut = text.lastIndexOf(":");
+  const destination = text.slice(cut + 1);
+  return cut > 0 && destination.startsWith("/") ? { local: text.slice(0, cut), destination } : { local: text, destination: undefined };
+}
+
 /** The policy of `--policy` (or its variable), or of templates; none: the one found in the sandbox. A template that was asked for wins over the variable. */
 async function chosenPolicy(
   args: { readonly policy: string | undefined; readonly "policy-template": readonly string[] },
@@ -70,7 +77,8 @@ export default defineCommand({
     description: "Create a sandbox, and run a command in it as its main process",
     examples: [
       "openshell sandbox create --name work --policy policy.yaml -- claude",
-      "openshell sandbox create --name lab            # no main process: use exec",
+      "openshell sandbox create --name lab            # no main process: use connect or exec",
+      "openshell sandbox create --name lab --upload ./project --forward 8080",
       "openshell sandbox create --no-keep -- make test   # gone when the command ends",
     ],
   },
@@ -120,7 +128,19 @@ export default defineCommand({
       negativeDescription: "--no-wait returns at once",
     },
     detach: { type: "boolean", description: "Do not follow the main process" },
-    tty: { type: "boolean", description: "Give the main process a terminal", negativeDescription: "--no-tty gives it none" },
+    tty: {
+      type: "boolean",
+      description: "Give the main process a terminal, and join it to this one (default: when this is one)",
+      negativeDescription: "--no-tty gives it none",
+    },
+    upload: { type: "string", multiple: true, valueHint: "LOCAL[:DEST]", description: "Copy files into it, as sandbox upload does" },
+    "git-ignore": {
+      type: "boolean",
+      default: true,
+      description: "Leave out of --upload what .gitignore names",
+      negativeDescription: "--no-git-ignore copies everything",
+    },
+    forward: { type: "string", valueHint: "PORT", description: "Forward a port in the background, as forward start -d does" },
     output: outputArg,
     command: {
       type: "positional",
@@ -144,6 +164,16 @@ export default defineCommand({
     if (!args.keep && (args.detach || !args.wait)) {
       throw new OpenShellError("invalid_argument", "--no-keep follows the command to its end, it cannot go with --detach or --no-wait");
     }
+    if (args.upload.length > 0 && (args.command.length > 0 || !args.wait)) {
+      throw new OpenShellError("invalid_argument", "--upload copies when the sandbox is ready, it cannot go with a command or --no-wait", {
+        next: "create it without one, upload, then: openshell sandbox exec",
+      });
+    }
+    if (args.forward !== undefined && !(args.keep && args.wait)) {
+      throw new OpenShellError("invalid_argument", "--forward needs a sandbox that stays, it cannot go with --no-keep or --no-wait");
+    }
+    const joins = args.command.length > 0 && args.wait && !args.detach;
+    const tty = args.tty ?? (joins && terminal.stdinIsTerminal && terminal.stdoutIsTerminal);
     if (args.replace && args.name === undefined) throw new OpenShellError("invalid_argument", "--replace needs --name");
     const policy = await chosenPolicy(args, terminal.env);
     await offerGateway({ globals, terminal }, args.yes ?? false);
@@ -162,7 +192,7 @@ export default defineCommand({
           environment,
           command: [...args.command],
           providers,
-          tty: args.tty ?? false,
+          tty,
           trustedCidrs: [...args["trusted-cidr"]],
           keep: args.keep,
           pidsLimit: args.pids ?? 0,
@@ -184,6 +214,24 @@ export default defineCommand({
           sandbox = await watchUntil("settled", name, gateway, progress, idleSeconds);
           if (sandbox.status?.phase === SandboxPhase.ERROR && !mainProcessEnded(sandbox)) throw sandboxFailure(name, sandbox);
           progress.done();
+          for (const given of args.upload) {
+            const { upload } = await import("../copy/upload.ts");
+            await upload(gateway, terminal, { sandbox: name, ...uploadOf(given), gitIgnore: args["git-ignore"] });
+          }
+          if (args.forward !== undefined) {
+            const { forwardInBackground } = await import("../forward/command.ts");
+            await forwardInBackground({ globals, terminal }, name, args.forward);
+          }
+          if (tty && joins) {
+            const { joinMain } = await import("../enter/connect.ts");
+            code = await joinMain(gateway, { globals, terminal }, name);
+            if (!args.keep)
+              await gateway.client.deleteSandbox(
+                { workspaceScope: gateway.scope, name, allowMissing: true },
+                { timeoutMs: CALL_TIMEOUT_MS },
+              );
+            return code;
+          }
           if (!args.keep) return await followToTheEnd(name, gateway, progress);
           if (mainProcessEnded(sandbox)) code = sayMainProcess(sandbox, progress);
         } else progress.done();
