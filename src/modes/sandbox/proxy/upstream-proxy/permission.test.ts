@@ -18,7 +18,7 @@ test("names go to the proxy unless their addresses matter or they mean whoever r
     "a.localhost",
     "localhost.localdomain",
     "metadata.google.internal",
-    "metadata.internal",
+    "metadata",
     "metadata.goog",
     "instance-data",
     "instance-data.ec2.internal",
