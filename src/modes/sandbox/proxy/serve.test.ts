@@ -33,7 +33,7 @@ class Hosts implements RequestEngine {
         reason: `endpoint ${query.host}:${query.port} is not allowed by any policy`,
         generation: 1,
       };
-    const full = { host: query.host, allowedIps: [], ...endpoint } as unknown as Endpoint;
+    const full = { host: query.host, allowedIps: [], credentialSigning: "", ...endpoint } as unknown as Endpoint;
     return { allowed: true, policy: "rule", endpoints: [{ id: "rule/0", endpoint: full }], generation: 1 };
   }
   /** Allows to read. */
