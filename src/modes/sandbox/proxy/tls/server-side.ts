@@ -27,8 +27,11 @@ export class TlsServerSide implements ByteSocket {
   readonly #wire: Duplex;
   readonly #tls: TLSSocket;
   readonly #events: ServerSideEvents;
-  /** What the raw socket did not take yet, and whom to tell when it has. */
-  #unwritten: { bytes: Buffer; done: () => void } | undefined;
+  /** What the raw socket did not take yet. */
+  #waiting: Buffer[] = [];
+  #waitingBytes = 0;
+  /** Our FIN is owed behind what waits. */
+  #finishing: (() => void) | undefined;
   #wantsDrain = false;
   #gone = false;
 
@@ -37,10 +40,14 @@ export class TlsServerSide implements ByteSocket {
     this.#events = events;
     this.#wire = new Duplex({
       read: () => raw.resume(),
-      write: (bytes: Buffer, _, done) => this.#send(bytes, done),
-      final: (done) => {
-        raw.shutdown();
+      // Taken at once, always: of what the stream kept for later under load, clients got records that they could not decrypt (Bun 1.4.5).
+      write: (bytes: Buffer, _, done) => {
+        this.#send(bytes);
         done();
+      },
+      final: (done) => {
+        this.#finishing = done;
+        this.#finish();
       },
       destroy: (_, done) => done(null),
     });
@@ -65,10 +72,19 @@ export class TlsServerSide implements ByteSocket {
   }
 
   rawDrained(): void {
-    const unwritten = this.#unwritten;
-    if (unwritten === undefined) return;
-    this.#unwritten = undefined;
-    this.#send(unwritten.bytes, unwritten.done);
+    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      const written = Math.max(0, this.#raw.write(next));
+      this.#waitingBytes -= written;
+      if (written < next.length) {
+        this.#waiting[0] = next.subarray(written);
+        break;
+      }
+      this.#waiting.shift();
+    }
+    this.#finish();
+    if (!this.#wantsDrain || this.#waitingBytes > HIGH_WATER_BYTES) return;
+    this.#wantsDrain = false;
+    this.#events.drained();
   }
 
   /** FIN of the raw socket. */
@@ -85,7 +101,7 @@ export class TlsServerSide implements ByteSocket {
 
   write(bytes: Uint8Array): number {
     if (this.#gone) return -1;
-    if (this.#wire.writableLength > HIGH_WATER_BYTES) {
+    if (this.#waitingBytes > HIGH_WATER_BYTES) {
       this.#wantsDrain = true;
       return 0;
     }
@@ -114,16 +130,19 @@ export class TlsServerSide implements ByteSocket {
     this.#tls.resume();
   }
 
-  #send(bytes: Buffer, done: () => void): void {
-    const written = Math.max(0, this.#raw.write(bytes));
-    if (written < bytes.length) {
-      this.#unwritten = { bytes: bytes.subarray(written), done };
-      return;
-    }
+  #send(bytes: Buffer): void {
+    const written = this.#waiting.length > 0 ? 0 : Math.max(0, this.#raw.write(bytes));
+    if (written === bytes.length) return;
+    this.#waiting.push(bytes.subarray(written));
+    this.#waitingBytes += bytes.length - written;
+  }
+
+  #finish(): void {
+    const done = this.#finishing;
+    if (done === undefined || this.#waiting.length > 0) return;
+    this.#finishing = undefined;
+    this.#raw.shutdown();
     done();
-    if (!this.#wantsDrain || this.#wire.writableLength > HIGH_WATER_BYTES) return;
-    this.#wantsDrain = false;
-    this.#events.drained();
   }
 
   #fail(error: Error): void {
