@@ -1,10 +1,11 @@
 /** Programs that know no proxy: they ask for a name, connect, and are decided like everybody else; with the compiled binary. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, realpathSync } from "node:fs";
+import { join } from "node:path";
 import { CA } from "../clients/inside.ts";
 import { eventually } from "../eventually.ts";
 import { missingForTestInternet, openTestInternet, type TestInternet } from "../internet/open.ts";
-import { SSH_PORT } from "../internet/topology.ts";
+import { GRPC_PORT, SSH_PORT } from "../internet/topology.ts";
 import { BINARY, Installation, missingBinary } from "./installation.ts";
 
 const missing = missingForTestInternet() ?? missingBinary();
@@ -23,6 +24,7 @@ network_policies:
     endpoints:
       - { host: cdn.example.net, ports: [80, 443] }
       - { host: ssh.example.com, port: ${SSH_PORT} }
+      - { host: grpc.example.com, port: ${GRPC_PORT} }
       - { host: db.example.com, port: 5432 }
       - { host: git.example.com, port: 443 }
       - { host: 93.184.216.34, port: 443 }
@@ -155,6 +157,30 @@ const get = async (url, init) => { try { return String((await fetch(url, init)).
     expect((await net.seen()).requests.filter(({ path }) => path.startsWith("/n")).map(({ path }) => path)).toEqual(["/n1", "/n2"]);
   });
 
+  test.skipIf(NODE === undefined)("ws and grpc-js, which know the proxy only if told", async () => {
+    const modules = ["--mount", `${join(import.meta.dir, "../../node_modules")}:/node_modules`];
+    const script = `
+const { WebSocket } = require("/node_modules/ws"); const { Client, credentials } = require("/node_modules/@grpc/grpc-js");
+const talk = (url) => new Promise((resolve) => { const socket = new WebSocket(url); socket.on("error", (error) => resolve(error.code ?? error.message));
+  socket.on("open", () => socket.send("hello")); socket.on("message", (text) => { resolve(String(text)); socket.close(); }); });
+const call = (address) => new Promise((resolve) => { const client = new Client(address, credentials.createInsecure());
+  client.makeUnaryRequest("/test.Echo/Say", (text) => Buffer.from(text), String, "hello", { deadline: Date.now() + 20000 },
+    (error, answer) => { resolve(error ? error.code : answer); client.close(); }); });
+(async () => { for (const answer of [await talk("wss://cdn.example.net/s1"), await talk("wss://other.example.com/s2"), await call("grpc.example.com:${GRPC_PORT}"),
+  await call("other.example.com:${GRPC_PORT}")]) console.log(answer); })();`;
+    const { stdout, stderr } = await run([NODE ?? "", "-e", script], modules);
+    const [message, refused, answer, code] = stdout.split("\n");
+    expect({ message, answer, code, stderr: message === undefined ? stderr : "" }).toMatchObject({
+      message: expect.stringContaining("hello"),
+      answer: "hello",
+      code: "14",
+    });
+    expect(refused).toMatch(/ECONNRE/);
+    const seen = (await net.seen()).requests.filter(({ path }) => /^\/s\d|Say$/.test(path)).map(({ method, path }) => `${method} ${path}`);
+    expect(seen).toContain("UPGRADE /s1");
+    expect(seen.filter((line) => line.includes("/s2"))).toEqual([]);
+  });
+
   test.skipIf(SSH === undefined)("ssh", async () => {
     const connect = (host: string) => [
       ...[SSH ?? "", "-v", "-p", String(SSH_PORT), "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "ConnectTimeout=20"],
@@ -190,7 +216,9 @@ const get = async (url, init) => { try { return String((await fetch(url, init)).
   test("names that policy does not allow were never asked of anybody, and those that it allows were asked by us alone", async () => {
     const asked = await questions();
     for (const name of asked)
-      expect(["cdn.example.net", "api.example.com", "ssh.example.com", "db.example.com", "git.example.com"]).toContain(name);
+      expect(["cdn.example.net", "api.example.com", "ssh.example.com", "grpc.example.com", "db.example.com", "git.example.com"]).toContain(
+        name,
+      );
     const script = `for my $name (map { "n$_.secret.example" } 1 .. 50) { gethostbyname($name) or die $name } print "done\\n"`;
     const before = (await net.seenWhenQuiet()).packets;
     expect((await run([PERL ?? "", "-e", script])).stdout).toBe("done\n");
