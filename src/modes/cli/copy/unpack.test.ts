@@ -1,0 +1,217 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { destinationOf, openStaging, place } from "./place.ts";
+import { BLOCK_BYTES, paddingOf } from "./tar-entry.ts";
+import { TAR_END, tarHeader } from "./tar-writer.ts";
+import { isToolConfiguration } from "./tool-configuration.ts";
+import { staysBelow, Unpacker } from "./unpack.ts";
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "unpack-"));
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+interface Given {
+  readonly name: string;
+  readonly content?: string;
+  readonly to?: string;
+  readonly type?: "directory" | "hardlink" | "device" | "pipe";
+  readonly mode?: number;
+}
+
+const FLAGS = { directory: "5", hardlink: "1", device: "3", pipe: "6" } as const;
+
+/** An archive as a hostile tar could write it. */
+function archiveOf(entries: readonly Given[]): Buffer {
+  const parts = entries.flatMap(({ name, content = "", to, type, mode = 0o644 }) => {
+    const kind = to !== undefined && type === undefined ? "symlink" : "file";
+    const header = Buffer.from(tarHeader({ kind, name, target: to ?? "", mode, size: Buffer.byteLength(content), modified: 1 }));
+    const last = header.length - BLOCK_BYTES;
+    if (mode > 0o777) header.write(`${mode.toString(8).padStart(7, "0")}\0`, last + 100);
+    if (type !== undefined) header.write(FLAGS[type], last + 156);
+    header.write("        ", last + 148);
+    const sum = header.subarray(last).reduce((total, byte) => total + byte, 0);
+    header.write(`${sum.toString(8).padStart(6, "0")}\0 `, last + 148);
+    return [header, Buffer.from(content), Buffer.alloc(paddingOf(Buffer.byteLength(content)))];
+  });
+  return Buffer.concat([...parts, TAR_END]);
+}
+
+function unpack(...entries: readonly Given[]) {
+  const root = join(directory, "root");
+  const unpacker = new Unpacker(root);
+  try {
+    unpacker.push(archiveOf(entries));
+    return { root, ...unpacker.finish() };
+  } finally {
+    unpacker.close();
+  }
+}
+
+/** Everything below the test's directory, so that what escaped would show. */
+function everything(): string[] {
+  return readdirSync(directory, { recursive: true }).map(String).sort();
+}
+
+test("threat-15 files, directories and links inside arrive", () => {
+  const { root, files } = unpack(
+    { name: "d", type: "directory" },
+    { name: "d/run", content: "#!/bin/sh\n", mode: 0o755 },
+    { name: "d/deep/er/file", content: "x" },
+    { name: "d/link", to: "deep/er/file" },
+    { name: "d/deep/up", to: "../run" },
+  );
+  expect(files).toEqual(["run", "deep/er/file"]);
+  expect(readFileSync(join(root, "link"), "utf8")).toBe("x");
+  expect(readFileSync(join(root, "deep/up"), "utf8")).toBe("#!/bin/sh\n");
+  expect(statSync(join(root, "run")).mode & 0o777).toBe(0o755);
+});
+
+for (const name of ["../x", "/etc/x", "d/../../x", "d//x", "d/./x", "other/x", "d/..", `d/${"n".repeat(256)}`]) {
+  test(`threat-15 a file named ${name.slice(0, 20)} is refused, nothing is written outside`, () => {
+    expect(() => unpack({ name: "d", type: "directory" }, { name, content: "evil" })).toThrow("outside what was asked for");
+    expect(everything().filter((path) => !path.startsWith("root"))).toEqual([]);
+  });
+}
+
+test("threat-15 a file is never written through a link of the same archive", () => {
+  const outside = join(directory, "outside");
+  mkdirSync(outside);
+  expect(() =>
+    unpack({ name: "d", type: "directory" }, { name: "d/link", to: outside }, { name: "d/link/file", content: "evil" }),
+  ).not.toThrow();
+  expect(readdirSync(outside)).toEqual([]);
+  expect(lstatSync(join(directory, "root/link")).isDirectory()).toBe(true);
+});
+
+const links: readonly (readonly [string, string, boolean])[] = [
+  ["a", "b", true],
+  ["a", "./b/c", true],
+  ["d/a", "../b", true],
+  ["d/a", "../../b", false],
+  ["a", "..", false],
+  ["a", "/etc/passwd", false],
+  ["d/a", "x/../../..", false],
+  ["d/a", "x/..", false],
+  ["a", "", false],
+  ["d/e/a", "../../b/c", true],
+];
+for (const [path, target, stays] of links)
+  test(`threat-15 a link ${path} to ${target || "nothing"} ${stays ? "stays" : "is left out"}`, () =>
+    expect(staysBelow(path, target)).toBe(stays));
+
+test("threat-15 links that lead out, devices, pipes and foreign hard links are left out and named", () => {
+  const { root, refused } = unpack(
+    { name: "d", type: "directory" },
+    { name: "d/passwd", to: "/etc/passwd" },
+    { name: "d/disk", type: "device" },
+    { name: "d/pipe", type: "pipe" },
+    { name: "d/hard", type: "hardlink", to: "d/missing" },
+  );
+  expect(readdirSync(root)).toEqual([]);
+  expect(refused.map(({ path }) => path).sort()).toEqual(["disk", "hard", "passwd", "pipe"]);
+});
+
+test("threat-15 a hard link to a path outside is refused", () => {
+  expect(() => unpack({ name: "d", type: "directory" }, { name: "d/hard", type: "hardlink", to: "/etc/shadow" })).toThrow("outside");
+});
+
+test("threat-15 a hard link inside becomes a file of its own", () => {
+  const { root } = unpack({ name: "d/one", content: "same" }, { name: "d/two", type: "hardlink", to: "d/one" });
+  writeFileSync(join(root, "one"), "changed");
+  expect(readFileSync(join(root, "two"), "utf8")).toBe("same");
+});
+
+test("threat-15 set-user-id, set-group-id and write permission for others do not arrive", () => {
+  const { root } = unpack({ name: "d/root-shell", content: "x", mode: 0o6777 }, { name: "d/private", content: "x", mode: 0o600 });
+  expect(statSync(join(root, "root-shell")).mode & 0o7777).toBe(0o755);
+  expect(statSync(join(root, "private")).mode & 0o7777).toBe(0o600);
+});
+
+test("a single file is the root itself", () => {
+  const { root, files } = unpack({ name: "report", content: "text" });
+  expect(files).toEqual([""]);
+  expect(readFileSync(root, "utf8")).toBe("text");
+});
+
+test("threat-15 over what is there: links are replaced, not followed, and what changed is said", () => {
+  const destination = join(directory, "destination");
+  const outside = join(directory, "outside");
+  mkdirSync(destination);
+  writeFileSync(outside, "untouched");
+  writeFileSync(join(destination, "same"), "same");
+  writeFileSync(join(destination, "other"), "before");
+  symlinkSync(outside, join(destination, "link"));
+  const { root, ...unpacked } = unpack(
+    { name: "d", type: "directory" },
+    { name: "d/same", content: "same" },
+    { name: "d/other", content: "after!" },
+    { name: "d/link", content: "new" },
+    { name: "d/new", to: "same" },
+  );
+  expect([...place(root, destination, unpacked).changed].sort()).toEqual(["link", "new", "other"]);
+  expect(readFileSync(outside, "utf8")).toBe("untouched");
+  expect(readFileSync(join(destination, "link"), "utf8")).toBe("new");
+  expect(readlinkSync(join(destination, "new"))).toBe("same");
+});
+
+test("threat-15 a directory of the destination that is a link is refused", () => {
+  const destination = join(directory, "destination");
+  const outside = join(directory, "outside");
+  mkdirSync(destination);
+  mkdirSync(outside);
+  symlinkSync(outside, join(destination, "sub"));
+  const { root, ...unpacked } = unpack(
+    { name: "d", type: "directory" },
+    { name: "d/sub", type: "directory" },
+    { name: "d/sub/file", content: "evil" },
+  );
+  expect(() => place(root, destination, unpacked)).toThrow("is not a directory");
+  expect(readdirSync(outside)).toEqual([]);
+});
+
+test("a destination is read as cp reads it", () => {
+  mkdirSync(join(directory, "there"));
+  expect(destinationOf(join(directory, "there"), "name", false)).toBe(join(directory, "there/name"));
+  expect(destinationOf(join(directory, "new"), "name", false)).toBe(join(directory, "new"));
+  expect(destinationOf(join(directory, "there"), "name", true)).toBe(join(directory, "there"));
+});
+
+test("staging is private, beside the destination, and gone afterwards", () => {
+  let parent = "";
+  {
+    using staging = openStaging(join(directory, "target"));
+    parent = join(staging.path, "..");
+    expect(statSync(parent).mode & 0o777).toBe(0o700);
+  }
+  expect(existsSync(parent)).toBe(false);
+});
+
+test("threat-15 what tools obey is known by its name", () => {
+  for (const path of [
+    ".git/config",
+    ".git/hooks/pre-commit",
+    "sub/.envrc",
+    ".vscode/tasks.json",
+    "package.json",
+    ".github/workflows/ci.yml",
+    "Makefile",
+  ])
+    expect([path, isToolConfiguration(path)]).toEqual([path, true]);
+  for (const path of ["src/main.ts", "README.md", "git/config"]) expect([path, isToolConfiguration(path)]).toEqual([path, false]);
+});
