@@ -92,14 +92,13 @@ export const serveCommand = defineCommand({
     },
   },
   async run({ args }) {
-    if (process.getuid?.() !== 0) {
-      throw new OpenShellError("failed_precondition", "gateway serve needs root, because the sandboxes it starts do", {
-        next: "run it with sudo",
-      });
+    const isRoot = process.getuid?.() === 0;
+    if (!isRoot && args["allow-uid"].length > 0) {
+      throw usageError("'--allow-uid' is for root's gateway: sandboxes of an ordinary user run as that user", PATH);
     }
     surviveTransportFaults();
     const state = args["state-dir"];
-    const system = state === undefined && process.env["XDG_STATE_HOME"] === undefined ? systemGatewayDirectory() : undefined;
+    const system = isRoot && state === undefined && process.env["XDG_STATE_HOME"] === undefined ? systemGatewayDirectory() : undefined;
     const gateway = await serveGateway({
       port: args.port,
       ...(args["bind-address"] === undefined ? {} : { bindAddress: args["bind-address"] }),

@@ -68,7 +68,8 @@ export interface GatewayParts {
 
 /** Starts a gateway: state, identity, services, listeners, and then the sandboxes that ran before. */
 export async function serveGateway(options: GatewayOptions, parts: GatewayParts = {}): Promise<Gateway> {
-  checkSubordinate(options.uidRange, readSubordinate());
+  // An ordinary user gives its sandboxes no user of their own.
+  if (process.getuid?.() === 0) checkSubordinate(options.uidRange, readSubordinate());
   const log = openLog(options.logLevel);
   const clock = { now: () => Date.now() };
   const state = openState(options.stateDirectory);

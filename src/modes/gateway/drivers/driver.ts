@@ -8,12 +8,21 @@ export interface SupervisorEnd {
   readonly message: string;
 }
 
+/** Something a person should know about a sandbox that goes on. */
+export interface SandboxNotice {
+  readonly sandboxId: string;
+  readonly reason: string;
+  readonly message: string;
+}
+
 /** What a gateway start finds of a sandbox that ran before. */
 export type Found = "running" | "crashed" | "rebooted" | "absent";
 
 /** Owns the runtime object of a sandbox; the gateway owns what is wanted of it. */
 export interface ComputeDriver {
   readonly name: string;
+  /** Refuses what this driver cannot give a sandbox, before anything is stored. */
+  admit(record: Pick<SandboxRecord, "spec">): void;
   /** Makes what the sandbox needs and starts its supervisor as `record.instanceId`; returns once the process runs. */
   start(record: SandboxRecord): Promise<void>;
   /** Asks the supervisor to end, then ends it; returns when the process is gone. */
@@ -24,6 +33,8 @@ export interface ComputeDriver {
   adopt(record: SandboxRecord): Promise<Found>;
   /** Tells of every supervisor that ends without `stop`. Set once, before the first start. */
   onEnd(listener: (end: SupervisorEnd) => void): void;
+  /** Tells when the kernel held a sandbox to its limits. Set once, before the first start. */
+  onNotice(listener: (notice: SandboxNotice) => void): void;
   /** Removes what no sandbox of the store owns. */
   sweep(known: ReadonlySet<string>): Promise<void>;
   /** Stops watching; supervisors go on. */

@@ -106,13 +106,19 @@ export function sandboxHandlers(context: GatewayContext): Handlers {
 
 /** Validates the request and stores the sandbox with its first policy revision; runs inside a transaction. */
 function newSandbox(context: GatewayContext, request: CreateSandboxRequest): SandboxRecord {
-  const { repository, policies, providers, clock, options } = context;
+  const { repository, policies, providers, clock, options, driver } = context;
   const workspace = oneWorkspace(request.workspaceScope);
   const given = validateCreate(request);
   providers.requireAll(workspace, given.providers);
   const policy = given.policy === undefined ? undefined : admitPolicy(given.policy);
   checkHostPaths(options.allowedMounts, given.mounts, policy);
   const uid = policy === undefined ? undefined : requestedUid(policy, options.allowedUids ?? []);
+  if (uid !== undefined && repository.uids().has(uid)) {
+    throw new OpenShellError("failed_precondition", `process.run_as_user: another sandbox runs as uid ${uid} already`, {
+      next: "delete it, or use `sandbox`",
+    });
+  }
+  driver.admit({ spec: given });
   if (request.name !== "") checkSandboxName(request.name);
   const name = request.name === "" ? petname((taken) => repository.byName(workspace, taken) !== undefined) : request.name;
   const instanceId = randomUUID();

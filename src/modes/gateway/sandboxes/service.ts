@@ -61,6 +61,7 @@ export class SandboxService {
   constructor(dependencies: SandboxDependencies) {
     this.#on = dependencies;
     dependencies.driver.onEnd((end) => this.#supervisorEnded(end));
+    dependencies.driver.onNotice(({ sandboxId, reason, message }) => this.#tell(sandboxId, "Warning", reason, message));
   }
 
   get(id: string): SandboxRecord | undefined {
@@ -254,19 +255,27 @@ export class SandboxService {
     const [from, to] = [SandboxPhase[before.phase], SandboxPhase[record.status.phase]];
     const message = `${from} to ${to}: ${ready?.message ?? ""}`;
     const failed = record.status.phase === SandboxPhase.ERROR;
-    this.#on.bus.publish(record.id, {
+    this.#tell(record.id, failed ? "Error" : "Normal", ready?.reason ?? "", message);
+  }
+
+  /** A platform event for who watches, and a line in the sandbox's log for who looks later. */
+  #tell(sandboxId: string, type: keyof typeof LOG_LEVEL, reason: string, message: string): void {
+    this.#on.bus.publish(sandboxId, {
       case: "event",
       value: create(PlatformEventSchema, {
         eventTime: timestampFromMs(this.#on.clock.now()),
         source: "gateway",
-        type: failed ? "Warning" : "Normal",
-        reason: ready?.reason ?? "",
+        type: type === "Normal" ? "Normal" : "Warning",
+        reason,
         message,
       }),
     });
-    this.#on.logs.gateway(record.id, failed ? "ERROR" : "INFO", message);
+    this.#on.logs.gateway(sandboxId, LOG_LEVEL[type], message);
   }
 }
+
+/** Platform events know Normal and Warning; an end that nobody wanted is an error in the log. */
+const LOG_LEVEL = { Normal: "INFO", Warning: "WARN", Error: "ERROR" } as const;
 
 /** Pause before the first restart, doubled with each further one. Milliseconds. */
 const FIRST_RESTART_MS = 500;

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { SandboxSpecSchema } from "../../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { resourceLimits } from "../../sandboxes/resources.ts";
-import { findHierarchies, SandboxGroup } from "./cgroups.ts";
+import { SandboxGroup } from "./cgroups.ts";
+import { delegatedParent, findHierarchies } from "./hierarchies.ts";
 
 const HYBRID = `30 23 0:26 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw
 31 23 0:27 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd
@@ -28,9 +29,23 @@ describe("hierarchies", () => {
   });
 
   test("version 2 has them all, a container's part of a hierarchy none", () => {
-    const all = { mount: "/sys/fs/cgroup", version: 2 } as const;
+    const all = { mount: "/sys/fs/cgroup", version: 2, parent: "/sys/fs/cgroup/openshell" } as const;
     expect(findHierarchies(UNIFIED, () => "cpuset cpu io memory pids\n")).toEqual({ cpu: all, memory: all, pids: all, all: [all] });
     expect(findHierarchies(CONTAINER, () => "cpu memory pids")).toEqual({ all: [] });
+  });
+
+  test("an ordinary user divides what was delegated to it, and nothing else", () => {
+    const v2 = { mount: "/sys/fs/cgroup", version: 2 } as const;
+    const v1 = { mount: "/sys/fs/cgroup/cpu,cpuacct", version: 1 } as const;
+    const own = "4:memory:/elsewhere\n3:cpu,cpuacct:/users/1001\n1:name=systemd:/\n0::/user.slice/user@1001.service/openshell.service\n";
+    const service = "/sys/fs/cgroup/user.slice/user@1001.service/openshell.service";
+    expect(delegatedParent(v2, "rw", own, (group) => group === service)).toBe(`${service}/openshell`);
+    expect(delegatedParent(v2, "rw", own.replace("openshell.service", "openshell.service/gateway"), (group) => group === service)).toBe(
+      `${service}/openshell`,
+    );
+    expect(delegatedParent(v1, "rw,cpu,cpuacct", own, () => true)).toBe("/sys/fs/cgroup/cpu,cpuacct/users/1001/openshell");
+    expect(delegatedParent(v2, "rw", own, () => false)).toBeUndefined();
+    expect(delegatedParent(v2, "rw", "0::/\n", () => true)).toBeUndefined();
   });
 });
 
@@ -59,7 +74,7 @@ test.skipIf(!usable)("limits hold for a real process, and the group is gone afte
     for (const pid of readFileSync(procs, "utf8").trim().split("\n")) if (pid !== "") process.kill(Number(pid), "SIGKILL");
     while (readFileSync(procs, "utf8") !== "") await Bun.sleep(5);
   } finally {
-    group.remove();
+    await group.remove();
   }
   for (const { mount } of here.all) expect(existsSync(join(mount, "openshell", id))).toBe(false);
 });
@@ -68,7 +83,13 @@ test("a limit that the machine cannot enforce is refused, no limit never is", ()
   const nothing = new SandboxGroup("x", { all: [] });
   nothing.prepare({});
   nothing.enter(process.pid, {});
-  expect(() => nothing.prepare({ memoryBytes: 2 ** 30 })).toThrow("cannot limit memory");
+  expect(() => nothing.prepare({ memoryBytes: 2 ** 30 })).toThrow("cannot limit memory: this machine has no cgroup controller 'memory'");
+  expect(() => SandboxGroup.check({ pids: 100 }, { all: [] })).toThrow("cannot limit processes: this machine has no");
+  const foreign = { mount: "/sys/fs/cgroup", version: 2 } as const;
+  expect(() => SandboxGroup.check({ cpuMillis: 100 }, { cpu: foreign, all: [foreign] })).toThrow(
+    "no cgroup with the controller 'cpu' was delegated",
+  );
+  SandboxGroup.check({}, { all: [] });
 });
 
 describe("limits of a spec", () => {

@@ -1,51 +1,22 @@
-import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { OpenShellError } from "../../../../error.ts";
 import type { ResourceLimits } from "../../sandboxes/resources.ts";
+import { CONTROLLERS, canWrite, type Hierarchies, type Hierarchy, machineHierarchies, readText } from "./hierarchies.ts";
 
-/** Where one controller is: hybrid machines have some in version 1 and the rest, or none, in version 2. */
-interface Hierarchy {
-  readonly mount: string;
-  readonly version: 1 | 2;
-}
-
-/** The cgroup hierarchies of this machine. */
-export interface Hierarchies {
-  readonly cpu?: Hierarchy;
-  readonly memory?: Hierarchy;
-  readonly pids?: Hierarchy;
-  /** Every mount that a supervisor must be moved in, so that nothing that ends the gateway's group ends it too. */
-  readonly all: readonly Hierarchy[];
-}
-
-/** The group of all sandboxes, directly below the root: outside of any service's group. */
-const PARENT = "openshell";
 /** Microseconds; what the kernel uses by default. */
 const CPU_PERIOD = 100_000;
-const CONTROLLERS = ["cpu", "memory", "pids"] as const;
-/** Version 1 hierarchy without a controller, by which systemd knows services. */
-const SYSTEMD = "name=systemd";
+/** Between looks whether the last process of a group has gone. Milliseconds. */
+const EMPTY_POLL_MS = 20;
+/** The kernel ends the processes of a box after its init at its leisure; they have been killed by then. Milliseconds. */
+const EMPTY_WAIT_MS = 5000;
 
-/** Finds the hierarchies in the text of /proc/self/mountinfo. `controllers` reads `cgroup.controllers` of a version 2 mount. */
-export function findHierarchies(
-  mountinfo: string,
-  controllers: (mount: string) => string = (mount) => readText(join(mount, "cgroup.controllers")),
-): Hierarchies {
-  const found: { -readonly [name in keyof Hierarchies]?: Hierarchies[name] } = {};
-  const all: Hierarchy[] = [];
-  for (const line of mountinfo.split("\n")) {
-    const [left = "", right = ""] = line.split(" - ");
-    const [, , , root, mount] = left.split(" ");
-    const [type, , options = ""] = right.split(" ");
-    // A mount of a part of the hierarchy is a container's view: its root is not the machine's.
-    if (mount === undefined || root !== "/" || (type !== "cgroup" && type !== "cgroup2")) continue;
-    const hierarchy: Hierarchy = { mount, version: type === "cgroup2" ? 2 : 1 };
-    const names = hierarchy.version === 2 ? controllers(mount).trim().split(" ") : options.split(",");
-    const mine = CONTROLLERS.filter((name) => names.includes(name));
-    for (const name of mine) found[name] = hierarchy;
-    if (hierarchy.version === 2 || mine.length > 0 || names.includes(SYSTEMD)) all.push(hierarchy);
-  }
-  return { ...found, all };
+/** How often the kernel had to hold a sandbox to its limits since its groups were made. */
+export interface Refusals {
+  /** Processes killed because the memory was used up. */
+  readonly killed: number;
+  /** Processes and threads that were not started because there were too many. */
+  readonly notStarted: number;
 }
 
 /** The group of one sandbox in every hierarchy. */
@@ -53,9 +24,19 @@ export class SandboxGroup {
   readonly #hierarchies: Hierarchies;
   readonly #id: string;
 
-  constructor(id: string, hierarchies: Hierarchies = findHierarchies(readText("/proc/self/mountinfo"))) {
+  constructor(id: string, hierarchies: Hierarchies = machineHierarchies()) {
     this.#id = id;
     this.#hierarchies = hierarchies;
+  }
+
+  /** Refuses a limit that cannot be set here, before anything is made for the sandbox. */
+  static check(limits: ResourceLimits, hierarchies: Hierarchies = machineHierarchies()): void {
+    const asked = { cpu: limits.cpuMillis, memory: limits.memoryBytes, pids: limits.pids };
+    for (const name of CONTROLLERS) {
+      if (asked[name] === undefined) continue;
+      const hierarchy = hierarchies[name];
+      if (hierarchy?.parent === undefined || !canWrite(dirname(hierarchy.parent))) throw cannotLimit(name, hierarchy);
+    }
   }
 
   /**
@@ -102,69 +83,102 @@ export class SandboxGroup {
       ].concat(limits.pids === undefined ? undefined : this.#hierarchies.pids),
     );
     for (const hierarchy of this.#hierarchies.all) {
-      const move = (): void => writeFileSync(join(this.#path(hierarchy), "cgroup.procs"), String(pid));
+      const path = this.#path(hierarchy);
+      if (path === undefined) continue;
+      const move = (): void => writeFileSync(join(path, "cgroup.procs"), String(pid));
       if (needed.has(hierarchy)) move();
       else attempt(move);
     }
   }
 
-  /** Removes the groups; their processes have ended. */
-  remove(): void {
-    for (const hierarchy of this.#hierarchies.all) attempt(() => rmdirSync(this.#path(hierarchy)));
+  /** What the limits have stopped so far; zero where the kernel does not count it. */
+  refusals(): Refusals {
+    const { memory, pids } = this.#hierarchies;
+    const killed = counter(this.#read(memory, memory?.version === 2 ? "memory.events" : "memory.oom_control"), "oom_kill");
+    return { killed, notStarted: counter(this.#read(pids, "pids.events"), "max") };
+  }
+
+  /** Removes the groups, when the last of their processes has gone. */
+  async remove(): Promise<void> {
+    for (const hierarchy of this.#hierarchies.all) {
+      const path = this.#path(hierarchy);
+      if (path === undefined) continue;
+      for (let waited = 0; existsSync(path); waited += EMPTY_POLL_MS) {
+        if (attempt(() => rmdirSync(path)) || waited >= EMPTY_WAIT_MS) break;
+        await Bun.sleep(EMPTY_POLL_MS);
+      }
+    }
   }
 
   #make(hierarchy: Hierarchy): void {
-    const parent = join(hierarchy.mount, PARENT);
+    const { parent, version } = hierarchy;
+    const path = this.#path(hierarchy);
+    if (parent === undefined || path === undefined) return;
     mkdirSync(parent, { recursive: true });
-    if (hierarchy.version === 2) {
+    if (version === 2) {
       for (const name of CONTROLLERS) {
         if (this.#hierarchies[name] !== hierarchy) continue;
-        for (const directory of [hierarchy.mount, parent])
+        for (const directory of [dirname(parent), parent])
           attempt(() => writeFileSync(join(directory, "cgroup.subtree_control"), `+${name}`));
       }
     }
-    mkdirSync(this.#path(hierarchy), { recursive: true });
+    mkdirSync(path, { recursive: true });
   }
 
-  #path(hierarchy: Hierarchy): string {
-    return join(hierarchy.mount, PARENT, this.#id);
+  #path({ parent }: Hierarchy): string | undefined {
+    return parent === undefined ? undefined : join(parent, this.#id);
   }
 
-  #limit(name: string, hierarchy: Hierarchy | undefined, values: readonly (readonly [string, string | number])[]): void {
+  #read(hierarchy: Hierarchy | undefined, file: string): string {
+    const path = hierarchy === undefined ? undefined : this.#path(hierarchy);
+    return path === undefined ? "" : readText(join(path, file));
+  }
+
+  #limit(name: Controller, hierarchy: Hierarchy | undefined, values: readonly (readonly [string, string | number])[]): void {
     try {
       for (const [file, value] of values) this.#write(hierarchy, file, value);
     } catch (cause) {
-      throw new OpenShellError(
-        "failed_precondition",
-        `this machine cannot limit ${name}: the cgroup controller is missing or not writable`,
-        {
-          cause,
-          next: `create the sandbox without a ${name} limit`,
-        },
-      );
+      throw cannotLimit(name, hierarchy, cause);
     }
   }
 
   #write(hierarchy: Hierarchy | undefined, file: string, value: string | number): void {
-    const path = hierarchy === undefined ? undefined : join(this.#path(hierarchy), file);
+    const group = hierarchy === undefined ? undefined : this.#path(hierarchy);
+    const path = group === undefined ? undefined : join(group, file);
     // Writing would make a plain file where the controller is not there.
     if (path === undefined || !existsSync(path)) throw new Error(`no ${file}`);
     writeFileSync(path, String(value));
   }
 }
 
-function attempt(step: () => void): void {
-  try {
-    step();
-  } catch {
-    // Best effort: containers and restricted services may have a read-only hierarchy.
-  }
+type Controller = (typeof CONTROLLERS)[number];
+
+/** Says which of the three it is: no controller, none for this user, or none that can be written. */
+function cannotLimit(name: Controller, hierarchy: Hierarchy | undefined, cause?: unknown): OpenShellError {
+  const what = { cpu: "processors", memory: "memory", pids: "processes" }[name];
+  const without = `create the sandbox without --${name}`;
+  const error = (problem: string, next: string): OpenShellError =>
+    new OpenShellError("failed_precondition", `this gateway cannot limit ${what}: ${problem}`, { cause, next });
+  if (hierarchy === undefined) return error(`this machine has no cgroup controller '${name}' that can be used`, without);
+  if (hierarchy.parent !== undefined) return error(`the cgroup controller '${name}' at ${hierarchy.mount} cannot be written`, without);
+  return error(
+    `it runs as an ordinary user, to whom no cgroup with the controller '${name}' was delegated`,
+    `${without}, or start the gateway in a delegated group: systemd-run --user --scope -p Delegate=yes openshell gateway serve`,
+  );
 }
 
-function readText(path: string): string {
+/** A line `name number` of a statistics file. */
+function counter(text: string, name: string): number {
+  const line = text.split("\n").find((entry) => entry.startsWith(`${name} `));
+  return line === undefined ? 0 : Number(line.slice(name.length + 1)) || 0;
+}
+
+/** Best effort: containers and restricted services may have a read-only hierarchy. False when it failed. */
+function attempt(step: () => void): boolean {
   try {
-    return readFileSync(path, "utf8");
+    step();
+    return true;
   } catch {
-    return "";
+    return false;
   }
 }

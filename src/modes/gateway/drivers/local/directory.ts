@@ -56,6 +56,18 @@ export function readExit(directory: SandboxDirectory, instanceId: string): Super
   return exit?.instanceId === instanceId ? exit : undefined;
 }
 
+/** The error with which a supervisor ended that could not even begin, of what it wrote behind `from` bytes of its log. */
+export function lastError(directory: SandboxDirectory, from: number): string | undefined {
+  if (!existsSync(directory.logFile)) return undefined;
+  const lines = readFileSync(directory.logFile).subarray(from).toString().trimEnd().split("\n").slice(-ERROR_LINES);
+  const find = (prefix: string): string | undefined => lines.findLast((line) => line.startsWith(prefix))?.slice(prefix.length);
+  const [error, next] = [find("Error: "), find("Next: ")];
+  return error === undefined || next === undefined ? error : `${error} (${next})`;
+}
+
+/** A program that ends with an error says so in its last lines: the error, and what to do next. */
+const ERROR_LINES = 2;
+
 export function forgetProcess(directory: SandboxDirectory): void {
   for (const name of ["supervisor.json", "exit.json"]) rmSync(join(directory.path, name), { force: true });
 }

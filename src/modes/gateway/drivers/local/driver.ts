@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, readdirSync } from "node:fs";
+import { closeSync, fstatSync, mkdirSync, openSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { OpenShellError } from "../../../../error.ts";
 import { bootId, startTime } from "../../../../linux/process-facts.ts";
@@ -9,10 +9,12 @@ import { writeFileAtomically } from "../../files.ts";
 import type { Log } from "../../log.ts";
 import { resourceLimits } from "../../sandboxes/resources.ts";
 import type { SandboxRecord } from "../../store/sandboxes.ts";
-import type { ComputeDriver, Found, SupervisorEnd } from "../driver.ts";
+import type { ComputeDriver, Found, SandboxNotice, SupervisorEnd } from "../driver.ts";
+import { ordinaryUser, whyNoSandbox } from "./caller.ts";
 import { SandboxGroup } from "./cgroups.ts";
 import {
   forgetProcess,
+  lastError,
   makeDirectories,
   readExit,
   readSupervisorRecord,
@@ -23,6 +25,8 @@ import {
   writeSupervisorRecord,
   writeToken,
 } from "./directory.ts";
+import { leaveDelegatedGroup, machineHierarchies } from "./hierarchies.ts";
+import { type LimitWatch, watchLimits } from "./limit-watch.ts";
 import { endProcess, findSupervisors, isRunning, type ProcessName } from "./processes.ts";
 
 export interface LocalDriverOptions {
@@ -49,6 +53,10 @@ interface Watched extends ProcessName {
   readonly instanceId: string;
   /** Set while the gateway itself ends the process. */
   stopping: boolean;
+  /** Bytes of the log that earlier supervisors wrote. */
+  readonly logFrom: number;
+  /** Absent: the sandbox has no limits. */
+  readonly limits?: LimitWatch;
 }
 
 /** One supervisor process per sandbox on this machine: a session leader that outlives the gateway. */
@@ -56,19 +64,28 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
   mkdirSync(options.root, { recursive: true, mode: 0o700 });
   const watched = new Map<string, Watched>();
   let tell: (end: SupervisorEnd) => void = () => {};
+  let notify: (notice: SandboxNotice) => void = () => {};
   const boot = bootId();
 
   const check = (): void => {
-    for (const [id, supervisor] of watched) if (!supervisor.stopping && !isRunning(supervisor)) ended(id, supervisor);
+    for (const [id, supervisor] of watched) {
+      for (const message of supervisor.limits?.news() ?? []) notify({ sandboxId: id, reason: "LimitReached", message });
+      if (!supervisor.stopping && !isRunning(supervisor)) ended(id, supervisor);
+    }
   };
   const timer = setInterval(check, WATCH_MS);
 
   function ended(id: string, supervisor: Watched): void {
     if (watched.get(id) !== supervisor || supervisor.stopping) return;
     watched.delete(id);
-    const exit = readExit(sandboxDirectory(options.root, id), supervisor.instanceId);
+    const directory = sandboxDirectory(options.root, id);
+    const exit = readExit(directory, supervisor.instanceId);
+    const held = supervisor.limits?.news() ?? [];
+    for (const message of held) notify({ sandboxId: id, reason: "LimitReached", message });
     const message =
-      exit === undefined ? "The supervisor ended without a word" : exit.reason || `The supervisor exited with code ${exit.exitCode}`;
+      exit === undefined
+        ? (lastError(directory, supervisor.logFrom) ?? ["The supervisor ended without a word", ...held].join(": "))
+        : exit.reason || `The supervisor exited with code ${exit.exitCode}`;
     tell({ sandboxId: id, instanceId: supervisor.instanceId, reason: "SupervisorExited", message });
   }
 
@@ -77,6 +94,7 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
     const group = new SandboxGroup(id);
     group.prepare(limits);
     const log = openSync(directory.logFile, "a", 0o600);
+    const logFrom = fstatSync(log).size;
     try {
       const child = Bun.spawn({
         cmd: [...(options.command ?? selfCommand()), "sandbox", "run", "--spec", directory.specFile],
@@ -90,7 +108,7 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
       child.unref();
       const start = startTime(child.pid);
       if (start === undefined) throw new OpenShellError("internal", "the supervisor ended at once");
-      const supervisor: Watched = { pid: child.pid, startTime: start, instanceId, stopping: false };
+      const supervisor: Watched = { pid: child.pid, startTime: start, instanceId, stopping: false, logFrom, ...watchLimits(group, limits) };
       writeSupervisorRecord(directory, { pid: child.pid, startTime: start, bootId: boot, instanceId });
       watched.set(id, supervisor);
       try {
@@ -121,12 +139,17 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
     return record?.bootId === boot ? record : undefined;
   }
 
+  if (ordinaryUser() !== undefined) {
+    leaveDelegatedGroup(machineHierarchies());
+    void whyNoSandbox().then((reason) => reason !== undefined && options.log("warn", reason));
+  }
+
   return {
     name: "local",
+    admit: ({ spec }) => SandboxGroup.check(resourceLimits(spec)),
     async start(record) {
       const directory = sandboxDirectory(options.root, record.id);
-      const owner = { uid: record.uid, gid: record.uid };
-      makeDirectories(directory, owner);
+      makeDirectories(directory, idsOf(record));
       forgetProcess(directory);
       writeToken(directory, await options.issueToken(record.id));
       writeFileAtomically(directory.caFile, options.caCertificate, 0o644);
@@ -136,7 +159,7 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
     stop,
     async remove(id) {
       await stop(id);
-      new SandboxGroup(id).remove();
+      await new SandboxGroup(id).remove();
       removeDirectory(sandboxDirectory(options.root, id));
     },
     async adopt(record): Promise<Found> {
@@ -146,11 +169,16 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
       if (last.bootId !== boot) return "rebooted";
       if (last.instanceId !== record.instanceId || !isRunning(last)) return "crashed";
       writeToken(directory, await options.issueToken(record.id));
-      watched.set(record.id, { ...last, stopping: false });
+      const limits = watchLimits(new SandboxGroup(record.id), resourceLimits(record.spec));
+      // It runs, so what it could not begin is no matter any more.
+      watched.set(record.id, { ...last, stopping: false, logFrom: Number.POSITIVE_INFINITY, ...limits });
       return "running";
     },
     onEnd(listener) {
       tell = listener;
+    },
+    onNotice(listener) {
+      notify = listener;
     },
     async sweep(known) {
       // A gateway killed between starting a supervisor and writing down its pid leaves one that nothing else would find.
@@ -163,7 +191,7 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
       for (const id of readdirSync(options.root)) {
         if (known.has(id)) continue;
         options.log("warn", `removing ${join(options.root, id)}, which nothing owns`);
-        new SandboxGroup(id).remove();
+        await new SandboxGroup(id).remove();
         removeDirectory(sandboxDirectory(options.root, id));
       }
     },
@@ -172,6 +200,11 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
       watched.clear();
     },
   };
+}
+
+/** Who the agent is: the sandbox's own user, or the one whose gateway this is. */
+function idsOf({ uid }: SandboxRecord): { readonly uid: number; readonly gid: number } {
+  return ordinaryUser() ?? { uid, gid: uid };
 }
 
 function supervisorSpec(record: SandboxRecord, directory: SandboxDirectory, options: LocalDriverOptions): SupervisorSpec {
@@ -187,8 +220,7 @@ function supervisorSpec(record: SandboxRecord, directory: SandboxDirectory, opti
     command: spec.command,
     tty: spec.tty,
     environment: { ...spec.template?.environment, ...spec.environment },
-    uid: record.uid,
-    gid: record.uid,
+    ...idsOf(record),
     mounts: spec.mounts.map(({ source, target, readWrite }) => ({ source, target: target === "" ? source : target, readWrite })),
     trustedCidrs: [...options.trustedCidrs, ...spec.trustedCidrs],
     internalDomains: [...options.internalDomains, ...spec.internalDomains],
