@@ -38,6 +38,12 @@ export function duplicate(fd: number): number {
   return check(syscall("fcntl", fd, F_DUPFD_CLOEXEC, 0), "fcntl", "duplicate");
 }
 
+/** Makes `number` mean what `fd` does, kept over exec, and closes `fd`; they must differ. */
+export function replaceDescriptor(number: number, fd: number): void {
+  check(syscall("dup3", fd, number, 0), "dup3");
+  close(fd);
+}
+
 /** Closes every descriptor of a list, ignoring those that are gone. */
 export function closeAll(fds: Iterable<number>): void {
   for (const fd of fds) close(fd);

@@ -20,6 +20,7 @@ const numbers = {
   close_range: [436, 436],
   connect: [42, 203],
   delete_module: [176, 106],
+  dup3: [292, 24],
   execve: [59, 221],
   execveat: [322, 281],
   exit_group: [231, 94],

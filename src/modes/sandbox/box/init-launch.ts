@@ -1,15 +1,15 @@
 import { constants } from "node:os";
 import { OpenShellError } from "../../../error.ts";
-import { changeOwner, close, closeAll, pipe, socketPair } from "../../../linux/descriptors.ts";
+import { changeOwner, close, closeAll, duplicate, pipe } from "../../../linux/descriptors.ts";
 import { pidfdGetfd, pidfdOpen } from "../../../linux/pidfd.ts";
 import { kill } from "../../../linux/process-state.ts";
 import { openTerminal } from "../../../linux/terminal.ts";
-import { ownEnvironment, selfCommand } from "../../../reexec.ts";
 import type { FromInit, LaunchDescriptors, ToInit } from "./init-protocol.ts";
-import { type LineChannel, openLineChannel } from "./line-channel.ts";
+import type { LineChannel } from "./line-channel.ts";
 import { hintFromHost } from "./program-path.ts";
 import { OWN_PROGRAM_PATH } from "./session-view.ts";
 import type { ShimAnswer, ShimOrder } from "./shim-protocol.ts";
+import type { Shims } from "./shims.ts";
 import { fromWireError, toWireError } from "./wire-error.ts";
 
 type LaunchRequest = Extract<ToInit, { type: "launch" }>;
@@ -20,8 +20,7 @@ export interface LaunchSurroundings {
   readonly view: number;
   readonly network: number;
   readonly devpts: number;
-  /** Pids that the runtime collects. */
-  readonly owned: Set<number>;
+  readonly shims: Shims;
   readonly report: (message: FromInit) => void;
 }
 
@@ -30,7 +29,7 @@ interface Streams {
   readonly child: readonly [number, number, number];
   /** Ends for the supervisor; absent when the program uses the supervisor's own streams. */
   readonly parent?: LaunchDescriptors["stdio"];
-  /** Descriptors to close once the child has its copies. */
+  /** Our copies of the child's. */
   readonly temporary: readonly number[];
 }
 
@@ -49,6 +48,8 @@ export class Launched {
   readonly #request: LaunchRequest;
   readonly #surroundings: LaunchSurroundings;
   readonly #handed = new Set<number>();
+  /** Descriptors that are the shim's to copy. */
+  readonly #lent = new Set<number>();
   #status: LineChannel | undefined;
   #pid = 0;
   #settled = false;
@@ -64,25 +65,21 @@ export class Launched {
 
   async start(): Promise<void> {
     try {
-      const [own, theirs] = socketPair();
       const streams = this.#openStreams();
-      const { view, network, owned } = this.#surroundings;
-      const shim = Bun.spawn([...selfCommand(), "landlock-shim"], {
-        cwd: "/",
-        env: ownEnvironment(),
-        stdio: [...streams.child, theirs, view, network],
-        onExit: (child) => this.#onExit(child.exitCode, child.signalCode),
-      });
+      for (const fd of streams.temporary) this.#lent.add(fd);
+      const { view, network, shims } = this.#surroundings;
+      const lentView = duplicate(view);
+      this.#lent.add(lentView);
+      const shim = shims.take();
       this.#pid = shim.pid;
-      owned.add(shim.pid);
-      closeAll([theirs, ...streams.temporary]);
-      const status = await openLineChannel(own);
+      void shim.exited.then((code) => this.#onExit(code));
+      const status = await shim.status;
       this.#status = status;
       status.listen(
         (message) => this.#onAnswer(message as ShimAnswer, streams),
         () => this.#onStatusEnd(),
       );
-      status.send(this.#order());
+      status.send(this.#order({ stdio: streams.child, view: lentView, network }));
     } catch (reason) {
       this.#fail(OpenShellError.from(reason));
     }
@@ -100,11 +97,12 @@ export class Launched {
     if (this.#pid > 0 && this.#exitCode === undefined) kill(-this.#pid, signal) || kill(this.#pid, signal);
   }
 
-  #order(): ShimOrder {
+  #order(descriptors: ShimOrder["descriptors"]): ShimOrder {
     const { launch, uid, gid, landlock } = this.#request;
     const { environment, workdir, ownProgram } = launch;
     const terminal = typeof launch.stdio === "object";
-    const order = { argv: launch.argv, environment, workdir, uid, gid, terminal, ...(landlock === undefined ? {} : { landlock }) };
+    const confinement = landlock === undefined ? {} : { landlock };
+    const order = { argv: launch.argv, environment, workdir, uid, gid, terminal, descriptors, ...confinement };
     return ownProgram ? ownProgramOrder(order) : order;
   }
 
@@ -130,6 +128,7 @@ export class Launched {
   }
 
   #onAnswer(answer: ShimAnswer, streams: Streams): void {
+    this.#takeBack();
     if ("error" in answer) {
       const error = fromWireError(answer.error);
       this.#fail(hintFromHost(error, this.#request.launch.argv[0] ?? "", this.#request.launch.environment));
@@ -160,10 +159,8 @@ export class Launched {
     this.#reportExit();
   }
 
-  #onExit(exitCode: number | null, signal: NodeJS.Signals | number | null): void {
-    this.#surroundings.owned.delete(this.#pid);
-    const number = typeof signal === "string" ? constants.signals[signal] : signal;
-    this.#exitCode = number === null ? (exitCode ?? 1) : 128 + number;
+  #onExit(code: number): void {
+    this.#exitCode = code;
     this.#reportExit();
   }
 
@@ -177,7 +174,13 @@ export class Launched {
     this.#settled = true;
     this.#failed = true;
     this.#release();
+    this.#takeBack();
     this.#surroundings.report({ type: "launch-failed", id: this.#request.id, error: toWireError(error) });
+  }
+
+  #takeBack(): void {
+    closeAll(this.#lent);
+    this.#lent.clear();
   }
 
   #release(): void {

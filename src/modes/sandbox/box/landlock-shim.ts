@@ -1,9 +1,10 @@
 import { OpenShellError } from "../../../error.ts";
-import { close, closeOnExecFrom, readInto, writeAll } from "../../../linux/descriptors.ts";
+import { close, closeOnExecFrom, readInto, replaceDescriptor, writeAll } from "../../../linux/descriptors.ts";
 import { errnoName, KernelError } from "../../../linux/kernel-error.ts";
 import { createRuleset, restrictSelf } from "../../../linux/landlock.ts";
 import { check, cString, stringVector, syscall } from "../../../linux/libc.ts";
 import { enterMountNamespace, enterNamespace } from "../../../linux/namespaces.ts";
+import { pidfdGetfd } from "../../../linux/pidfd.ts";
 import { becomeUser, disableDumping, dropBoundingSet, dropCapabilities, setNoNewPrivileges } from "../../../linux/privileges.ts";
 import {
   execve,
@@ -21,7 +22,7 @@ import { architecture } from "../../../linux/syscall-numbers.ts";
 import { setControllingTerminal } from "../../../linux/terminal.ts";
 import { type LaunchStep, launchOrder } from "./launch-order.ts";
 import { findProgram } from "./program-path.ts";
-import { SHIM_NETWORK_FD, SHIM_STATUS_FD, SHIM_VIEW_FD, type ShimAnswer, type ShimOrder } from "./shim-protocol.ts";
+import { SHIM_INIT_FD, SHIM_STATUS_FD, type ShimAnswer, type ShimOrder } from "./shim-protocol.ts";
 import { toWireError } from "./wire-error.ts";
 
 /** Descriptors per process: what a build needs, and few enough that a box cannot exhaust the supervisor's scans. */
@@ -55,10 +56,14 @@ class Launch {
 
   readonly steps: Readonly<Record<LaunchStep, () => void>> = {
     "enter-namespaces": () => {
+      const { stdio, view, network } = this.#order.descriptors;
+      const [viewNamespace, boxNamespace] = [take(view), take(network)];
+      for (const [index, stream] of stdio.entries()) replaceDescriptor(index, take(stream));
+      close(SHIM_INIT_FD);
       newSession();
       if (this.#order.terminal) setControllingTerminal(0);
-      enterMountNamespace(SHIM_VIEW_FD);
-      enterNamespace(SHIM_NETWORK_FD, "net");
+      enterMountNamespace(viewNamespace);
+      enterNamespace(boxNamespace, "net");
     },
     "reset-signals": resetSignals,
     "close-descriptors": () => {
@@ -104,6 +109,11 @@ class Launch {
       throw execFailure(this.#program, -execve(cString(this.#program), argv, environment));
     },
   };
+}
+
+/** Takes a copy of a descriptor of init. */
+function take(descriptor: number): number {
+  return pidfdGetfd(SHIM_INIT_FD, descriptor);
 }
 
 /** A failure whose message already says everything; the name of the step would only confuse. */

@@ -11,6 +11,7 @@ import { type FromInit, INIT_CONTROL_FD, INIT_SUPERVISOR_FD, type ToInit } from 
 import { startReaper } from "./init-reaper.ts";
 import { openLineChannel } from "./line-channel.ts";
 import { makeSessionView, openOwnImage, type SessionView } from "./session-view.ts";
+import { Shims } from "./shims.ts";
 import { buildView, type ViewOptions } from "./view-build.ts";
 import { toWireError } from "./wire-error.ts";
 
@@ -35,6 +36,7 @@ class Init {
   readonly #report: (message: FromInit) => void;
   readonly #launches = new Map<number, Launched>();
   readonly #owned = new Set<number>();
+  readonly #shims = new Shims(this.#owned);
   #view: ReturnType<typeof makeView> | undefined;
   #network: number | undefined;
 
@@ -50,6 +52,7 @@ class Init {
           this.#view = makeView({ ...message.view, owners: Object.fromEntries(owners) });
           for (const [, fd] of owners) close(fd);
           startReaper(this.#owned);
+          this.#shims.prepare();
           this.#report({ type: "view-ready" });
         });
         return;
@@ -112,15 +115,16 @@ class Init {
       view: session?.namespace ?? this.#view.namespace,
       devpts: session?.devpts ?? this.#view.devpts,
       network: this.#network,
-      owned: this.#owned,
+      shims: this.#shims,
       report: (message) => {
+        if (message.type === "running") this.#shims.prepare();
         if (message.type === "exited" || message.type === "launch-failed") this.#launches.delete(request.id);
         this.#report(message);
       },
     });
     this.#launches.set(request.id, launched);
     void launched.start();
-    // The program was given its copies before the first wait.
+    // The launch has what it needs of it.
     session?.[Symbol.dispose]();
   }
 

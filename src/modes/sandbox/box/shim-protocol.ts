@@ -1,10 +1,10 @@
 import type { LandlockRule } from "../../../linux/landlock.ts";
 import type { WireError } from "./wire-error.ts";
 
-/** Descriptors that init gives the shim beside standard input, output and error. */
+/** Descriptors that init gives the shim beside standard input, output and error, which it gets with its order. */
 export const SHIM_STATUS_FD = 3;
-export const SHIM_VIEW_FD = 4;
-export const SHIM_NETWORK_FD = 5;
+/** A pidfd of init, through which the shim takes what its order names. */
+export const SHIM_INIT_FD = 4;
 
 /** What the shim is to start: the first line on its status socket. */
 export interface ShimOrder {
@@ -15,6 +15,8 @@ export interface ShimOrder {
   readonly gid: number;
   /** Standard input is a terminal that becomes the controlling one. */
   readonly terminal: boolean;
+  /** Numbers in init: standard streams of the program, and the two namespaces to enter. Init keeps them until the shim answers. */
+  readonly descriptors: { readonly stdio: readonly [number, number, number]; readonly view: number; readonly network: number };
   /** Absent when the kernel has no usable Landlock and the policy accepts that. */
   readonly landlock?: { readonly abi: number; readonly rules: readonly LandlockRule[] };
 }
