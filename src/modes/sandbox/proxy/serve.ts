@@ -116,6 +116,9 @@ export function serveEgress(options: EgressOptions): Egress {
 
 const noop = () => {};
 
+/** Where the events of an accepted socket go: a connection, or one that asks for names. */
+type Accepted = Pick<Connection, "clientData" | "clientDrained" | "clientEnded" | "clientClosed" | "abort">;
+
 class EgressServer implements Disposable, ConnectionHost {
   readonly #context: EgressContext;
   readonly #identify: Identify;
@@ -151,7 +154,7 @@ class EgressServer implements Disposable, ConnectionHost {
   #listen(fd: number, captured: boolean): { stop(closeActiveConnections?: boolean): void } {
     // `fd` adopts a listening socket and closes it in the end; it works and is not in the types.
     const adopted = { fd: duplicate(fd) } as unknown as { hostname: string; port: number };
-    return Bun.listen<Connection>({
+    return Bun.listen<Accepted>({
       ...adopted,
       allowHalfOpen: true,
       socket: {
@@ -188,7 +191,7 @@ class EgressServer implements Disposable, ConnectionHost {
   }
 
   /** The program is identified at once: its socket is established now, whatever it does next. */
-  #accepted(socket: Socket<Connection>, captured: boolean): void {
+  #accepted(socket: Socket<Accepted>, captured: boolean): void {
     const ends = endsOf(descriptorOf(socket));
     if (ends === undefined) {
       socket.terminate();
@@ -197,7 +200,8 @@ class EgressServer implements Disposable, ConnectionHost {
     if (captured && ends.local.port === DNS_PORT && this.#names !== undefined) {
       this.#onCaptured(ends.peer, ends.local);
       // A question is no connection to anywhere: its events go to the resolver, by the same names.
-      socket.data = this.#names.streams.accept(socket) as unknown as Connection;
+      const stream = this.#names.streams.accept(socket);
+      if (stream !== undefined) socket.data = stream;
       return;
     }
     const known = identifySafely(this.#identify, ends.peer, ends.local);
@@ -205,7 +209,7 @@ class EgressServer implements Disposable, ConnectionHost {
     const who = isConnected(descriptorOf(socket)) ? known : RESET;
     if (captured) this.#onCaptured(ends.peer, ends.local);
     const connection = new Connection(
-      socket,
+      socket as Socket<Connection>,
       who,
       this.#context,
       this,
