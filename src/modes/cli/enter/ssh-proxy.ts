@@ -4,6 +4,9 @@ import { withGateway } from "../connection/gateway.ts";
 import { openEntry } from "./ssh-session.ts";
 import { openTunnel } from "./tunnel.ts";
 
+/** How long the sandbox's side may take to end after ours. Milliseconds. */
+const CLOSE_TIME = 2000;
+
 /** What `ssh` starts as its ProxyCommand: joins standard input and output to the SSH server of a sandbox. */
 export default defineCommand({
   meta: {
@@ -32,9 +35,9 @@ export default defineCommand({
       const given = args.token;
       await using entry = given ? { token: given, async [Symbol.asyncDispose]() {} } : await openEntry(gateway, name);
       const target = { case: "ssh", value: {} } as const;
-      // When ssh closes its end there is nobody left to answer.
+      // When ssh closes its end there is nobody left to answer: the other side is told, and not waited for.
       const closed = new AbortController();
-      const input = endWith(terminal.stdin, () => closed.abort());
+      const input = endWith(terminal.stdin, () => setTimeout(() => closed.abort(), CLOSE_TIME).unref());
       try {
         for await (const piece of openTunnel(gateway, { sandbox: name, token: entry.token, target }, input, closed.signal)) {
           if (piece.length === 0) break;
@@ -50,7 +53,7 @@ export default defineCommand({
   },
 });
 
-async function* endWith<T>(items: AsyncIterable<T>, ended: () => void): AsyncGenerator<T> {
+async function* endWith<T>(items: AsyncIterable<T>, ended: () => unknown): AsyncGenerator<T> {
   yield* items;
   ended();
 }

@@ -36,6 +36,9 @@ export class SshService {
     const server = await this.#server;
     await new Promise<void>((ended) => {
       stream.once("close", ended);
+      stream.on("error", () => {}); // a relay that breaks ends like one that is closed
+      // SSH has no half-close: a client that sends no more is gone.
+      stream.once("end", () => stream.destroy());
       server.injectSocket(stream as unknown as import("node:net").Socket);
     });
   }
