@@ -80,7 +80,10 @@ export function providerRepository(db: Database, vault: Vault): ProviderReposito
     labels: JSON.parse(row.labels),
     annotations: JSON.parse(row.annotations),
     config: JSON.parse(row.config),
-    credentials: JSON.parse(new TextDecoder().decode(vault.open(row.credentials, row.id))),
+    // Opened when it is asked for: most who look at a provider do not, and one whose key is lost can still be deleted.
+    get credentials() {
+      return JSON.parse(new TextDecoder().decode(vault.open(row.credentials, row.id)));
+    },
     expirations: JSON.parse(row.expirations),
   });
   const sealed = ({ id, credentials }: Pick<ProviderRecord, "id" | "credentials">): Uint8Array =>

@@ -2,6 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { openStore } from "../store/database.ts";
+import { holdsSecrets, providerRepository } from "./repository.ts";
 import { openVault, vaultWith } from "./vault.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -50,5 +52,22 @@ describe("the vault", () => {
     } finally {
       rmSync(directory, { recursive: true });
     }
+  });
+
+  test("a provider whose key is lost says so, and can be deleted", () => {
+    using store = openStore(":memory:");
+    const record = {
+      ...{ id: "i", workspace: "default", name: "gh", type: "github", createdAt: 0, resourceVersion: 1 },
+      ...{ labels: {}, annotations: {}, config: {}, credentials: { GH_TOKEN: "s" }, expirations: {} },
+    };
+    providerRepository(store.db, vault).insert(record);
+    expect(providerRepository(store.db, vault).byName("default", "gh")).toMatchObject(record);
+    const other = providerRepository(store.db, vaultWith(new Uint8Array(32)));
+    const found = other.byName("default", "gh");
+    expect(found?.type).toBe("github");
+    expect(() => found?.credentials).toThrow("cannot be decrypted");
+    expect(() => other.update("i", { config: { A: "1" } })).toThrow("cannot be decrypted");
+    expect(other.delete("i")).toBe(true);
+    expect(holdsSecrets(store.db)).toBe(false);
   });
 });

@@ -66,7 +66,7 @@ export function vaultWith(key: Uint8Array): Vault {
         return Buffer.concat([decipher.update(bytes.subarray(bodyAt)), decipher.final()]);
       } catch (cause) {
         throw new OpenShellError("failed_precondition", "a provider's secrets cannot be decrypted: the key file or the store was changed", {
-          next: "restore the key file that belongs to this store, or set the provider's credentials again",
+          next: "restore the key file that belongs to this store, or delete the provider and create it again",
           cause,
         });
       }
