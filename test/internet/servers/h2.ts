@@ -4,7 +4,7 @@
  */
 import { createSecureServer, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { TestCa } from "../certificates.ts";
-import { type Ledger, plainAddress } from "./web.ts";
+import { type Ledger, plainAddress, pourBytes } from "./web.ts";
 
 export async function serveHttp2(port: number, name: string, ca: TestCa, ledger: Ledger): Promise<void> {
   const server = createSecureServer({ ...(await ca.leaf(name)), allowHTTP1: false });
@@ -24,8 +24,20 @@ export async function serveHttp2(port: number, name: string, ca: TestCa, ledger:
       answerCall(stream, seen.path);
       return;
     }
-    stream.respond({ ":status": 200, "content-type": "application/json" });
-    stream.end(JSON.stringify({ ...seen, protocol: "h2", authorization: headers.authorization }));
+    const wanted = /^\/public\/bytes\/(\d+)$/.exec(seen.path)?.[1];
+    if (wanted !== undefined) {
+      stream.respond({ ":status": 200 });
+      pourBytes(stream, Number(wanted));
+      return;
+    }
+    let bodyBytes = 0;
+    stream.on("data", (bytes: Buffer) => {
+      bodyBytes += bytes.length;
+    });
+    stream.on("end", () => {
+      stream.respond({ ":status": 200, "content-type": "application/json" });
+      stream.end(JSON.stringify({ ...seen, protocol: "h2", authorization: headers.authorization, bodyBytes }));
+    });
   });
   server.on("sessionError", () => undefined);
   await new Promise<void>((resolve, reject) => server.once("error", reject).listen(port, "::", resolve));

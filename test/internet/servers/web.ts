@@ -1,6 +1,7 @@
 /** HTTP and HTTPS servers on every address of the test internet. They answer with what they were asked, a few known hosts with more. */
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer, type Socket } from "node:net";
+import type { Writable } from "node:stream";
 import { TLSSocket } from "node:tls";
 import type { TestCa } from "../certificates.ts";
 import type { Remembered, SeenConnection, SeenRequest } from "../seen.ts";
@@ -39,10 +40,33 @@ function serve(scheme: "http" | "https", ledger: Ledger, sites: Sites) {
       await site(request, Buffer.concat(pieces), response);
       return;
     }
+    const wanted = /^\/bytes\/(\d+)$/.exec(path)?.[1];
+    if (wanted !== undefined) {
+      response.writeHead(200, { "content-length": wanted });
+      pourBytes(response, Number(wanted));
+      return;
+    }
     const body = JSON.stringify({ ...seen, headers: request.headers, bodyBytes });
     response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(body) });
     response.end(body);
   };
+}
+
+/** As many bytes as that, as fast as they are taken. */
+export function pourBytes(stream: Writable, size: number): void {
+  const block = Buffer.alloc(65_536, 7);
+  let left = size;
+  const pour = () => {
+    while (left > 0) {
+      const piece = block.subarray(0, Math.min(left, block.length));
+      left -= piece.length;
+      if (!stream.write(piece)) return;
+    }
+    stream.removeListener("drain", pour);
+    stream.end();
+  };
+  stream.on("drain", pour);
+  pour();
 }
 
 /** Any path of any host takes a WebSocket; its messages are remembered as requests. */

@@ -1,0 +1,130 @@
+/** Large bodies and many clients through inspection: everything arrives, and the supervisor does not grow. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { Inside, installed, missingFor, pathOf } from "../clients/inside.ts";
+import { BINARY } from "../e2e/installation.ts";
+import { HTTP2_PORT } from "../internet/topology.ts";
+
+const curl = installed("curl", "/usr/bin/curl");
+const node = installed("Node", "/usr/bin/node");
+/** `LONG_TESTS=1`: a gigabyte. */
+const SIZE = process.env["LONG_TESTS"] === undefined ? 96 * 1024 * 1024 : 1024 * 1024 * 1024;
+const WARM = 64 * 1024 * 1024;
+/** What the supervisor may grow by while large bodies pass, or stall, beyond what small ones take. */
+const GROWTH_KB = 64 * 1024;
+
+const policy = () => `version: 1
+network_policies:
+  large:
+    endpoints:
+      - { host: h2.example.com, port: ${HTTP2_PORT}, protocol: rest, enforcement: enforce, access: full }
+      - { host: api.example.com, port: 443, protocol: rest, enforcement: enforce, access: full }
+    binaries: [{ path: ${pathOf(curl)} }, { path: ${pathOf(node)} }]
+`;
+
+const HTTP2 = `https://h2.example.com:${HTTP2_PORT}/public`;
+const HTTP1 = "https://api.example.com";
+/** Each writes one line: what came down, or what the server says that it got. */
+const TOLD = "-o /dev/null -w '%{http_version} %{http_code} %{size_download}\n'";
+const GOT = "| grep -o '\"bodyBytes\":[0-9]*'";
+const transfers = (size: number) => [
+  `curl -sS --http1.1 ${TOLD} ${HTTP1}/bytes/${size}`,
+  `head -c ${size} /dev/zero | curl -sS --http1.1 -H Expect: -T - ${HTTP1}/up ${GOT}`,
+  `curl -sS --http2 ${TOLD} ${HTTP2}/bytes/${size}`,
+  `head -c ${size} /dev/zero | curl -sS --http2 -T - ${HTTP2}/up ${GOT}`,
+];
+
+/** Keep-alive clients of HTTP/1.1, all at once, some rounds each; prints how many answers were as they must be. */
+const CLIENTS = `
+const [count, rounds] = process.argv.slice(2).map(Number);
+const proxy = new URL(process.env.https_proxy);
+const { connect } = require("node:net"), tls = require("node:tls"), fs = require("node:fs");
+const ca = fs.readFileSync(process.env.NODE_EXTRA_CA_CERTS);
+const open = () => new Promise((resolve, reject) => {
+  const socket = connect(Number(proxy.port), proxy.hostname, () => socket.write("CONNECT api.example.com:443 HTTP/1.1\\r\\nHost: api.example.com:443\\r\\n\\r\\n"));
+  socket.once("data", () => { const secure = tls.connect({ socket, servername: "api.example.com", ca }, () => resolve(secure)); secure.on("error", reject); });
+  socket.on("error", reject);
+});
+const ask = (socket, path) => new Promise((resolve, reject) => {
+  let text = "";
+  const read = (bytes) => { text += bytes; if (text.endsWith("}")) { socket.off("data", read); resolve(text); } };
+  socket.on("data", read).once("close", () => reject(new Error("closed")));
+  socket.write("POST " + path + " HTTP/1.1\\r\\nHost: api.example.com\\r\\nContent-Length: 3\\r\\n\\r\\nabc");
+});
+(async () => {
+  const sockets = [];
+  while (sockets.length < count) sockets.push(...await Promise.all(Array.from({ length: 20 }, open)));
+  let right = 0;
+  for (let round = 0; round < rounds; round++)
+    for (const [index, text] of (await Promise.all(sockets.map((socket, index) => ask(socket, "/" + round + "/" + index)))).entries())
+      if (text.startsWith("HTTP/1.1 200") && text.includes('"path":"/' + round + "/" + index + '"') && text.includes('"bodyBytes":3')) right++;
+  console.log(right);
+  process.exit(0);
+})().catch((error) => { console.log(error.message); process.exit(1); });`;
+
+const missing = missingFor("large bodies", curl, node);
+describe.skipIf(missing !== undefined)("large bodies and many clients", () => {
+  let inside: Inside;
+  let file: string;
+  beforeAll(async () => {
+    inside = await Inside.open([]);
+    file = inside.shell.policy("large", policy());
+  });
+  afterAll(() => inside?.[Symbol.asyncDispose]());
+
+  const start = (script: string, ...flags: string[]) =>
+    inside.net.spawnOnHost([BINARY, "sandbox", "run", "--policy", file, ...flags, "--", "/bin/sh", "-c", script]);
+
+  /**
+   * Runs a script that says `begin` once its bodies are large: by how much the supervisor's largest resident size is larger from then on than
+   * it was before, in KB, and what the script has written since. The runtime takes some memory for the first bodies, whatever their size.
+   */
+  async function growth(script: string): Promise<{ readonly grown: number; readonly lines: readonly string[] }> {
+    const program = await start(`${script}\necho done`);
+    let over = false;
+    program.exited.then(() => {
+      over = true;
+    });
+    const most = { before: 0, since: 0 };
+    while (!over) {
+      const { stdout } = await inside.net.runOnHost(["/bin/cat", `/proc/${program.pid}/status`]);
+      const resident = Number(/VmRSS:\s+(\d+)/.exec(stdout)?.[1] ?? 0);
+      const phase = /^begin$/m.test(program.stdout) ? "since" : "before";
+      most[phase] = Math.max(most[phase], resident);
+      await Bun.sleep(50);
+    }
+    const lines = (await program.exited).stdout.trim().split("\n");
+    expect(most.before).toBeGreaterThan(10_000);
+    return { grown: most.since - most.before, lines: lines.slice(lines.indexOf("begin") + 1) };
+  }
+
+  test("up and down, HTTP/1.1 and HTTP/2", async () => {
+    const { grown, lines } = await growth([...transfers(WARM), "echo begin", ...transfers(SIZE)].join("\n"));
+    const got = `"bodyBytes":${SIZE}`;
+    expect(lines).toEqual([`1.1 200 ${SIZE}`, got, `2 200 ${SIZE}`, got, "done"]);
+    expect(grown).toBeLessThan(GROWTH_KB);
+  }, 600_000);
+
+  test("a side that stalls: nothing piles up", async () => {
+    // curl stops reading where its output is not read, and the server reads no faster than it is told.
+    const stalled = (url: string, version: string) => `curl -sS ${version} ${url} | (head -c 1000 > /dev/null; sleep 4) &`;
+    const script = [
+      ...transfers(WARM),
+      "echo begin",
+      ...Array.from({ length: 5 }, () => stalled(`${HTTP2}/bytes/${SIZE}`, "--http2")),
+      ...Array.from({ length: 5 }, () => stalled(`${HTTP1}/bytes/${SIZE}`, "--http1.1")),
+      "wait",
+    ];
+    const { grown, lines } = await growth(script.join("\n"));
+    expect(lines).toEqual(["done"]);
+    expect(grown).toBeLessThan(GROWTH_KB);
+  }, 120_000);
+
+  test("1,000 keep-alive clients at once, three requests each", async () => {
+    writeFileSync(inside.place("clients.cjs"), CLIENTS);
+    const mount = ["--mount", `${inside.place("clients.cjs")}:/clients.cjs`];
+    const program = await start("node /clients.cjs 1000 3", ...mount);
+    const { stdout, stderr } = await program.exited;
+    expect(stdout.trim() === "3000" ? "" : `${stdout}${stderr.slice(-2000)}`).toBe("");
+  }, 180_000);
+});
