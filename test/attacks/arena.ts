@@ -2,7 +2,7 @@
  * Where attacks happen: the compiled binary runs a program in a sandbox on the host of a test internet. Attack programs are Perl, which
  * every Debian has; each prints one line of JSON per probe, so that one start of a sandbox serves many tests.
  */
-import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { architecture, type SyscallName, syscallNumber } from "../../src/linux/syscall-numbers.ts";
 import { BINARY, missingBinary } from "../e2e/installation.ts";
@@ -15,6 +15,8 @@ export const PERL = "/usr/bin/perl";
 export const OUTSIDE_UID = 1_999_999_999;
 /** Who starts the sandboxes: root, or the user of this number (see rootless.test.ts). */
 export const AS_USER = Number(process.env["OPENSHELL_ATTACKS_UID"] ?? 0);
+/** Set: they are sandboxes of a gateway of that user (see ../rootless/gateway.test.ts), with the same arguments. */
+export const THROUGH_GATEWAY = (process.env["OPENSHELL_ATTACKS_GATEWAY"] ?? "") !== "";
 /** Where the attack programs appear, inside and outside. */
 const PROGRAMS = "/attacks";
 
@@ -57,7 +59,33 @@ export class Arena implements AsyncDisposable {
   }
 
   static async open(zones: Zone = {}): Promise<Arena> {
-    return new Arena(await openTestInternet({ zones }));
+    const arena = new Arena(await openTestInternet({ zones }));
+    if (THROUGH_GATEWAY) await arena.#startGateway();
+    return arena;
+  }
+
+  /** Variables that name the gateway of this arena. */
+  get #gateway(): Record<string, string> {
+    const home = join(this.net.directory, "home");
+    return {
+      HOME: home,
+      XDG_STATE_HOME: join(home, "state"),
+      XDG_CONFIG_HOME: join(home, "config"),
+      XDG_RUNTIME_DIR: home,
+      OPENSHELL_SYSTEM_GATEWAY_DIR: join(home, "system"),
+      NO_COLOR: "1",
+    };
+  }
+
+  async #startGateway(): Promise<void> {
+    const { HOME = "" } = this.#gateway;
+    mkdirSync(HOME, { mode: 0o700 });
+    chownSync(HOME, AS_USER, AS_USER);
+    cpSync(join(import.meta.dir, "through-gateway.pl"), join(this.net.directory, "through-gateway.pl"));
+    const gateway = await this.net.spawnOnHost([...asUser(AS_USER), BINARY, "gateway", "serve", "--allow-mount", "/"], {
+      env: this.#gateway,
+    });
+    await gateway.waitForOutput(/gateway ready/);
   }
 
   /** A directory of the host for this test, owned by root. */
@@ -76,11 +104,12 @@ export class Arena implements AsyncDisposable {
     ]);
     const variables = { ATTACKS: PROGRAMS, SYSCALLS: syscallTable(), ...attack.env };
     const env = Object.entries(variables).flatMap(([name, value]) => ["--env", `${name}=${value}`]);
+    const assignments = Object.entries(this.#gateway).map(([name, value]) => `${name}=${value}`);
     return [
       ...asUser(AS_USER),
-      BINARY,
-      "sandbox",
-      "run",
+      ...(THROUGH_GATEWAY
+        ? ["/usr/bin/env", ...assignments, PERL, join(this.net.directory, "through-gateway.pl"), BINARY]
+        : [BINARY, "sandbox", "run"]),
       "--sandbox-name",
       "arena",
       "--policy",

@@ -99,6 +99,13 @@ export class GatewayHost implements AsyncDisposable {
     return { client, [Symbol.dispose]: () => sessionManager.abort() };
   }
 
+  /** Runs the command line as the user whom the gateway registered. */
+  async cli(...argv: string[]): Promise<{ readonly code: number; readonly out: string; readonly err: string }> {
+    const child = Bun.spawn({ cmd: [BINARY, ...argv], cwd: "/", env: this.env, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+    const [out, err, code] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text(), child.exited]);
+    return { code, out, err };
+  }
+
   /** Supervisors of this gateway's sandboxes, by sandbox id; every one found, also several of one sandbox. */
   supervisors(): { readonly id: string; readonly pid: number }[] {
     return readdirSync("/proc").flatMap((entry) => {

@@ -4,10 +4,10 @@ import { resolve } from "node:path";
 import { defineCommand } from "../../command/define.ts";
 import { pairsValue } from "../../command/values.ts";
 import { OpenShellError } from "../../error.ts";
+import { parseMount } from "../../mount-flag.ts";
 import type { SupervisorSpec } from "../../supervisor-spec.ts";
 import { UPSTREAM_PROXY_ARGS, upstreamProxyOption } from "../../upstream-proxy/flags.ts";
 import { parseTrustedCidr } from "./cidr-flag.ts";
-import { parseMount } from "./mount-flag.ts";
 import { gainPrivileges } from "./rootless/enter.ts";
 
 /** Seconds; timers of the runtime count milliseconds in 31 bits. */

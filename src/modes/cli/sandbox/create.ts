@@ -4,6 +4,7 @@ import { printable } from "../../../command/printable.ts";
 import { EXIT_OK } from "../../../command/report.ts";
 import { integerValue, pairsValue } from "../../../command/values.ts";
 import { OpenShellError } from "../../../error.ts";
+import { parseMount } from "../../../mount-flag.ts";
 import type { SandboxPolicy } from "../../../rpc/gen/openshell/sandbox/v1/sandbox_pb.ts";
 import { type Sandbox, SandboxPhase } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { checkSandboxName } from "../../../sandbox-name.ts";
@@ -109,6 +110,12 @@ export default defineCommand({
     },
     label: { type: "string", multiple: true, valueHint: "KEY=VALUE", description: "Label" },
     env: { type: "string", multiple: true, valueHint: "KEY=VALUE", description: "Variable for programs in the sandbox" },
+    mount: {
+      type: "string",
+      multiple: true,
+      valueHint: "SRC[:DST][:ro|rw]",
+      description: "A path of the gateway's machine that the sandbox sees; its operator must allow it",
+    },
     "trusted-cidr": {
       type: "string",
       multiple: true,
@@ -193,6 +200,7 @@ export default defineCommand({
           command: [...args.command],
           providers,
           tty,
+          mounts: args.mount.map(parseMount),
           trustedCidrs: [...args["trusted-cidr"]],
           keep: args.keep,
           pidsLimit: args.pids ?? 0,

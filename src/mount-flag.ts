@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { OpenShellError } from "../../error.ts";
+import { OpenShellError } from "./error.ts";
 
 export interface Mount {
   readonly source: string;
