@@ -1,6 +1,7 @@
 import { constants } from "node:os";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { OpenShellError } from "../../../error.ts";
+import { duplicate } from "../../../linux/descriptors.ts";
 import { AsyncQueue } from "../../../rpc/async-queue.ts";
 import { type ExecSandboxRequest, type RelayFrame, RelayFrameSchema, type RelayOpen } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import type { Box, Child } from "../box/contract.ts";
@@ -48,7 +49,8 @@ export async function serveExecRelay(context: ExecContext, open: RelayOpen): Pro
   const incoming = context.client.relayStream(outgoing, { signal: abort.signal });
   try {
     const child = await launch(context, request);
-    const stdin = child.stdio ? new DescriptorWriter(child.stdio.stdin) : undefined;
+    // Of a terminal, reader and writer each own a descriptor: closed twice, its number could be somebody else's by then.
+    const stdin = child.stdio ? new DescriptorWriter(request.tty ? duplicate(child.stdio.stdin) : child.stdio.stdin) : undefined;
     const input = pumpInput(incoming, child, stdin, request).catch(() => child.signal(constants.signals.SIGHUP));
     const timer = expiry(request, child);
     const output = [pumpOutput(child, "stdout", outgoing, frame), pumpOutput(child, "stderr", outgoing, frame)];
