@@ -105,6 +105,8 @@ export function dataHeader(stream: number, size: number, last: boolean): Buffer 
  * larger than one other frame is kept.
  */
 export class FrameReader {
+  /** Set while frames are read: those behind are kept for the next `push`. */
+  held = false;
   #pending: Buffer | undefined;
   /** A DATA frame that has not come whole. */
   #data: { readonly flags: number; readonly stream: number; left: number } | undefined;
@@ -116,10 +118,11 @@ export class FrameReader {
 
   /** Throws ConnectionError on a frame that is too large. */
   push(bytes: Buffer, each: (frame: Frame) => void): void {
+    this.held = false;
     let at = this.#data === undefined ? 0 : this.#piece(this.#data, bytes, 0, each);
     const all = this.#pending === undefined ? bytes : Buffer.concat([this.#pending, bytes]);
     this.#pending = undefined;
-    while (all.length - at >= 3) {
+    while (all.length - at >= 3 && !this.held) {
       const size = all.readUIntBE(at, 3);
       if (size > MAX_FRAME_BYTES)
         throw new ConnectionError(ErrorCode.frameSizeError, `frame of ${size} bytes, at most ${MAX_FRAME_BYTES} are accepted`);
@@ -139,7 +142,7 @@ export class FrameReader {
         break;
       }
     }
-    if (at < all.length) this.#pending = Buffer.from(all.subarray(at));
+    if (at < all.length) this.#pending = this.held ? all.subarray(at) : Buffer.from(all.subarray(at));
   }
 
   /** What is here of a DATA frame; gives where the next frame begins. */

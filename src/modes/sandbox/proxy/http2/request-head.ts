@@ -2,7 +2,7 @@ import { type Authority, readAuthority } from "../http1/authority.ts";
 import { nominatedFields } from "../http1/connection-options.ts";
 import type { Field } from "../http1/fields.ts";
 import type { BodyFraming } from "../http1/framing.ts";
-import { MAX_FIELDS, ORIGIN_FORM } from "../http1/head.ts";
+import { canonicalMethod, MAX_FIELDS, ORIGIN_FORM } from "../http1/head.ts";
 import { type OriginRequest, splitTarget, targetOf } from "../http1/origin-request.ts";
 import { HeadError, type Refusal } from "../http1/refused.ts";
 import { contentLength, Malformed, splitFields, writtenFields } from "./fields.ts";
@@ -33,7 +33,7 @@ export function readHttp2Request(block: DecodedBlock, last: boolean, site: Reque
     const { pseudo, fields } = splitFields(block.fields, REQUEST_PSEUDO);
     method = pseudo.get(":method");
     if (method === undefined || !METHOD.test(method)) throw new Malformed("no valid :method");
-    return { kind: "request", request: read(method, pseudo, fields, last, site) };
+    return { kind: "request", request: read(canonicalMethod(method), pseudo, fields, last, site) };
   } catch (error) {
     if (error instanceof Malformed) return { kind: "malformed", reason: error.message };
     if (error instanceof HeadError) return { kind: "refused", method, ...error.refusal };

@@ -99,6 +99,7 @@ export class Stage implements SessionHost {
   receive(...bytes: readonly Uint8Array[]): this {
     for (const piece of bytes) {
       this.session.receive(Buffer.from(piece));
+      while (this.session.interrupted) this.session.receive(Buffer.alloc(0));
       this.session.flush();
     }
     return this;

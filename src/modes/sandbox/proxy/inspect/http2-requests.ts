@@ -49,6 +49,8 @@ export class Http2Requests implements SessionHost, ExchangeHost {
   #settling = true;
   #held = false;
   #over = false;
+  /** What has come while requests before it wait for their turn. */
+  #waiting: Buffer[] | undefined;
 
   constructor({ client, authority, scheme, gate, target, limits, upstream }: Http2Setup, owner: Http2Owner) {
     this.#client = client;
@@ -63,8 +65,26 @@ export class Http2Requests implements SessionHost, ExchangeHost {
   }
 
   clientData(bytes: Buffer): void {
+    if (this.#waiting !== undefined) {
+      this.#waiting.push(bytes);
+      return;
+    }
     this.#session.receive(bytes);
     this.#settle();
+    if (this.#session.interrupted) this.#goOnLater();
+  }
+
+  /** Many requests came at once: what is behind them waits until other connections have had their turn. */
+  #goOnLater(): void {
+    this.#waiting = [];
+    this.#hold();
+    setImmediate(() => {
+      const bytes = Buffer.concat(this.#waiting ?? []);
+      this.#waiting = undefined;
+      if (this.#over) return;
+      this.clientData(bytes);
+      this.#hold();
+    });
   }
 
   clientDrained(): void {
@@ -170,7 +190,7 @@ export class Http2Requests implements SessionHost, ExchangeHost {
 
   /** A client that does not read our acknowledgements is not read either. */
   #hold(): void {
-    const hold = this.#down.waiting > HOLD_BYTES;
+    const hold = this.#down.waiting > HOLD_BYTES || this.#waiting !== undefined;
     if (hold === this.#held || this.#over) return;
     this.#held = hold;
     if (hold) this.#client.pause();
