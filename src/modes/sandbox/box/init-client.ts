@@ -1,9 +1,7 @@
 import { OpenShellError } from "../../../error.ts";
 import { close, closeAll, socketPair } from "../../../linux/descriptors.ts";
-import { withNewPidNamespace } from "../../../linux/namespaces.ts";
 import { pidfdGetfd, pidfdOpen, pidfdSendSignal, pidOfPidfd } from "../../../linux/pidfd.ts";
 import { resizeTerminal } from "../../../linux/terminal.ts";
-import { ownEnvironment, selfCommand } from "../../../reexec.ts";
 import { type NamespacedProcess, spawnInPidNamespace } from "../rootless/init-process.ts";
 import type { Child, LaunchSpec } from "./contract.ts";
 import type { FromInit, LaunchDescriptors, ToInit } from "./init-protocol.ts";
@@ -51,7 +49,11 @@ export class InitClient {
     const [own, theirs] = socketPair();
     const self = pidfdOpen(process.pid);
     try {
-      return new InitClient(startInit(theirs, self), await openLineChannel(own), onListener);
+      return new InitClient(
+        spawnInPidNamespace(["sandbox-init"], ["inherit", "inherit", "inherit", theirs, self]),
+        await openLineChannel(own),
+        onListener,
+      );
     } finally {
       closeAll([theirs, self]);
     }
@@ -242,19 +244,6 @@ export class InitClient {
   #send(message: ToInit): void {
     this.#control.send(message);
   }
-}
-
-/** Starts init with its two descriptors, as pid 1 of a new pid namespace. */
-function startInit(control: number, supervisor: number): NamespacedProcess {
-  if (process.getuid?.() !== 0) return spawnInPidNamespace(["sandbox-init"], ["inherit", "inherit", "inherit", control, supervisor]);
-  const command = [...selfCommand(), "sandbox-init"];
-  const environment = ownEnvironment();
-  // A thread that the runtime starts inside the window cannot be created, and it would abort: collect garbage before, not in there, and do
-  // nothing but the spawn.
-  Bun.gc(true);
-  return withNewPidNamespace(() =>
-    Bun.spawn(command, { cwd: "/", env: environment, stdio: ["inherit", "inherit", "inherit", control, supervisor] }),
-  );
 }
 
 function hasEnded(): OpenShellError {

@@ -23,9 +23,9 @@ export interface NamespacedProcess {
 }
 
 /**
- * Starts this program again, with these words, as pid 1 of a new pid namespace. A thread that has once left its own pid namespace for its children can come back only
- * with privileges over that one, which an ordinary user has not; so a small starter makes the namespace and waits for the program in it.
- * `stdio` are descriptors 0 to 4 of the program.
+ * Starts this program again, with these words, as pid 1 of a new pid namespace. A small starter makes the namespace and waits for the program
+ * in it: a thread that has once left its own pid namespace for its children can come back only with privileges over that one, which an
+ * ordinary user has not, and until then the runtime could not start a thread and would abort. `stdio` are descriptors 0 to 4 of the program.
  */
 export function spawnInPidNamespace(
   words: readonly string[],
