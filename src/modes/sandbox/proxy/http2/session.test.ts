@@ -142,14 +142,14 @@ describe("what is received", () => {
 
 test("threat-16 many requests at once are read by turns", () => {
   const stage = new Stage().begin();
-  const heads = Array.from({ length: 70 }, (_, index) => stage.headers(2 * index + 1));
+  const heads = Array.from({ length: 38 }, (_, index) => stage.headers(2 * index + 1));
   stage.session.receive(Buffer.concat(heads));
-  expect([stage.streams.length, stage.session.interrupted]).toEqual([32, true]);
+  expect([stage.streams.length, stage.session.interrupted]).toEqual([16, true]);
   stage.session.receive(frame(FrameType.ping, 0, 0, Buffer.alloc(8)));
-  expect([stage.streams.length, stage.session.interrupted]).toEqual([64, true]);
+  expect([stage.streams.length, stage.session.interrupted]).toEqual([32, true]);
   expect(stage.did()).not.toContain("ping ack");
   stage.session.receive(Buffer.alloc(0));
-  expect([stage.streams.length, stage.session.interrupted]).toEqual([70, false]);
+  expect([stage.streams.length, stage.session.interrupted]).toEqual([38, false]);
   expect(stage.did()).toEqual(["ping ack"]);
 });
 

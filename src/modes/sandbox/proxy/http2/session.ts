@@ -54,7 +54,7 @@ const WRITE_BYTES = 65_536;
 /** Streams whose end is remembered, to tell late frames from wrong ones. */
 const REMEMBERED = 256;
 /** Requests that are looked at in one go; others of the process have their turn before the next. A decision takes up to 0.1 ms. */
-const REQUESTS_AT_ONCE = 32;
+const REQUESTS_AT_ONCE = 16;
 /** A peer that makes us send less than this although more waits is counted. */
 const CRUMB_BYTES = 256;
 
