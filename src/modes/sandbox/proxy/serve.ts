@@ -22,6 +22,7 @@ import type { EgressContext } from "./egress-context.ts";
 import { type Identify, identifySafely } from "./identity.ts";
 import { capturedIntent } from "./intent.ts";
 import { DEFAULT_LIMITS, type EgressLimits } from "./limits.ts";
+import { NO_ONE_TIME_RULES, type OneTimeUse } from "./one-time-rules.ts";
 import type { LocalService } from "./local-service.ts";
 import { SandboxCa } from "./tls/sandbox-ca.ts";
 import type { UpstreamProxy } from "./upstream-proxy/upstream-proxy.ts";
@@ -59,6 +60,8 @@ export interface EgressOptions {
   readonly ca?: SandboxCa;
   /** What servers are verified against, PEM; default: the system's. */
   readonly authorities?: readonly string[];
+  /** Rules that hold for one request; none when absent. */
+  readonly oneTime?: OneTimeUse;
   /** What placeholders in requests stand for; none when absent. */
   readonly credentials?: Credentials;
   /** Replaced in tests, which have nothing but loopback. */
@@ -98,6 +101,7 @@ export function serveEgress(options: EgressOptions): Egress {
     limits: { ...DEFAULT_LIMITS, ...options.limits },
     ca: options.ca ?? new SandboxCa(),
     authorities: options.authorities ?? upstreamAuthorities(undefined),
+    oneTime: options.oneTime ?? NO_ONE_TIME_RULES,
     credentials: options.credentials ?? new Credentials(),
   });
   return {
@@ -179,7 +183,7 @@ class EgressServer implements Disposable, ConnectionHost {
 
   closeDisallowed(): number {
     let closed = 0;
-    for (const connection of this.#live) if (connection.closeIfDisallowed()) closed++;
+    for (const connection of [...this.#live]) if (isOver(connection)) closed++;
     return closed;
   }
 
@@ -272,6 +276,16 @@ class EgressServer implements Disposable, ConnectionHost {
 }
 
 const RESET: Identification = { known: false, code: "not_established", reason: "the connection was reset while its program was looked up" };
+
+/** Ends a connection that may not go on, also one that cannot be looked at: no connection may keep the others from being ended. */
+function isOver(connection: Connection): boolean {
+  try {
+    return connection.closeIfDisallowed();
+  } catch {
+    connection.abort();
+    return true;
+  }
+}
 
 /** Both ends of an accepted socket; undefined when the client has reset it already. */
 function endsOf(fd: number): { readonly peer: SocketAddress; readonly local: SocketAddress } | undefined {

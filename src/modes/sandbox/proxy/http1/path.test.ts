@@ -48,6 +48,10 @@ describe("one spelling of a path", () => {
     ["/a/%252e%252e/b", "path_encoding"],
     ["/a/%25252e/b", "path_encoding"],
     ["/a/..%252fb", "path_encoding"],
+    ["/a/..%2Fb", "path_encoding"],
+    ["/a/b%2f%2e%2e%2fc", "path_encoding"],
+    ["/a/x%2F..", "path_encoding"],
+    ["/a/..%3Bx", "path_encoding"],
     [`/${"a".repeat(MAX_PATH_BYTES)}`, "path_too_long"],
   ] as const)
     test(`${path.slice(0, 30)} is refused: ${reason}`, () => expect(code(() => canonicalPath(path))).toBe(reason));

@@ -10,7 +10,7 @@ const ESCAPE = /%([0-9A-Fa-f]{2})?/g;
 /**
  * The one spelling of a path in origin-form that is decided on and sent upstream: escapes of unreserved characters decoded, others in upper
  * case, dot segments resolved, empty segments and `;parameters` dropped. Throws (400) on what has no single reading: bad escapes, encoded
- * control bytes or backslashes, `..` above the root, dot segments that appear when a server decodes twice. `%2F` stays as it is.
+ * control bytes or backslashes, `..` above the root, dot segments that appear when a server decodes `%2F`, or twice. Other `%2F` stay as they are.
  */
 export function canonicalPath(path: string): string {
   if (path === "*") return path;
@@ -37,7 +37,7 @@ const PLAIN = /^[A-Za-z0-9\-._~/!$&'()*+,=:@]*$/;
 function canonicalSegment(text: string): string {
   const parameters = text.indexOf(";");
   const segment = (parameters < 0 ? text : text.slice(0, parameters)).replace(ESCAPE, canonicalEscape);
-  if (segment.includes("%25") && isHiddenDots(segment)) throw new HeadError(400, "path_encoding", "dot segment hidden by double encoding");
+  if (segment.includes("%") && isHiddenDots(segment)) throw new HeadError(400, "path_encoding", "dot segment hidden by encoding");
   return segment;
 }
 

@@ -98,9 +98,18 @@ export class ResponseReader {
     const filtered = this.#filtered;
     const size = body.take(bytes, filtered === undefined ? undefined : (chunk) => output.push(filtered.pass(chunk)));
     this.problem = body.problem;
-    if (filtered !== undefined && body.done) output.push(filtered.finish(this.#trailers(body)));
+    if (filtered !== undefined && body.done) this.#finishFiltered(filtered, body, output);
     else if (filtered === undefined && size > 0) output.push(bytes.subarray(0, size));
     return size;
+  }
+
+  #finishFiltered(filtered: FilteredBody, body: BodyReader, output: Buffer[]): void {
+    try {
+      output.push(filtered.finish(this.#trailers(body)));
+    } catch (error) {
+      if (!(error instanceof HeadError)) throw error;
+      this.problem = `trailers: ${error.refusal.reason}`;
+    }
   }
 
   /** The server has closed: whether the answer is complete by that, and what the client still gets of it. */

@@ -17,6 +17,7 @@ import { readQuery } from "../http1/query.ts";
 import { HeadError, type Refusal } from "../http1/refused.ts";
 import { UNSOLICITED_UPGRADE } from "../http1/response-reader.ts";
 import { actorOf } from "../identity.ts";
+import { rulesOf } from "../one-time-rules.ts";
 import { refusalAnswer } from "../refusal.ts";
 import { WebSocketInspector } from "../websocket/inspector.ts";
 import { MessageGate, type TextRewrite } from "../websocket/message-gate.ts";
@@ -35,6 +36,8 @@ export interface GateSetup {
   readonly policy: string;
   /** Why every request here is for another server than the connection was decided for; undefined: it is not. */
   readonly misdirected: string | undefined;
+  /** Tells which rules allow what is let through; true: it is the one request that they were for, and may go on. */
+  readonly use?: (rules: readonly string[]) => boolean;
   /** What placeholders in requests stand for. */
   readonly credentials: Credentials;
 }
@@ -53,6 +56,9 @@ const NEXT_BODY = "Send the body as plain JSON (Content-Type: application/json, 
 /** Decides the requests of one connection, one by one under the policy in force at that moment, and tells of each. */
 export class RequestGate {
   readonly #setup: GateSetup;
+  /** Requests whose rules were for them alone. */
+  readonly #granted = new WeakSet<OriginRequest>();
+  #grantedUpgrade = false;
 
   constructor(setup: GateSetup) {
     this.#setup = setup;
@@ -77,27 +83,42 @@ export class RequestGate {
 
   /** Whether the request would pass now; says nothing about it. For connections that have changed to another protocol and pass unread. */
   stillAllowed(request: OriginRequest): boolean {
-    const facts = this.#facts(request);
+    if (this.#grantedUpgrade) return true;
+    const facts = this.#readable(request);
     if (facts === undefined) return true;
+    // Where rules are about requests, no other change of protocol would have been passed on.
+    if (facts instanceof HeadError || facts.upgrade !== request.upgrade) return false;
     const decision = this.#ask(facts);
     return decision.action !== "deny" && !readsMessages(decision);
   }
 
   /** Whether a request under way may go on; what its body asked for is not looked at again. Tells of one that may not. */
   mayGoOn(request: OriginRequest): boolean {
-    const facts = this.#facts(request);
+    if (this.#granted.has(request)) return true;
+    const facts = this.#readable(request);
     if (facts === undefined) return true;
+    if (facts instanceof HeadError) {
+      this.#ended(request.method, request.path, facts.refusal);
+      return false;
+    }
     const decision = this.#ask(facts);
     if (decision.action !== "deny" || decision.needs !== undefined) return true;
-    this.#emit({
-      severity: "low",
-      action: "denied",
-      method: facts.method,
-      url: this.#url(facts.path),
-      engine: "l7",
-      ...codeAndReason(decision),
-    });
+    this.#ended(facts.method, facts.path, decision);
     return false;
+  }
+
+  #ended(method: string, path: string, why: { readonly code?: string; readonly reason: string }): void {
+    this.#emit({ severity: "low", action: "denied", method, url: this.#url(path), engine: "l7", ...codeAndReason(why) });
+  }
+
+  /** As `#facts`. A request that passed where no rules were about requests may be one that rules cannot read. */
+  #readable(request: OriginRequest): HttpFacts | HeadError | undefined {
+    try {
+      return this.#facts(request);
+    } catch (error) {
+      if (error instanceof HeadError) return error;
+      throw error;
+    }
   }
 
   /** The answer to a request that could not be read. */
@@ -178,6 +199,7 @@ export class RequestGate {
     const endpoints = decision.endpoint === undefined ? [] : [decision.endpoint];
     const mask = facts.upgrade === "" ? undefined : messageMask(endpoints, inspected, this.#setup.credentials);
     return this.#prepared(inspected ? withoutExtensions(passed) : passed, endpoints, body, (credentials) => {
+      this.#use(request, decision.policy === undefined ? [] : [decision.policy]);
       const audited = decision.action === "audit";
       this.#emit({
         severity: audited ? "low" : "informational",
@@ -210,6 +232,12 @@ export class RequestGate {
     }
     const stream = allowed(prepared.used.length === 0 ? {} : { credentials: prepared.used.map(({ key }) => key) });
     return stream === undefined ? prepared.forward : { ...prepared.forward, stream };
+  }
+
+  #use(request: OriginRequest, rules: readonly string[]): void {
+    if (this.#setup.use?.(rules) !== true) return;
+    this.#granted.add(request);
+    this.#grantedUpgrade ||= request.upgrade !== "";
   }
 
   #messages(upgrade: HttpFacts, request: OriginRequest): WebSocketInspector {
@@ -270,6 +298,7 @@ export class RequestGate {
     const endpoints = connection.allowed ? connection.endpoints.map(({ endpoint }) => endpoint) : [];
     if (request.upgrade !== "") messageMask(endpoints, false, this.#setup.credentials);
     return this.#prepared(pathForCredentials(request), endpoints, body, (credentials) => {
+      this.#use(request, connection.allowed ? rulesOf(connection.endpoints) : []);
       this.#emit({
         severity: "informational",
         action: "allowed",
