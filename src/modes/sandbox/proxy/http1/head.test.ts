@@ -27,7 +27,7 @@ describe("accepted", () => {
     ],
     ["absolute-form without a path", "GET http://a.example HTTP/1.1\r\nHost: a.example\r\n\r\n", { target: "/" }],
     ["absolute-form with a query alone", "GET http://a.example?x HTTP/1.1\r\nHost: a.example\r\n\r\n", { target: "/?x" }],
-    ["OPTIONS of the whole server", "OPTIONS http://a.example HTTP/1.1\r\nHost: a.example\r\n\r\n", { target: "*" }],
+    ["a method in another case", "oPtions http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n", { method: "OPTIONS", target: "/" }],
     ["a body by length", get("Host: a.example\r\nContent-Length: 12\r\n"), { body: { kind: "length", length: 12 } }],
     ["a chunked body", get("Host: a.example\r\nTransfer-Encoding: Chunked\r\n"), { body: { kind: "chunked" } }],
     [
@@ -103,6 +103,8 @@ describe("refused", () => {
     ["zone id", "CONNECT [fe80::1%25eth0]:80 HTTP/1.1\r\nHost: x\r\n\r\n", 400, "authority"],
     ["CONNECT with a length", connect("Host: a.example\r\nContent-Length: 5\r\n"), 400, "connect_body"],
     ["CONNECT with a chunked body", connect("Host: a.example\r\nTransfer-Encoding: chunked\r\n"), 400, "connect_body"],
+    ["OPTIONS without a path", "OPTIONS http://a.example HTTP/1.1\r\nHost: a.example\r\n\r\n", 400, "target"],
+    ["TRACE in another case", "trace http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n", 405, "trace"],
     ["origin-form", "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", 400, "not_a_proxy_request"],
     ["https URL", "GET https://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n", 400, "use_connect"],
     ["ftp URL", "GET ftp://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n", 400, "scheme"],

@@ -103,7 +103,15 @@ export function readRequestParts(text: string): RequestParts {
   if (major !== "1" || (minor !== "0" && minor !== "1"))
     throw new HeadError(505, "http_version", `HTTP/${major}.${minor} is not spoken here`);
   const version = minor === "1" ? "1.1" : "1.0";
-  return { method, target, version, fields: end < 0 ? [] : readFields(text.slice(end + 2), MAX_FIELDS) };
+  return { method: canonicalMethod(method), target, version, fields: end < 0 ? [] : readFields(text.slice(end + 2), MAX_FIELDS) };
+}
+
+/**
+ * The one spelling of a method that is decided on and sent on. Rules do not look at its case; servers do (Node refuses `get`) or do not (squid
+ * takes `trace` for TRACE), so it is gone before either.
+ */
+export function canonicalMethod(method: string): string {
+  return method.toUpperCase();
 }
 
 function badRequestLine(line: string): HeadError {
@@ -143,9 +151,11 @@ function otherTarget(target: string): HeadError {
   return new HeadError(400, "target", "request target is neither host:port nor an absolute http:// URL");
 }
 
-/** Path and query as sent; RFC 9112 section 3.2.4 gives `*` to an OPTIONS without a path. */
+/** Path and query as sent. */
 function originForm(method: string, text: string): string {
-  if (text === "") return method === "OPTIONS" ? "*" : "/";
+  // RFC 9112 section 3.2.4 makes `*` of it, squid and other proxies `/`.
+  if (text === "" && method === "OPTIONS") throw new HeadError(400, "target", "OPTIONS for a URL without a path: add a slash");
+  if (text === "") return "/";
   if (!ORIGIN_FORM.test(text)) throw new HeadError(400, "target", "character in the URL that must be percent-encoded");
   return text.startsWith("?") ? `/${text}` : text;
 }
