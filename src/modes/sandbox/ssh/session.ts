@@ -59,10 +59,10 @@ export class SshSession {
       this.#signal(info);
       accept?.();
     });
-    session.on("shell", (accept) => void this.#program(accept(), { kind: "shell" }));
-    session.on("exec", (accept, _reject, { command }) => void this.#program(accept(), { kind: "command", command }));
+    session.on("shell", (accept) => this.#program(accept(), { kind: "shell" }));
+    session.on("exec", (accept, _reject, { command }) => this.#program(accept(), { kind: "command", command }));
     session.on("subsystem", (accept, reject, { name }) => {
-      if (name === "sftp") void this.#run(accept(), () => context.launchSftp(context.surroundings()));
+      if (name === "sftp") this.#start(accept(), () => context.launchSftp(context.surroundings()));
       else if (name === MAIN_SUBSYSTEM && context.main) this.#attach(accept(), context.main);
       else reject();
     });
@@ -78,9 +78,14 @@ export class SshSession {
     this.#ended();
   }
 
-  #program(channel: ServerChannel, wanted: Wanted): Promise<void> {
+  #program(channel: ServerChannel, wanted: Wanted): void {
     const spec = programFor(wanted, this.#terminal, this.#context.surroundings());
-    return this.#run(channel, () => this.#context.launch(spec));
+    this.#start(channel, () => this.#context.launch(spec));
+  }
+
+  /** A failure of ours, descriptors that have run out for one, ends this session and no other. */
+  #start(channel: ServerChannel, launch: () => Promise<Child>): void {
+    this.#run(channel, launch).catch(() => channel.close());
   }
 
   #attach(channel: ServerChannel, main: MainProcess): void {
