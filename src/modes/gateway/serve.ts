@@ -8,7 +8,8 @@ import { openPki, SERVER_NAMES } from "./auth/pki.ts";
 import { openTokenIssuer } from "./auth/tokens.ts";
 import { Bus } from "./bus.ts";
 import type { GatewayContext } from "./context.ts";
-import { openDrafts } from "./drafts/drafts.ts";
+import { type Drafts, openDrafts } from "./drafts/drafts.ts";
+import { sessionOver } from "./drafts/lifetime.ts";
 import { DraftRepository } from "./drafts/repository.ts";
 import { settleAll } from "./drafts/settle.ts";
 import { localDriver } from "./drivers/local/driver.ts";
@@ -108,6 +109,7 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
       ...(parts.supervisorCommand === undefined ? {} : { command: parts.supervisorCommand }),
     });
     cleanup.defer(() => driver.close());
+    let drafts: Drafts | undefined;
     const sandboxes = new SandboxService({
       store,
       repository,
@@ -122,6 +124,9 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
       endSession: (sandboxId) => {
         sshSessions.revokeSandbox(sandboxId);
         sessions.end(sandboxId);
+      },
+      instanceOver: (sandboxId) => {
+        if (drafts !== undefined) sessionOver(drafts, sandboxId);
       },
       forget: (sandboxId) => new DraftRepository(store.db).forget(sandboxId),
     });
@@ -197,8 +202,9 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
       },
     });
 
-    const drafts = openDrafts(context);
-    const settling = setInterval(() => settleAll(drafts), SETTLE_INTERVAL);
+    const opened = openDrafts(context);
+    drafts = opened;
+    const settling = setInterval(() => settleAll(opened), SETTLE_INTERVAL);
     cleanup.defer(() => clearInterval(settling));
 
     const report = (reason: unknown): void => log("error", "internal error", reason);
@@ -208,7 +214,7 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
       port: options.port,
       bindAddress: options.bindAddress,
       pki,
-      routes: routes(context, { drafts, gate: requestGate(authenticator, report), interceptor: guard(report), metrics }),
+      routes: routes(context, { drafts: opened, gate: requestGate(authenticator, report), interceptor: guard(report), metrics }),
       pages: pages({ store, metrics, isUser: (request) => isUser(peerOf(request, options.disableTls)) }),
     });
     cleanup.defer(() => server.close());

@@ -97,6 +97,8 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
       mounts: spec.mounts,
     }),
     policy: configuration.policy,
+    oneTimeRules: configuration.oneTimeRules,
+    oneTimeRuleUsed: (grantId) => void untilDelivered(() => client.reportOneTimeRuleUsed({ sandboxId: spec.sandboxId, grantId })),
     trustedCidrs: spec.trustedCidrs,
     internalDomains: spec.internalDomains,
     blockedAddresses: gatewayAddresses(spec.gateway.endpoint),

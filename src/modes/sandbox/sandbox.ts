@@ -15,6 +15,7 @@ import { BypassWatch } from "./proxy/capture/bypass-watch.ts";
 import { PolicyPorts } from "./proxy/capture/policy-ports.ts";
 import { hostAddresses } from "./proxy/destination/own-addresses.ts";
 import { serveNames } from "./proxy/dns/serve-names.ts";
+import { type OneTimeRule, OneTimeRules, withoutRule } from "./proxy/one-time-rules.ts";
 import { type Egress, serveEgress } from "./proxy/serve.ts";
 import { SandboxCa } from "./proxy/tls/sandbox-ca.ts";
 import { writeTrustFiles } from "./proxy/tls/trust-files.ts";
@@ -35,6 +36,10 @@ export interface SandboxPlan {
   readonly upstreamProxy?: UpstreamProxySettings | undefined;
   /** What `inference.local` leads to at the start; absent: nothing yet. */
   readonly inference?: InferenceSettings | undefined;
+  /** Rules of the policy that hold for one request. */
+  readonly oneTimeRules?: readonly OneTimeRule[];
+  /** One of them has had it. */
+  readonly oneTimeRuleUsed?: (grantId: string) => void;
   /** Secrets that requests are given on their way out; changed while the sandbox runs. */
   readonly credentials?: Credentials;
   /** Offers the gateway to programs inside; absent: there is none. */
@@ -50,7 +55,7 @@ export interface Sandbox extends AsyncDisposable {
   /** The policy in force. */
   readonly policy: Policy;
   /** Puts a policy's network section in force, for new connections and open ones. Throws and keeps the old one when it cannot. */
-  enforce(policy: Policy, description: string): void;
+  enforce(policy: Policy, description: string, oneTimeRules?: readonly OneTimeRule[]): void;
   /** Questions to models; its settings may be replaced at any time. */
   readonly inference: InferenceService;
 }
@@ -63,12 +68,25 @@ export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
   const leaving = plan.upstreamProxy && readUpstreamProxy(plan.upstreamProxy);
   const upstreamProxy = leaving && new UpstreamProxy(leaving, authorities);
   const engine = new PolicyEngine({ ownExecutables: OWN_EXECUTABLES });
+  let policy = plan.policy;
+  let egress: Egress | undefined;
+  const oneTime = new OneTimeRules((rule, grantId) => {
+    const rest = withoutRule(policy, rule);
+    engine.load(rest);
+    policy = rest;
+    // Other connections that the rule let in; the one that used it is in the middle of being decided now.
+    setImmediate(() => egress?.closeDisallowed());
+    const message = `rule '${rule}' has allowed its one request and is out of force`;
+    plan.emit({ kind: "config", activity: "loaded", time: Date.now(), severity: "informational", message });
+    plan.oneTimeRuleUsed?.(grantId);
+  });
+  oneTime.admit(plan.oneTimeRules ?? []);
   const stack = new AsyncDisposableStack();
   try {
     // Its helper processes start on the other processor while the rules are loaded here.
     const opening = openBox(plan.box);
     stack.defer(() => opening.then((box) => box[Symbol.asyncDispose]()).catch(() => {}));
-    engine.load(plan.policy);
+    engine.load(policy);
     const box = await opening;
     const emit = withBypassFindings(plan.emit);
     const capturing = box.listeners.captured.length > 0 || box.listenOn !== undefined;
@@ -84,7 +102,7 @@ export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
         emit: plan.emit,
       }),
     );
-    const egress: Egress = stack.use(
+    const serving: Egress = stack.use(
       serveEgress({
         listenerFd: box.listeners.proxy,
         capturedFds: box.listeners.captured,
@@ -92,6 +110,7 @@ export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
         ...(names && { names }),
         identify: (peer, local) => box.identify(peer, local),
         engine,
+        oneTime,
         emit,
         ca,
         authorities,
@@ -104,9 +123,9 @@ export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
         ownAddresses: hostAddresses(plan.blockedAddresses),
       }),
     );
-    const ports = box.listenOn && new PolicyPorts({ listen: box.listenOn, capture: (fds) => egress.capture(fds), emit });
+    const ports = box.listenOn && new PolicyPorts({ listen: box.listenOn, capture: (fds) => serving.capture(fds), emit });
     await ports?.cover(plan.policy);
-    let policy = plan.policy;
+    egress = serving;
     const resources = stack.move();
     return {
       box,
@@ -114,10 +133,13 @@ export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
       get policy() {
         return policy;
       },
-      enforce(next, description) {
+      enforce(given, description, oneTimeRules = []) {
+        // What cannot be loaded must not change which rules hold for one request either.
+        const next = oneTime.without(given, oneTimeRules);
         engine.load(next);
+        oneTime.admit(oneTimeRules);
         policy = next;
-        egress.closeDisallowed();
+        serving.closeDisallowed();
         void ports?.cover(next);
         plan.emit({ kind: "config", activity: "loaded", time: Date.now(), severity: "informational", message: description });
       },

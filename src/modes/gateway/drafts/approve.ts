@@ -1,9 +1,10 @@
 import { OpenShellError } from "../../../error.ts";
-import { ChunkLifetime } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import type { ChunkLifetime } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { type Candidate, candidateFor, requireValid, reviewToken } from "./candidate.ts";
 import type { Chunk } from "./chunk.ts";
 import type { DraftSandbox } from "./context.ts";
 import { announce, changeablePolicy, type Drafts, denialsOf, findChunk, GATEWAY_ACTOR, moveChunk, refinedBy } from "./drafts.ts";
+import { LASTING, type Term, termOf } from "./lifetime.ts";
 import { difference, sentenceFor } from "./reach.ts";
 import { judgeAnswers, type ResolutionVerdict, resolveHosts } from "./resolve.ts";
 import { settle, settleAndAnnounce } from "./settle.ts";
@@ -34,10 +35,10 @@ export async function approveChunk(
   lifetime: ChunkLifetime,
   committing: (revision: Revision) => void = () => {},
 ): Promise<Revision> {
-  requireLasting(lifetime);
   settleAndAnnounce(drafts, sandbox.id);
   const chunk = findChunk(drafts, sandbox, approval.chunkId);
   requireState(chunk, "approve");
+  const term = termOf(lifetime, chunk);
   changeablePolicy(drafts, sandbox);
   const verdict = await check(drafts, sandbox, chunk);
   if (verdict.refusal) throw refuseApproval(drafts, chunk, verdict.refusal);
@@ -55,7 +56,7 @@ export async function approveChunk(
     });
     const words = sentenceFor(difference(current.policy, candidate.policy));
     const versions = { before: current.version, after: committed.version };
-    markApproved(drafts, fresh, candidate, { actor: approval.actor, description: words, versions, verdict });
+    markApproved(drafts, fresh, candidate, { actor: approval.actor, description: words, versions, verdict, term });
     settle(drafts, sandbox.id);
     committing(committed);
     return { revision: committed, sentence: words };
@@ -99,15 +100,24 @@ export function requireToken(chunk: Chunk, candidate: Candidate, token: string):
   );
 }
 
+/** What the history says of an approval that ends by itself. */
+const LASTS = { always: "", session: "until the sandbox stops", once: "for one request" } as const;
+
 /** Writes an approval: the chunk, what it added for an exact undo, and the end of the chunk that it refines. */
 export function markApproved(
   drafts: Drafts,
   chunk: Chunk,
   candidate: Pick<Candidate, "key" | "rule">,
-  facts: { actor: string; description: string; versions: { before: number; after: number }; verdict: ResolutionVerdict },
+  facts: {
+    actor: string;
+    description: string;
+    versions: { before: number; after: number };
+    verdict: ResolutionVerdict;
+    term?: Term;
+  },
 ): void {
   const now = drafts.context.clock.now();
-  const { actor, description, versions, verdict } = facts;
+  const { actor, description, versions, verdict, term = LASTING } = facts;
   const unresolved = verdict.unresolved.length > 0 ? `no address for the gateway: ${verdict.unresolved.join(", ")}` : "";
   moveChunk(
     drafts,
@@ -118,8 +128,15 @@ export function markApproved(
       applicationError: "",
       dnsNote: verdict.note,
       applied: { key: candidate.key, rule: candidate.rule },
+      ...term,
     },
-    { eventType: "approved", actor, description, versions, reason: [verdict.note, unresolved].filter((text) => text !== "").join("; ") },
+    {
+      eventType: "approved",
+      actor,
+      description,
+      versions,
+      reason: [LASTS[term.lifetime], verdict.note, unresolved].filter((text) => text !== "").join("; "),
+    },
   );
   const refined = refinedBy(drafts, chunk);
   if (!refined) return;
@@ -131,12 +148,4 @@ export function markApproved(
 export function refuseApproval(drafts: Drafts, chunk: Chunk, refusal: { message: string; next: string }): OpenShellError {
   drafts.repository.update(chunk, { applicationError: `${refusal.message}; ${refusal.next}` });
   return new OpenShellError("failed_precondition", refusal.message, { next: refusal.next });
-}
-
-/** Approvals that end by themselves need the supervisor's part; until then they are refused rather than kept for ever. */
-function requireLasting(lifetime: ChunkLifetime): void {
-  if (lifetime === ChunkLifetime.UNSPECIFIED || lifetime === ChunkLifetime.ALWAYS) return;
-  throw new OpenShellError("unimplemented", "approvals for one request or one session are not available yet", {
-    next: "approve it without a lifetime, and undo it when it is no longer needed",
-  });
 }

@@ -1,6 +1,9 @@
 import type { NetworkRule } from "../../../policy/model.ts";
 import type { ChunkStatus } from "./state.ts";
 
+/** How long an approval holds: until it is taken back, until the sandbox stops, or for one request. */
+export type Lifetime = "always" | "session" | "once";
+
 export type ChunkStage = "initial" | "refined";
 
 /** Who worked a proposal out: fixed rules, a model, or the agent that wants it. */
@@ -45,6 +48,10 @@ export interface Chunk {
   readonly rejectionReason: string;
   readonly applicationError: string;
   readonly dnsNote: string;
+  /** Of the last approval. */
+  readonly lifetime: Lifetime;
+  /** Names an approval for one request while it is unused; empty otherwise. */
+  readonly grantId: string;
   /** The rule that the approval added and its key, for an exact undo. */
   readonly applied: { readonly key: string; readonly rule: NetworkRule } | undefined;
 }

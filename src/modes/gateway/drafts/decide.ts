@@ -10,6 +10,7 @@ import { type Chunk, keysOf } from "./chunk.ts";
 import type { DraftSandbox } from "./context.ts";
 import { announce, changeablePolicy, type Drafts, findChunk, GATEWAY_ACTOR, moveChunk, refinedBy } from "./drafts.ts";
 import { readEdit } from "./edit.ts";
+import { LASTING } from "./lifetime.ts";
 import { MAX_PENDING_CHUNKS } from "./limits.ts";
 import { difference, sentenceFor } from "./reach.ts";
 import { settle, settleAndAnnounce } from "./settle.ts";
@@ -127,7 +128,7 @@ export function undoChunk(drafts: Drafts, sandbox: DraftSandbox, { chunkId, acto
     moveChunk(
       drafts,
       chunk,
-      { status: "pending", decidedTime: undefined, pendingSince: now, applied: undefined },
+      { status: "pending", decidedTime: undefined, pendingSince: now, applied: undefined, ...LASTING },
       {
         eventType: "undone",
         actor,

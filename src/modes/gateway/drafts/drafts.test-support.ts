@@ -19,6 +19,7 @@ import {
 import { type Principal, principalKey } from "../auth/principal.ts";
 import { storeOn } from "../store/database.ts";
 import schema from "../store/migrations/010-drafts.sql" with { type: "text" };
+import lifetimes from "../store/migrations/011-draft-lifetimes.sql" with { type: "text" };
 import type { DraftContext, PolicyRevision } from "./context.ts";
 import { type Drafts, openDrafts } from "./drafts.ts";
 import { draftHandlers } from "./handlers.ts";
@@ -49,6 +50,7 @@ export class Gateway {
   constructor(policy: Policy = { version: 1, networkPolicies: {} }) {
     this.db.run("PRAGMA foreign_keys = ON");
     this.db.run(schema);
+    this.db.run(lifetimes);
     this.revisions.push({ version: 1, policy, hash: policyHash(policy) });
     const context: DraftContext = {
       store: storeOn(this.db),

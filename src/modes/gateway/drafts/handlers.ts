@@ -13,15 +13,17 @@ import {
   GetPolicyAdvisorStatusResponseSchema,
   type OpenShell,
   RejectDraftChunkResponseSchema,
+  ReportOneTimeRuleUsedResponseSchema,
   RetryDraftChunkResponseSchema,
   UndoDraftChunkResponseSchema,
 } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
-import { principalKey } from "../auth/principal.ts";
+import { principalKey, sandboxPrincipal } from "../auth/principal.ts";
 import { approveChunk, type Revision } from "./approve.ts";
 import { approveAll, type BulkResult } from "./approve-all.ts";
 import type { DraftContext, DraftSandbox } from "./context.ts";
 import { clearChunks, editChunk, rejectChunk, retryChunk, undoChunk } from "./decide.ts";
 import { type Drafts, openDrafts } from "./drafts.ts";
+import { grantUsed } from "./lifetime.ts";
 import { listDrafts } from "./list.ts";
 import { advisorMode } from "./settings.ts";
 import { settleAndAnnounce } from "./settle.ts";
@@ -50,6 +52,10 @@ export function draftHandlers(context: DraftContext, drafts: Drafts = openDrafts
         throw new OpenShellError("permission_denied", "only the supervisor of a sandbox may submit for it");
       }
       return submitAnalysis(drafts, sandbox, request);
+    },
+    reportOneTimeRuleUsed: async ({ grantId }, call) => {
+      grantUsed(drafts, sandboxPrincipal(call).sandboxId, grantId);
+      return create(ReportOneTimeRuleUsedResponseSchema);
     },
     getDraftPolicy: async (request, call) => {
       const sandbox = context.sandboxes.find(request.workspaceScope, request.sandbox);

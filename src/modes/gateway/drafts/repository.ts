@@ -45,6 +45,8 @@ export type ChunkChange = Partial<
     | "applicationError"
     | "dnsNote"
     | "applied"
+    | "lifetime"
+    | "grantId"
   >
 >;
 
@@ -78,6 +80,13 @@ export class DraftRepository {
 
   pending(sandboxId: string): Chunk[] {
     return this.chunks(sandboxId, "pending").map(({ chunk }) => chunk);
+  }
+
+  /** Approved chunks whose approval ends by itself. */
+  passing(sandboxId: string): Chunk[] {
+    return this.chunks(sandboxId, "approved")
+      .map(({ chunk }) => chunk)
+      .filter(({ lifetime }) => lifetime !== "always");
   }
 
   insert(chunk: Chunk): void {
@@ -117,7 +126,8 @@ export class DraftRepository {
     this.db
       .query(
         `UPDATE draft_chunks SET status = ?, rule = ?, edited = ?, hit_count = ?, last_seen = ?, pending_since = ?, decided_time = ?, viewed_time = ?,
-           rejection_reason = ?, application_error = ?, dns_note = ?, applied_key = ?, applied_rule = ? WHERE id = ?`,
+           rejection_reason = ?, application_error = ?, dns_note = ?, applied_key = ?, applied_rule = ?, lifetime = ?, grant_id = ?
+         WHERE id = ?`,
       )
       .run(
         after.status,
@@ -133,6 +143,8 @@ export class DraftRepository {
         after.dnsNote,
         after.applied?.key ?? null,
         after.applied ? JSON.stringify(after.applied.rule) : null,
+        after.lifetime,
+        after.grantId,
         after.id,
       );
     if (change.status !== undefined || change.rule !== undefined) {

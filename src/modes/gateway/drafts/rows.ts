@@ -1,5 +1,5 @@
 import type { NetworkRule } from "../../../policy/model.ts";
-import type { AnalysisMode, Chunk, ChunkStage, Denial } from "./chunk.ts";
+import type { AnalysisMode, Chunk, ChunkStage, Denial, Lifetime } from "./chunk.ts";
 import type { ChunkStatus } from "./state.ts";
 
 /** A row of `draft_chunks`. */
@@ -31,6 +31,8 @@ export interface ChunkRow {
   readonly dns_note: string;
   readonly applied_key: string | null;
   readonly applied_rule: string | null;
+  readonly lifetime: Lifetime;
+  readonly grant_id: string;
 }
 
 export function chunkFromRow(row: ChunkRow): Chunk {
@@ -59,6 +61,8 @@ export function chunkFromRow(row: ChunkRow): Chunk {
     rejectionReason: row.rejection_reason,
     applicationError: row.application_error,
     dnsNote: row.dns_note,
+    lifetime: row.lifetime,
+    grantId: row.grant_id,
     applied:
       row.applied_key !== null && row.applied_rule !== null
         ? { key: row.applied_key, rule: JSON.parse(row.applied_rule) as NetworkRule }

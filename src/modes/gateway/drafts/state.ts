@@ -5,7 +5,8 @@ export type ChunkStatus = "pending" | "approved" | "rejected" | "expired" | "sup
 /** Every legal transition; what is not listed is refused (advisor.md, "Chunks"). */
 export const transitions: Readonly<Record<ChunkStatus, readonly ChunkStatus[]>> = {
   pending: ["approved", "rejected", "expired", "superseded"],
-  approved: ["superseded", "pending"],
+  // An approval for one request or one session ends by itself.
+  approved: ["superseded", "pending", "expired"],
   rejected: ["superseded", "pending"],
   expired: [],
   superseded: [],

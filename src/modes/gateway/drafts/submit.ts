@@ -12,6 +12,7 @@ import type { AnalysisMode, Chunk, ChunkStage } from "./chunk.ts";
 import type { DraftSandbox } from "./context.ts";
 import { mergeDenial } from "./denials.ts";
 import { announce, type Drafts, GATEWAY_ACTOR, moveChunk, recordStep } from "./drafts.ts";
+import { LASTING } from "./lifetime.ts";
 import { MAX_CHUNKS_PER_SUBMISSION, MAX_DENIALS, MAX_HITS_PER_SUBMISSION } from "./limits.ts";
 import { isRefusal, readProposal } from "./proposal.ts";
 import { difference, sentenceFor } from "./reach.ts";
@@ -147,6 +148,7 @@ function newChunk(
     rejectionReason: "",
     applicationError: "",
     dnsNote: "",
+    ...LASTING,
     applied: undefined,
   };
 }

@@ -3,12 +3,13 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { coveredBy } from "../../../policy/merge.ts";
 import type { NetworkRule, Policy } from "../../../policy/model.ts";
 import { policyToProto, ruleToProto } from "../../../policy/proto.ts";
-import { ChunkLifetime, type PolicyChunk, PolicyChunkSchema } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import { type PolicyChunk, PolicyChunkSchema } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { candidateFor, reviewToken } from "./candidate.ts";
 import { type Chunk, type Denial, keysOf } from "./chunk.ts";
 import { confidence } from "./confidence.ts";
 import type { PolicyRevision } from "./context.ts";
 import { flagsOf } from "./flags.ts";
+import { lifetimeOf } from "./lifetime.ts";
 import { MAX_SAMPLES } from "./limits.ts";
 import { difference, newlyReachable, sentenceFor } from "./reach.ts";
 
@@ -59,7 +60,7 @@ export function viewOf(chunk: Chunk, facts: ViewFacts): PolicyChunk {
     flags,
     analysisMode: chunk.analysisMode,
     modelId: chunk.modelId,
-    lifetime: ChunkLifetime.ALWAYS,
+    lifetime: lifetimeOf(chunk),
     replay: replayOf(chunk.rule, own, facts.denials),
     newlyReachable: newlyReachable(reach),
     sampleCmdlines: [...new Set(own.flatMap(({ commandLines }) => commandLines))].slice(0, MAX_SAMPLES),

@@ -4,6 +4,8 @@ import { policyFromProto, policyToProto } from "../../../policy/proto.ts";
 import { PolicySource, type SandboxConfigSnapshot, SandboxConfigSnapshotSchema } from "../../../rpc/gen/openshell/sandbox/v1/sandbox_pb.ts";
 import { ConfigurationAdmissionState } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import type { GatewayContext } from "../context.ts";
+import { oneTimeRules } from "../drafts/lifetime.ts";
+import { DraftRepository } from "../drafts/repository.ts";
 import { effectivePolicy } from "../providers/effective-policy.ts";
 import { environmentRevision } from "../providers/environment.ts";
 import type { ProviderRecord } from "../providers/repository.ts";
@@ -17,7 +19,13 @@ import { configRevision, decodePolicy } from "./service.ts";
  */
 export function configSnapshot(
   record: SandboxRecord,
-  { policies, globalPolicy, settings, providers }: Pick<GatewayContext, "policies" | "globalPolicy" | "settings" | "providers">,
+  {
+    policies,
+    globalPolicy,
+    settings,
+    providers,
+    store,
+  }: Pick<GatewayContext, "policies" | "globalPolicy" | "settings" | "providers" | "store">,
 ): SandboxConfigSnapshot {
   const forAll = globalPolicy.record();
   const stored = forAll ?? policies.latest(record.id);
@@ -41,6 +49,7 @@ export function configSnapshot(
     configurationAdmitted: admission?.state === ConfigurationAdmissionState.ACCEPTED,
     configurationInstanceId: record.instanceId,
     configurationError: admission?.error ?? "",
+    oneTimeRules: forAll === undefined ? oneTimeRules(new DraftRepository(store.db), record.id) : [],
   });
 }
 

@@ -20,7 +20,7 @@ import { invalid } from "../sandboxes/limits.ts";
 import type { SandboxRecord } from "../store/sandboxes.ts";
 import { environmentRevision } from "./environment.ts";
 
-type Needs = Pick<GatewayContext, "policies" | "globalPolicy" | "settings" | "providers" | "sessions" | "clock">;
+type Needs = Pick<GatewayContext, "policies" | "globalPolicy" | "settings" | "providers" | "sessions" | "clock" | "store">;
 
 const { PENDING, READY, FAILED, REVOKED, SUPERSEDED } = ProviderReadinessState;
 const { UNSPECIFIED, WAITING_FOR_SUPERVISOR, WAITING_FOR_CREDENTIALS, POLICY_ACTIVATION_FAILED, DESIRED_STATE_CHANGED } =

@@ -38,6 +38,8 @@ export interface SandboxDependencies {
   readonly hasSession: (sandboxId: string) => boolean;
   /** Ends the session of a sandbox that is being stopped or deleted. */
   readonly endSession: (sandboxId: string) => void;
+  /** The instance of a sandbox has ended for good: what was meant for its session ends too. */
+  readonly instanceOver?: (sandboxId: string) => void;
   /** Forgets what other services keep about a sandbox; runs in the transaction that removes its record. */
   readonly forget: (sandboxId: string) => void;
 }
@@ -126,6 +128,7 @@ export class SandboxService {
   /** Starts a stopped or ended sandbox again, as a new instance. */
   async restart(record: SandboxRecord, message?: string): Promise<SandboxRecord> {
     await this.#on.driver.stop(record.id);
+    this.#on.instanceOver?.(record.id);
     const instanceId = randomUUID();
     const status = withStatus(record.status, { mainProcessInstanceId: instanceId });
     const started = this.apply(
@@ -142,6 +145,7 @@ export class SandboxService {
     this.apply(record.id, { kind: "stopping" }, { desired: "stopped" });
     this.#on.endSession(record.id);
     await this.#on.driver.stop(record.id);
+    this.#on.instanceOver?.(record.id);
     const stopped = this.apply(record.id, { kind: "stopped" });
     if (stopped === undefined) throw new OpenShellError("not_found", "sandbox not found");
     return stopped;

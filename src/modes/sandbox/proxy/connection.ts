@@ -12,6 +12,7 @@ import { InspectedConnection } from "./inspect/inspected-connection.ts";
 import { InspectionSite } from "./inspect/site.ts";
 import { type Intent, intentOf } from "./intent.ts";
 import { UPSTREAM_KEEP_ALIVE_MS } from "./limits.ts";
+import { rulesOf } from "./one-time-rules.ts";
 import { refusalOf, unreadRefusal } from "./refusal.ts";
 import { Tunnel } from "./relay.ts";
 import type { UpstreamProxy } from "./upstream-proxy/upstream-proxy.ts";
@@ -57,6 +58,8 @@ export class Connection {
   #attempt = 0;
   #upstream: Socket<Connection> | undefined;
   #tunnel: Tunnel | undefined;
+  /** What passes here is the one request of a rule that is gone: it goes on to its end. */
+  #usedRule = false;
   /** The one request and answer of a forwarded connection. */
   #exchange: Exchange | undefined;
   /** What a CONNECT tunnel or a captured connection carries. */
@@ -129,6 +132,13 @@ export class Connection {
       this.#inspect(intent, this.who.program, verdict, socket);
       return;
     }
+    const hold = this.#context.oneTime.use(rulesOf(verdict.endpoints));
+    if (hold === "gone") {
+      socket.terminate();
+      this.abort();
+      return;
+    }
+    this.#usedRule = hold === "used";
     this.#tunnel = new Tunnel(this.client, socket, this);
     this.#context.emit(allowedEvent(intent, actorOf(this.who.program, verdict.sha256), verdict, this.#address()));
     this.#enter("open", 0);
@@ -144,6 +154,9 @@ export class Connection {
     const site = new InspectionSite(intent, program, verdict, this.#context, {
       lasts: (milliseconds) => this.#lasts(milliseconds),
       inspectionEnded: () => this.tunnelEnded(),
+      usedRule: () => {
+        this.#usedRule = true;
+      },
     });
     const target = {
       addresses: verdict.addresses,
@@ -229,7 +242,7 @@ export class Connection {
   closeIfDisallowed(): boolean {
     const { intent, verdict, who } = { intent: this.#intent, verdict: this.#verdict, who: this.who };
     if (!who.known || intent === undefined || verdict === undefined) return false;
-    if (this.#state !== "open" && this.#state !== "dialling") return false;
+    if (this.#usedRule || (this.#state !== "open" && this.#state !== "dialling")) return false;
     const now = stillPermitted(intent, who.program, this.#address(), this.#context);
     if (now.allowed && this.#inspected?.outlived(now.plan) !== true) return false;
     this.#context.emit(closedEvent(intent, actorOf(who.program, verdict.sha256), now.allowed ? nowInspected(now.policy) : now));

@@ -8,6 +8,7 @@ import type { Resolver } from "./destination/resolver.ts";
 import type { SyntheticNames } from "./dns/synthetic-names.ts";
 import type { EgressLimits } from "./limits.ts";
 import type { LocalService } from "./local-service.ts";
+import type { OneTimeUse } from "./one-time-rules.ts";
 import type { SandboxCa } from "./tls/sandbox-ca.ts";
 import type { UpstreamProxy } from "./upstream-proxy/upstream-proxy.ts";
 
@@ -30,6 +31,8 @@ export interface EgressContext {
   readonly ca: SandboxCa;
   /** What servers are verified against, PEM. */
   readonly authorities: readonly string[];
+  /** Rules that hold for one request. */
+  readonly oneTime: OneTimeUse;
   /** What placeholders in requests stand for. */
   readonly credentials: Credentials;
 }

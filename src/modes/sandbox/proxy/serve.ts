@@ -22,8 +22,8 @@ import type { EgressContext } from "./egress-context.ts";
 import { type Identify, identifySafely } from "./identity.ts";
 import { capturedIntent } from "./intent.ts";
 import { DEFAULT_LIMITS, type EgressLimits } from "./limits.ts";
-import { NO_ONE_TIME_RULES, type OneTimeUse } from "./one-time-rules.ts";
 import type { LocalService } from "./local-service.ts";
+import { NO_ONE_TIME_RULES, type OneTimeUse } from "./one-time-rules.ts";
 import { SandboxCa } from "./tls/sandbox-ca.ts";
 import type { UpstreamProxy } from "./upstream-proxy/upstream-proxy.ts";
 

@@ -92,7 +92,11 @@ export class ConfigurationKeeper {
 
   #use(next: Configuration): void {
     if (next.hash !== this.#applied.hash || next.version !== this.#applied.version) {
-      this.#options.sandbox.enforce(next.policy, `policy version ${next.version} is in force (hash ${next.hash.slice(0, 12)})`);
+      this.#options.sandbox.enforce(
+        next.policy,
+        `policy version ${next.version} is in force (hash ${next.hash.slice(0, 12)})`,
+        next.oneTimeRules,
+      );
     }
     this.#applied = next;
     this.#useSettings(next);

@@ -13,11 +13,14 @@ import {
 } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import type { SupervisorSpec } from "../../../supervisor-spec.ts";
 import { discoverPolicy, type SourcedPolicy } from "../policy-source.ts";
+import type { OneTimeRule } from "../proxy/one-time-rules.ts";
 import type { GatewayClient } from "./gateway-client.ts";
 
 /** What the gateway wants in force. */
 export interface Configuration {
   readonly policy: Policy;
+  /** Rules of it that hold for one request. */
+  readonly oneTimeRules: readonly OneTimeRule[];
   readonly version: number;
   readonly hash: string;
   readonly revision: bigint;
@@ -89,6 +92,7 @@ export function readConfiguration(snapshot: SandboxConfigSnapshot | GetSandboxCo
   }
   return {
     policy: policyFromProto(snapshot.policy),
+    oneTimeRules: snapshot.oneTimeRules.map(({ rule, grantId }) => ({ rule, grantId })),
     version: snapshot.version,
     hash: snapshot.policyHash,
     revision: snapshot.configRevision,

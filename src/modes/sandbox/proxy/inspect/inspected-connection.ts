@@ -30,6 +30,8 @@ export interface InspectionHost {
   refusedBytes(code: string, reason: string): void;
   /** The whole answer, in plain text, to bytes that are no requests where there must be some. */
   unsupported(reason: string): Buffer;
+  /** From here on bytes pass that are not looked at; false: what allowed that was for another request. */
+  passesUnread(): boolean;
   /** Bytes pass that cannot be inspected where requests are audited. */
   audited(code: string, reason: string): void;
   /** Decides and tells of the statements of a session with a database. */
@@ -371,6 +373,10 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
   }
 
   #passRaw(): void {
+    if (!this.#host.passesUnread()) {
+      this.#refuseBytes("policy_changed", "the approval was for one request, and that has been made");
+      return;
+    }
     this.#host.lasts(0);
     this.#mode = "opening";
     if (this.#upstream.socket !== undefined && !(this.#secured.scheme === "https" && this.#upstream.opening)) this.#startRaw();
@@ -411,7 +417,7 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     if (this.#mode === "requests") this.#conversation?.clientFinished();
     else if (this.#mode === "multiplexed") this.#endMultiplexed();
     else if (this.#mode === "raw") this.#tunnel?.clientFinished();
-    else if (this.#mode === "first" && this.#plan.opaque === "relay" && this.#upstream.socket !== undefined) this.#startRaw();
+    else if (this.#mode === "first" && this.#plan.opaque === "relay" && this.#upstream.socket !== undefined) this.#passRaw();
     else if (this.#mode !== "opening") this.#client.end();
   }
 
@@ -439,7 +445,7 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     }
     // The server speaks first: no protocol of requests that we read.
     const undecided = this.#mode === "first" || (this.#mode === "handshake" && this.#tls !== undefined);
-    if (undecided && this.#plan.opaque === "relay" && this.#secured.misdirected === undefined) this.#startRaw();
+    if (undecided && this.#plan.opaque === "relay" && this.#secured.misdirected === undefined) this.#passRaw();
     if (this.#mode === "requests") this.#conversation?.upstreamData(bytes);
     else if (this.#mode === "raw" && this.#stream !== undefined) this.#stream.fromServer(bytes);
     else if (this.#mode === "raw") this.#tunnel?.toClient(bytes);

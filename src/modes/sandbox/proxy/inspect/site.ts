@@ -3,6 +3,7 @@ import type { ProgramIdentity } from "../../box/contract.ts";
 import type { EgressContext } from "../egress-context.ts";
 import { actorOf } from "../identity.ts";
 import type { Intent } from "../intent.ts";
+import { type Hold, rulesOf } from "../one-time-rules.ts";
 import { refusalResponse } from "../refusal.ts";
 import type { StatementGate } from "../sql/watcher.ts";
 import type { Verdict } from "../verdict.ts";
@@ -16,6 +17,8 @@ const NEXT_HTTP = "Use HTTP/1.1 on this connection, or ask the person who owns t
 export interface SiteOwner {
   lasts(milliseconds: number): void;
   inspectionEnded(): void;
+  /** What has just been let through is the one request of its rule. */
+  usedRule(): void;
 }
 
 /** The surroundings of one inspected connection: who asks, for what, under which policy, and where events go. */
@@ -50,6 +53,7 @@ export class InspectionSite implements InspectionHost {
       sha256,
       policy,
       misdirected,
+      use: (rules) => this.#use(rules) === "used",
     });
   }
 
@@ -59,7 +63,11 @@ export class InspectionSite implements InspectionHost {
     const { exe, ancestors } = this.#program;
     const about = { kind: "sql", host, port, database, actor: actorOf(this.#program, this.#verdict.sha256), engine: "l7" } as const;
     return {
-      ask: (command) => engine.decideRequest({ host, port, exe, ancestors, request: { kind: "sql", command } }),
+      ask: (command) => {
+        const decision = engine.decideRequest({ host, port, exe, ancestors, request: { kind: "sql", command } });
+        if (decision.action !== "deny" && decision.policy !== undefined) this.#use([decision.policy]);
+        return decision;
+      },
       emit: (event) => emit({ ...about, time: Date.now(), ...event }),
     };
   }
@@ -74,6 +82,10 @@ export class InspectionSite implements InspectionHost {
 
   refusedBytes(code: string, reason: string): void {
     this.#emit({ ...this.#about(), severity: "medium", activity: "close", action: "denied", code, reason });
+  }
+
+  passesUnread(): boolean {
+    return this.#use(rulesOf(this.#verdict.endpoints)) !== "gone";
   }
 
   audited(code: string, reason: string): void {
@@ -92,6 +104,12 @@ export class InspectionSite implements InspectionHost {
       reason: "unsupported_l7_protocol",
       nextSteps: [NEXT_HTTP],
     });
+  }
+
+  #use(rules: readonly string[]): Hold {
+    const hold = this.#context.oneTime.use(rules);
+    if (hold === "used") this.#owner.usedRule();
+    return hold;
   }
 
   #about(): Omit<NetworkEvent, "severity" | "activity" | "action"> {
