@@ -35,6 +35,8 @@ const fromCode = new Map<Code, ErrorCode>([
  */
 export function toConnectError(reason: unknown, logInternal: (reason: unknown) => void): ConnectError {
   if (reason instanceof ConnectError) return reason;
+  // Nobody is there to read the answer, and nothing is wrong with us.
+  if (isLostStream(reason)) return new ConnectError("the caller's connection ended", Code.Canceled);
   if (!(reason instanceof OpenShellError) || reason.code === "internal") {
     logInternal(reason);
     return new ConnectError("internal error; the gateway's log has the details", Code.Internal);
@@ -47,6 +49,13 @@ export function toConnectError(reason: unknown, logInternal: (reason: unknown) =
     details.push({ desc: BadRequestSchema, value: { fieldViolations: reason.violations.map(fieldViolation) } });
   }
   return new ConnectError(reason.message, toCode[reason.code], undefined, details, reason);
+}
+
+/** What the HTTP/2 server throws to whoever still reads or writes a stream that its peer has left. */
+function isLostStream(reason: unknown): boolean {
+  if (!(reason instanceof Error)) return false;
+  const code = String((reason as NodeJS.ErrnoException).code ?? "");
+  return code.startsWith("ERR_HTTP2_") || code === "ERR_STREAM_DESTROYED" || /(session|stream) has been destroyed/i.test(reason.message);
 }
 
 /** The other direction, for clients: a status of the gateway, or a failure to reach it, as our own error. */

@@ -1,5 +1,5 @@
 /** A gateway of the compiled binary on loopback, in directories of its own, that a test may kill and start again on the same port. */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -25,15 +25,28 @@ export class GatewayHost implements AsyncDisposable {
   readonly directory = mkdtempSync(join(tmpdir(), "openshell-gateway-"));
   readonly port: number;
   #process: Bun.Subprocess<"ignore", "pipe", "pipe"> | undefined;
+  /** In front of the gateway's command line, as root. */
+  prefix: readonly string[] = [];
   /** Everything that every gateway of this host wrote on stderr. */
   log = "";
 
-  private constructor(port: number) {
+  private constructor(
+    port: number,
+    /** Who runs the gateway and the command line: root, or an ordinary user by number. */
+    readonly uid: number,
+  ) {
     this.port = port;
+    chownSync(this.directory, uid, uid);
   }
 
-  static async open(): Promise<GatewayHost> {
-    return new GatewayHost(await freePort());
+  static async open(uid = 0): Promise<GatewayHost> {
+    return new GatewayHost(await freePort(), uid);
+  }
+
+  /** The compiled binary as the user of this host. */
+  #command(...argv: string[]): string[] {
+    const user = this.uid === 0 ? [] : ["/usr/bin/setpriv", `--reuid=${this.uid}`, `--regid=${this.uid}`, "--clear-groups"];
+    return [...user, BINARY, ...argv];
   }
 
   get endpoint(): string {
@@ -46,6 +59,7 @@ export class GatewayHost implements AsyncDisposable {
       HOME: this.directory,
       XDG_STATE_HOME: join(this.directory, "state"),
       XDG_CONFIG_HOME: join(this.directory, "config"),
+      XDG_RUNTIME_DIR: this.directory,
       OPENSHELL_SYSTEM_GATEWAY_DIR: join(this.directory, "system"),
       NO_COLOR: "1",
     };
@@ -58,7 +72,7 @@ export class GatewayHost implements AsyncDisposable {
   /** Starts `gateway serve` and returns when it says that it is ready. */
   async start(...flags: string[]): Promise<void> {
     const child = Bun.spawn({
-      cmd: [BINARY, "gateway", "serve", "--port", String(this.port), ...flags],
+      cmd: [...this.prefix, ...this.#command("gateway", "serve", "--port", String(this.port), ...flags)],
       cwd: "/",
       env: this.env,
       stdin: "ignore",
@@ -101,7 +115,7 @@ export class GatewayHost implements AsyncDisposable {
 
   /** Runs the command line as the user whom the gateway registered. */
   async cli(...argv: string[]): Promise<{ readonly code: number; readonly out: string; readonly err: string }> {
-    const child = Bun.spawn({ cmd: [BINARY, ...argv], cwd: "/", env: this.env, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+    const child = Bun.spawn({ cmd: this.#command(...argv), cwd: "/", env: this.env, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
     const [out, err, code] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text(), child.exited]);
     return { code, out, err };
   }

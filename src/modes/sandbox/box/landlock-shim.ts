@@ -7,6 +7,7 @@ import { enterMountNamespace, enterNamespace } from "../../../linux/namespaces.t
 import { pidfdGetfd } from "../../../linux/pidfd.ts";
 import { becomeUser, disableDumping, dropBoundingSet, dropCapabilities, setNoNewPrivileges } from "../../../linux/privileges.ts";
 import {
+  endFirstWithoutMemory,
   execve,
   newSession,
   RLIMIT_CORE,
@@ -60,6 +61,8 @@ class Launch {
       const [viewNamespace, boxNamespace] = [take(view), take(network)];
       for (const [index, stream] of stdio.entries()) replaceDescriptor(index, take(stream));
       close(SHIM_INIT_FD);
+      // The view's /proc lets nobody write.
+      endFirstWithoutMemory();
       newSession();
       if (this.#order.terminal) setControllingTerminal(0);
       enterMountNamespace(viewNamespace);
