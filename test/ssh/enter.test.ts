@@ -162,6 +162,21 @@ describe.skipIf(missing !== undefined)("entering a sandbox", () => {
       expect((await entry.run(["ssh", "-F", entry.config, "-s", HOST, "netconf"])).exitCode).not.toBe(0);
     });
 
+    test("a connection that ends with a session in which nothing was started harms nobody", async () => {
+      const screen = entry.terminal("ssh", "-F", entry.config, "-o", "SessionType=subsystem", HOST, "nothing");
+      await screen.exited();
+      const idle = Bun.spawn(["ssh", "-F", entry.config, "-N", HOST], {
+        env: entry.gateway.env,
+        stdin: "ignore",
+        stdout: "ignore",
+        stderr: "ignore",
+      });
+      await entry.inside("true");
+      idle.kill("SIGKILL");
+      await idle.exited;
+      expect(await entry.inside("echo alive")).toBe("alive");
+    });
+
     test("a token that was made up, and a sandbox that is not there", async () => {
       const forged = await entry.cli("ssh-proxy", "--name", SANDBOX, "--token", "made-up");
       expect([forged.exitCode, forged.stderr]).toEqual([1, expect.stringContaining("session token is not valid")]);

@@ -64,7 +64,7 @@ function serveConnection(connection: Connection, context: SshContext): void {
   connection.on("ready", () => clearTimeout(late));
   connection.on("session", (accept, reject) => {
     if (!opened()) return reject();
-    const session = new SshSession(accept() as Session, context, () => {
+    const session = new SshSession(withoutChannel(accept() as Session), context, () => {
       sessions.delete(session);
       closed();
     });
@@ -80,6 +80,14 @@ function serveConnection(connection: Connection, context: SshContext): void {
     clearTimeout(late);
     for (const session of sessions) session.hangUp();
   });
+}
+
+/**
+ * A session that ends before a program has started is told from a channel by the name of its class, which a minified build has changed: the
+ * library would fail on it, and the supervisor with it. Marked as closed it is passed over.
+ */
+function withoutChannel(session: Session): Session {
+  return Object.assign(session, { incoming: { state: "closed" } });
 }
 
 /** The gateway has checked who comes; there is one account, and whoever may enter may enter as it. */
