@@ -2,7 +2,7 @@ import { printable, printableSentence } from "../../../command/printable.ts";
 import { EXIT_ERROR, EXIT_OK } from "../../../command/report.ts";
 import type { Terminal } from "../../../command/terminal.ts";
 import { OpenShellError } from "../../../error.ts";
-import type { PolicyChunk } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import { ChunkLifetime, type PolicyChunk } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { confirm } from "../ask.ts";
 import { CALL_TIMEOUT_MS, type Gateway, type GatewayChoice, withGateway } from "../connection/gateway.ts";
 import { sandboxName } from "../last-sandbox.ts";
@@ -15,7 +15,17 @@ export interface ApproveOptions {
   readonly yes: boolean;
   readonly wait: boolean;
   readonly timeoutSeconds: number;
+  /** Absent: until it is taken back. */
+  readonly lifetime?: ChunkLifetime | undefined;
 }
+
+/** How long an approval holds, for a person. */
+const LASTS: Readonly<Record<ChunkLifetime, string>> = {
+  [ChunkLifetime.UNSPECIFIED]: "",
+  [ChunkLifetime.ALWAYS]: "",
+  [ChunkLifetime.SESSION]: " until the sandbox stops",
+  [ChunkLifetime.ONCE]: " for one request",
+};
 
 function isFlagged(chunk: PolicyChunk): boolean {
   return notesOf(chunk).length > 0;
@@ -41,9 +51,17 @@ export function approveOne(id: string, options: ApproveOptions, choice: GatewayC
         return EXIT_ERROR;
       }
     }
-    const request = { workspaceScope: gateway.scope, sandbox, chunkId: chunk.id, reviewToken: chunk.reviewToken };
+    const request = {
+      workspaceScope: gateway.scope,
+      sandbox,
+      chunkId: chunk.id,
+      reviewToken: chunk.reviewToken,
+      lifetime: options.lifetime ?? ChunkLifetime.ALWAYS,
+    };
     const { policyVersion } = await gateway.client.approveDraftChunk(request, { timeoutMs: CALL_TIMEOUT_MS });
-    terminal.out(`${terminal.style.green("✓")} Approved ${printable(shortId(chunk.id, chunks))} (policy version ${policyVersion})\n`);
+    terminal.out(
+      `${terminal.style.green("✓")} Approved ${printable(shortId(chunk.id, chunks))}${LASTS[options.lifetime ?? ChunkLifetime.ALWAYS]} (policy version ${policyVersion})\n`,
+    );
     await finish(policyVersion, sandbox, options, gateway, terminal);
     return EXIT_OK;
   });

@@ -1,6 +1,7 @@
 import { type Command, defineCommand } from "../../../command/define.ts";
 import { outputArg } from "../../../command/output.ts";
 import { OpenShellError } from "../../../error.ts";
+import { ChunkLifetime } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { optionalName, waitTimeout } from "../sandbox/arguments.ts";
 import { approveAll, approveOne } from "./approve.ts";
 import { clearChunks, editChunk, rejectChunk, retryChunk, undoChunk } from "./decide.ts";
@@ -12,23 +13,45 @@ const chunk = { type: "positional", valueHint: "ID", description: "Chunk id, or 
 const wait = { type: "boolean", description: "Return when the sandbox has acknowledged the new policy" } as const;
 const yes = { type: "boolean", alias: "y", description: "Do not ask" } as const;
 
+/** Undefined: until someone takes it back. */
+function lifetimeOf({
+  once,
+  session,
+}: {
+  readonly once: boolean | undefined;
+  readonly session: boolean | undefined;
+}): ChunkLifetime | undefined {
+  if (once && session) throw new OpenShellError("invalid_argument", "--once and --session exclude each other");
+  return once ? ChunkLifetime.ONCE : session ? ChunkLifetime.SESSION : undefined;
+}
+
 const approve = defineCommand({
   meta: {
     name: "approve",
     description: "Approve a proposal: it becomes a policy rule at once",
-    examples: ["openshell sandbox draft approve work 3f2a91c0 --wait", "openshell sandbox draft approve work --all"],
+    examples: [
+      "openshell sandbox draft approve work 3f2a91c0 --wait",
+      "openshell sandbox draft approve work 3f2a91c0 --once --wait",
+      "openshell sandbox draft approve work --all",
+    ],
   },
   args: {
     name: sandbox,
     id: { ...chunk, required: false },
     all: { type: "boolean", description: "Every pending chunk without security notes" },
     "include-flagged": { type: "boolean", description: "With --all: ask for flagged ones too, one by one" },
+    once: { type: "boolean", description: "For one request: the rule is gone when it has been allowed" },
+    session: { type: "boolean", description: "Until the sandbox stops" },
     wait,
     timeout: waitTimeout,
     yes,
   },
   run: ({ args, ...choice }) => {
-    const options = { sandbox: args.name, yes: args.yes ?? false, wait: args.wait ?? false, timeoutSeconds: args.timeout };
+    const lifetime = lifetimeOf(args);
+    if (args.all && lifetime !== undefined) {
+      throw new OpenShellError("invalid_argument", "--once and --session are for one proposal, they cannot go with --all");
+    }
+    const options = { sandbox: args.name, yes: args.yes ?? false, wait: args.wait ?? false, timeoutSeconds: args.timeout, lifetime };
     if (args.all && args.id !== undefined) throw new OpenShellError("invalid_argument", "--all and a chunk id exclude each other");
     if (args["include-flagged"] && !args.all) throw new OpenShellError("invalid_argument", "--include-flagged goes with --all");
     if (args.all) return approveAll(args["include-flagged"] ?? false, options, choice);

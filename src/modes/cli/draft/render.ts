@@ -1,7 +1,7 @@
 import { printable, printableLines, printableSentence, shortened } from "../../../command/printable.ts";
 import { type Cell, renderTable } from "../../../command/table.ts";
 import type { Style } from "../../../command/terminal.ts";
-import type { PolicyChunk } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import { ChunkLifetime, type PolicyChunk } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { tableTime } from "../sandbox/view.ts";
 import { notesOf, shortId } from "./chunks.ts";
 import { registrableDomain } from "./domain.ts";
@@ -51,9 +51,18 @@ function replayLine(chunk: PolicyChunk): string | undefined {
   return `would have allowed ${replay.activityAllowed} of ${replay.activityTotal} denied requests of this activity, ${others}`;
 }
 
+/** Approvals that end by themselves. */
+const LASTS: Readonly<Partial<Record<ChunkLifetime, string>>> = {
+  [ChunkLifetime.SESSION]: "holds until the sandbox stops",
+  [ChunkLifetime.ONCE]: "holds for one request",
+};
+
 function decisionOf(chunk: PolicyChunk): string | undefined {
   if (chunk.status === "rejected" && chunk.rejectionReason !== "") return `rejected: ${printable(chunk.rejectionReason)}`;
   if (chunk.applicationError !== "") return printable(chunk.applicationError);
+  const lasts = LASTS[chunk.lifetime];
+  if (lasts !== undefined && chunk.status === "approved") return lasts;
+  if (lasts !== undefined && chunk.status === "expired") return `approved ${lasts.replace("holds ", "")}, and that is over`;
   return chunk.validationResult === "" ? undefined : printable(chunk.validationResult);
 }
 
