@@ -1,4 +1,4 @@
-import { formEncoded, jsonEncoded } from "./encode.ts";
+import { formEncoded, hexValue, jsonEncoded } from "./encode.ts";
 import type { Credential } from "./model.ts";
 import { hasTrace, placeholdersIn, resolve } from "./placeholder.ts";
 import { CredentialRefused } from "./refused.ts";
@@ -57,11 +57,37 @@ function substituteText(text: string, use: Use, json: boolean): Substituted<stri
 /** What an escape in a JSON string hides is found by reading it. */
 function checkEscapes(text: string): void {
   if (!text.includes("\\")) return;
-  const strings = text.replaceAll(/\\u[0-9A-Fa-f]{4}|\\\//g, (escape_) =>
-    escape_ === "\\/" ? "/" : String.fromCharCode(Number.parseInt(escape_.slice(2), 16)),
-  );
+  const strings = unescaped(text);
   if (placeholdersIn(strings).length !== placeholdersIn(text).length || (hasTrace(strings) && !hasTrace(text)))
     throw refused("a placeholder stands in the body with escapes in it");
+}
+
+/** The text with what `\\u` and `\\/` stand for, as in JSON strings. */
+function unescaped(text: string): string {
+  const units = Buffer.from(text, "utf16le");
+  let size = 0;
+  for (let at = 0; at < text.length; at++) {
+    let unit = text.charCodeAt(at);
+    const next = unit === BACKSLASH ? text.charCodeAt(at + 1) : 0;
+    const meant = next === LETTER_U ? hex(text, at + 2) : next === SLASH ? SLASH : Number.NaN;
+    if (!Number.isNaN(meant)) {
+      unit = meant;
+      at += next === LETTER_U ? 5 : 1;
+    }
+    size = units.writeUInt16LE(unit, size);
+  }
+  return units.toString("utf16le", 0, size);
+}
+
+const BACKSLASH = 0x5c;
+const SLASH = 0x2f;
+const LETTER_U = 0x75;
+
+/** Four hexadecimal digits; NaN: they are not. */
+function hex(text: string, at: number): number {
+  let value = 0;
+  for (let digit = 0; digit < 4; digit++) value = value * 16 + hexValue(text.charCodeAt(at + digit));
+  return value;
 }
 
 function replaced(text: string, encode: (secret: string) => string, use: Use): Substituted<string> {

@@ -45,3 +45,11 @@ export function formEncoded(secret: string): string {
 export function jsonEncoded(secret: string): string {
   return JSON.stringify(secret).slice(1, -1);
 }
+
+/** What an ASCII character means as a hexadecimal digit; NaN: nothing. */
+export function hexValue(character: number | undefined): number {
+  if (character === undefined) return Number.NaN;
+  if (character >= 48 && character <= 57) return character - 48;
+  const letter = character | 0x20;
+  return character < 128 && letter >= 97 && letter <= 102 ? letter - 87 : Number.NaN;
+}

@@ -47,6 +47,23 @@ describe("placeholders", () => {
     expect(asPlaceholder("openshell:resolve:env:")).toBeUndefined();
   });
 
+  test("that follow each other are each found; a prefix has at most 64 characters", () => {
+    const alias = (name: string) => `-OPENSHELL-RESOLVE-ENV-${name}`;
+    expect(placeholdersIn(`sk${alias("BOT")}${alias("TOKEN")}`)).toMatchObject([
+      { start: 0, name: "BOT", prefix: "sk" },
+      { name: "TOKEN", prefix: "" },
+    ]);
+    expect(placeholdersIn(`${"a".repeat(100)}${alias("BOT")}`)).toMatchObject([{ start: 36, prefix: "a".repeat(64) }]);
+    expect(placeholdersIn(`é-_9${alias("BOT")}`)).toMatchObject([{ start: 1, prefix: "-_9" }]);
+  });
+
+  test("threat-16 a long text that could begin with a prefix anywhere is looked at once", () => {
+    // Each character was once tried as the beginning of a prefix of 64: minutes, not milliseconds.
+    const text = `${"A".repeat(64 * 1024 * 1024)} resolve RESOLVE`;
+    expect(placeholdersIn(text)).toEqual([]);
+    expect(hasTrace(`${"%25".repeat(1_000_000)}openshell%253Aresolve:env:`)).toBe(true);
+  });
+
   test("are found inside other text, an alias without the letters before it", () => {
     const text = "/botsk-OPENSHELL-RESOLVE-ENV-BOT/a/openshell%3Aresolve:env%3ATOKEN";
     const [first, second] = placeholdersInPath(text);

@@ -1,4 +1,5 @@
 import { base64Spellings } from "./base64.ts";
+import { hexValue } from "./encode.ts";
 import { ALIAS_MARK, type Credential, type CredentialSet, PLACEHOLDER_PREFIX } from "./model.ts";
 
 /** What policies and logs see instead of a placeholder. */
@@ -15,9 +16,12 @@ export interface Placeholder {
 }
 
 const KEY = "[A-Za-z0-9_]{1,330}";
-const EXACT = new RegExp(`${PLACEHOLDER_PREFIX}(${KEY})|([A-Za-z0-9_-]{0,64})${ALIAS_MARK}(${KEY})`, "g");
+/** Without the prefix of the provider-shaped form: that is looked for backwards from here, so that each character is looked at once. */
+const EXACT = new RegExp(`${PLACEHOLDER_PREFIX}(${KEY})|${ALIAS_MARK}(${KEY})`, "g");
 /** In a canonical path only the colons can have two spellings. */
 const IN_PATH = new RegExp(EXACT.source.replaceAll(":", "(?:%3A|:)"), "g");
+const MAX_PREFIX = 64;
+const IN_PREFIX = /[A-Za-z0-9_-]/;
 
 /** Every placeholder of a decoded text, in order. */
 export function placeholdersIn(text: string): Placeholder[] {
@@ -30,10 +34,23 @@ export function placeholdersInPath(path: string): Placeholder[] {
 }
 
 function found(text: string, pattern: RegExp): Placeholder[] {
-  return Array.from(text.matchAll(pattern), (match) => {
-    const [all, plain, prefix, shaped] = match;
-    return { start: match.index, end: match.index + all.length, name: plain ?? shaped ?? "", prefix };
-  });
+  const placeholders: Placeholder[] = [];
+  let free = 0;
+  for (const { 0: all, 1: plain, 2: shaped, index } of text.matchAll(pattern)) {
+    const start = shaped === undefined ? index : startOfPrefix(text, index, free);
+    const prefix = shaped === undefined ? undefined : text.slice(start, index);
+    free = index + all.length;
+    placeholders.push({ start, end: free, name: plain ?? shaped ?? "", prefix });
+  }
+  return placeholders;
+}
+
+/** Where the characters of a prefix in front of `end` begin; not before `from`. */
+function startOfPrefix(text: string, end: number, from: number): number {
+  const first = Math.max(from, end - MAX_PREFIX);
+  let start = end;
+  while (start > first && IN_PREFIX.test(text.charAt(start - 1))) start--;
+  return start;
 }
 
 /** The text is exactly one placeholder. */
@@ -105,18 +122,32 @@ const IN_BASE64 = new RegExp(MARKS.flatMap(base64Spellings).map(escaped).join("|
 
 /** Any trace of a placeholder, whatever its case and encoding: percent, base64. */
 export function hasTrace(text: string): boolean {
-  if (MARK.test(text) || IN_BASE64.test(text)) return true;
-  let decoded = text;
-  for (let round = 0; round < DECODING_ROUNDS && decoded.includes("%"); round++) {
-    decoded = percentDecoded(decoded);
-    if (MARK.test(decoded) || IN_BASE64.test(decoded)) return true;
+  if (isMarked(text)) return true;
+  if (!text.includes("%")) return false;
+  let bytes: Buffer = Buffer.from(text);
+  for (let round = 0; round < DECODING_ROUNDS && bytes.includes(PERCENT); round++) {
+    bytes = percentDecoded(bytes);
+    if (isMarked(bytes.toString("latin1"))) return true;
   }
   return false;
 }
 
-/** Bytes of valid escapes as Latin-1 characters; everything else stays. */
-function percentDecoded(text: string): string {
-  return text.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+function isMarked(text: string): boolean {
+  return MARK.test(text) || IN_BASE64.test(text);
+}
+
+const PERCENT = 0x25;
+
+/** Valid escapes as their bytes, in place; everything else stays. */
+function percentDecoded(bytes: Buffer): Buffer {
+  let size = 0;
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at] ?? 0;
+    const code = byte === PERCENT ? hexValue(bytes[at + 1]) * 16 + hexValue(bytes[at + 2]) : Number.NaN;
+    if (!Number.isNaN(code)) at += 2;
+    bytes[size++] = Number.isNaN(code) ? byte : code;
+  }
+  return bytes.subarray(0, size);
 }
 
 function escaped(literal: string): string {

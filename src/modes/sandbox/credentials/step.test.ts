@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { emptyEndpoint } from "../../../policy/defaults.ts";
 import type { Endpoint } from "../../../policy/model.ts";
 import type { OriginRequest } from "../proxy/http1/origin-request.ts";
+import { HeadError } from "../proxy/http1/refused.ts";
 import { MAX_REWRITTEN_BODY } from "./body.ts";
 import { CredentialSet, Credentials } from "./model.ts";
 import { CredentialRefused } from "./refused.ts";
@@ -59,8 +60,9 @@ describe("one allowed request", () => {
   });
 
   test("threat-13 a path that a server reads as another one does not widen where a credential may go", () => {
-    for (const path of ["/safe/../admin", "/safe/%2e%2e/admin", "/safe/./../admin", "/safe/..%2fadmin", "/admin"])
+    for (const path of ["/safe/../admin", "/safe/%2e%2e/admin", "/safe/./../admin", "/safe/x%2fadmin", "/admin"])
       expect([path, code(() => prepared(request({ path })))]).toEqual([path, "credential_endpoint_mismatch"]);
+    expect(() => prepared(request({ path: "/safe/..%2fadmin" }))).toThrow(HeadError);
     const result = prepared(request({ path: "/admin/../safe/x" }));
     expect(result.kind === "forward" && result.forward.request.path).toBe("/safe/x");
   });
