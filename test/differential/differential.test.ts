@@ -94,7 +94,7 @@ test.skipIf(!process.env["LONG_TESTS"])(
       const form = index % 4 === 0 ? "proxy" : "origin";
       return { name: String(index), form, bytes: mutate(dice, seeds[form], HTTP_WORDS) };
     });
-    const mine = await Promise.all(cases.map(readOurselves));
+    const mine = await Promise.all(cases.map((one) => readOurselves(one)));
     const interesting = cases.flatMap((one, index) => (mine[index]?.forwarded.length ? [{ one, ours: mine[index] }] : []));
     const found = await Promise.all(
       PEERS.filter((kind) => find(kind) !== undefined).map(async (kind) => {

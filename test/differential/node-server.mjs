@@ -8,7 +8,7 @@ let count = 0;
 const read = (request, response) => {
   const id = count++;
   const hosts = request.rawHeaders.filter((_, at) => at % 2 === 1 && request.rawHeaders[at - 1].toLowerCase() === "host");
-  tell({ id, client: request.socket.remotePort, method: request.method, target: request.url, host: hosts.join("|") });
+  tell({ id, client: request.socket.remoteAddress, method: request.method, target: request.url, host: hosts.join("|") });
   request.on("data", (piece) => tell({ id, body: piece.toString("latin1") }));
   request.on("end", () => {
     tell({ id, end: true });

@@ -18,8 +18,12 @@ export interface OurReading extends Reading {
   readonly meant: readonly ReadRequest[];
 }
 
-export async function readOurselves({ form, bytes }: Case): Promise<OurReading> {
-  return form === "proxy" ? asProxy(bytes) : await asServer(bytes);
+/** `pieces`: how the bytes arrive. */
+export async function readOurselves(
+  { form, bytes }: Pick<Case, "form" | "bytes">,
+  pieces: readonly Buffer[] = [bytes],
+): Promise<OurReading> {
+  return form === "proxy" ? asProxy(bytes) : await asServer(pieces);
 }
 
 const AUTHORITY = { host: "a.example", port: 80 };
@@ -27,7 +31,7 @@ const HOST = hostField(AUTHORITY);
 const OK = Buffer.from("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
 
 /** A connection to one server, whose requests are all allowed. */
-async function asServer(bytes: Buffer): Promise<OurReading> {
+async function asServer(pieces: readonly Buffer[]): Promise<OurReading> {
   const seen: { readonly request: OriginRequest; readonly canonical: OriginRequest; readonly from: number }[] = [];
   const sent: Buffer[] = [];
   let size = 0;
@@ -74,7 +78,7 @@ async function asServer(bytes: Buffer): Promise<OurReading> {
       switched() {},
     },
   );
-  conversation.clientData(bytes);
+  for (const piece of pieces) conversation.clientData(piece);
   for (let answered = 0; answered < seen.length && !over; answered++) {
     conversation.upstreamData(OK);
     await Promise.resolve();

@@ -40,25 +40,30 @@ const AT_ONCE = 512;
 /** A peer closes each connection by its own time limits, of 5 s at most; a slow machine needs longer. */
 const PATIENCE_MS = 60_000;
 
-/** Sends each case on a connection of its own, until the peer closes it. Gives the client's port and whether the peer answered with an error. */
+/** Sends each case on a connection of its own, until the peer closes it. Gives the client's address and whether the peer answered with an error. */
 async function exchangeAll(
   cases: readonly Pick<Case, "form" | "bytes">[],
   portOf: (form: Case["form"]) => number,
-): Promise<{ readonly client: number; readonly refused: boolean }[]> {
-  const results: { client: number; refused: boolean }[] = [];
+): Promise<{ readonly client: string; readonly refused: boolean }[]> {
+  const results: { client: string; refused: boolean }[] = [];
   for (let from = 0; from < cases.length; from += AT_ONCE)
     results.push(...(await Promise.all(cases.slice(from, from + AT_ONCE).map(({ form, bytes }) => exchange(portOf(form), bytes)))));
   return results;
 }
 
-function exchange(port: number, bytes: Buffer): Promise<{ client: number; refused: boolean }> {
+let connections = 0;
+
+/** Tells one connection from all others, which ports of clients do not for long. */
+function ownAddress(): string {
+  const count = ++connections;
+  return `127.${1 + ((count >> 16) & 127)}.${(count >> 8) & 255}.${count & 255}`;
+}
+
+function exchange(port: number, bytes: Buffer): Promise<{ client: string; refused: boolean }> {
   return new Promise((resolve) => {
-    let client = 0;
+    const client = ownAddress();
     let received = "";
-    const socket = connect(port, "127.0.0.1", () => {
-      client = socket.localPort ?? 0;
-      socket.write(bytes);
-    });
+    const socket = connect({ port, host: "127.0.0.1", localAddress: client }, () => socket.write(bytes));
     socket.setTimeout(PATIENCE_MS, () => socket.destroy());
     socket.on("data", (piece) => {
       received += piece.toString("latin1");
@@ -75,7 +80,7 @@ function hasError(received: string): boolean {
 
 interface Line {
   readonly id?: number;
-  readonly client?: number;
+  readonly client?: string;
   readonly method?: string;
   readonly target?: string;
   readonly host?: string;
@@ -88,7 +93,7 @@ interface Line {
 async function startNode(mode: "strict" | "lenient"): Promise<Peer> {
   const port = await freePort();
   const child = spawn("node", [join(import.meta.dir, "node-server.mjs"), String(port), mode], { stdio: ["pipe", "pipe", "inherit"] });
-  const requests = new Map<number, { -readonly [Name in keyof ReadRequest]: ReadRequest[Name] }[]>();
+  const requests = new Map<string, { -readonly [Name in keyof ReadRequest]: ReadRequest[Name] }[]>();
   const open: { body: string; complete: boolean }[] = [];
   let hear: (line: Line) => void = () => {};
   let partial = "";
@@ -143,7 +148,7 @@ defaults
   timeout http-keep-alive 1s
 frontend all
   bind 127.0.0.1:${port} backlog 4096
-  http-request set-header ${CLIENT_FIELD} %[src_port]
+  http-request set-header ${CLIENT_FIELD} %[src]
   default_backend recorder
 backend recorder
   http-reuse never
@@ -162,7 +167,7 @@ http_access allow all
 cache deny all
 via off
 forwarded_for delete
-request_header_add ${CLIENT_FIELD} "%>p" all
+request_header_add ${CLIENT_FIELD} "%>a" all
 server_persistent_connections off
 client_idle_pconn_timeout 1 second
 request_start_timeout 2 seconds

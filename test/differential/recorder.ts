@@ -2,7 +2,7 @@
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { originOf, type ReadRequest } from "./reading.ts";
 
-/** Added by the proxy: the port of its client. */
+/** Added by the proxy: the address of its client. */
 export const CLIENT_FIELD = "x-case-client";
 
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
@@ -16,8 +16,8 @@ interface Recorded {
 }
 
 export class Recorder implements AsyncDisposable {
-  /** By the port of the proxy's client. */
-  readonly requests: Map<number, ReadRequest[]> = new Map();
+  /** By the address of the proxy's client. */
+  readonly requests: Map<string, ReadRequest[]> = new Map();
   readonly port: number;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -64,7 +64,7 @@ export class Recorder implements AsyncDisposable {
   #record(head: string): Recorded {
     const [line = "", ...lines] = head.split("\r\n");
     const words = line.split(" ");
-    const client = Number(valuesOf(lines, CLIENT_FIELD).at(-1));
+    const client = valuesOf(lines, CLIENT_FIELD).at(-1) ?? "";
     const method = words[0] ?? "";
     const recorded = {
       method,
