@@ -152,9 +152,9 @@ push @out, defined shmget(0x8651, 4096, 0) ? "shm" : "no shm"; print join "|", @
           (error) => Code[ConnectError.from(error).code],
         );
       const outcomes = {
-        configuration: await codeOf(client.getSandboxConfig({ sandboxId: first })),
+        configuration: await codeOf(client.getSandboxConfig({ workspaceScope, name: "first" })),
         providers: await codeOf(client.getSandboxProviderEnvironment({ sandboxId: first })),
-        drafts: await codeOf(client.getDraftPolicy({ workspaceScope, name: "first" })),
+        drafts: await codeOf(client.getDraftPolicy({ workspaceScope, sandbox: "first" })),
         sandbox: await codeOf(client.getSandbox({ workspaceScope, name: "first" })),
         exit: await codeOf(client.reportMainProcessExit({ sandboxId: first, exitCode: 0 })),
         list: await codeOf(client.listSandboxes({ workspaceScope })),

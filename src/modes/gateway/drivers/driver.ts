@@ -35,8 +35,8 @@ export interface ComputeDriver {
   onEnd(listener: (end: SupervisorEnd) => void): void;
   /** Tells when the kernel held a sandbox to its limits. Set once, before the first start. */
   onNotice(listener: (notice: SandboxNotice) => void): void;
-  /** Removes what no sandbox of the store owns. */
-  sweep(known: ReadonlySet<string>): Promise<void>;
+  /** Removes what no sandbox of the store owns; asked anew for each, since sandboxes may be created meanwhile. */
+  sweep(isKnown: (sandboxId: string) => boolean): Promise<void>;
   /** Stops watching; supervisors go on. */
   close(): void;
 }

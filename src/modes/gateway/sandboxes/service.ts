@@ -125,12 +125,16 @@ export class SandboxService {
     }
   }
 
-  /** Starts a stopped or ended sandbox again, as a new instance. */
+  /** Starts a stopped or ended sandbox again, as a new instance; of several calls at once one does. */
   async restart(record: SandboxRecord, message?: string): Promise<SandboxRecord> {
     await this.#on.driver.stop(record.id);
+    const now = this.get(record.id);
+    if (now === undefined) throw new OpenShellError("not_found", "sandbox not found");
+    // Somebody else has started, stopped or deleted it while we waited: what they wanted holds.
+    if (now.instanceId !== record.instanceId || now.desired !== record.desired) return now;
     this.#on.instanceOver?.(record.id);
     const instanceId = randomUUID();
-    const status = withStatus(record.status, { mainProcessInstanceId: instanceId });
+    const status = withStatus(now.status, { mainProcessInstanceId: instanceId });
     const started = this.apply(
       record.id,
       { kind: "starting", ...(message === undefined ? {} : { message }) },
@@ -181,9 +185,14 @@ export class SandboxService {
    * (decision 10).
    */
   async recover(): Promise<void> {
-    const records = this.#on.repository.all();
-    await this.#on.driver.sweep(new Set(records.map((record) => record.id)));
-    for (const record of records) {
+    const { driver, repository } = this.#on;
+    // Those of before, without what is created from now on.
+    const records = repository.all();
+    await driver.sweep((id) => repository.get(id) !== undefined);
+    for (const { id } of records) {
+      // The gateway answers already: it may have been stopped or deleted since the list was made.
+      const record = repository.get(id);
+      if (record === undefined) continue;
       if (record.desired === "deleted") await this.delete(record);
       else if (record.desired === "stopped") await this.stop(record);
       else await this.#recoverRunning(record);

@@ -124,6 +124,35 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
     }
   }
 
+  /** Steps of one sandbox, one after the other: a stop ends what a start before it is about to start, and two starts never overlap. */
+  const turns = new Map<string, Promise<unknown>>();
+  function inTurn<T>(id: string, step: () => Promise<T>): Promise<T> {
+    const mine = (turns.get(id) ?? Promise.resolve()).then(step, step);
+    const settled = mine
+      .catch(() => {})
+      .then(() => {
+        if (turns.get(id) === settled) turns.delete(id);
+      });
+    turns.set(id, settled);
+    return mine;
+  }
+
+  async function start(record: SandboxRecord): Promise<void> {
+    const directory = sandboxDirectory(options.root, record.id);
+    makeDirectories(directory, idsOf(record));
+    forgetProcess(directory);
+    writeToken(directory, await options.issueToken(record.id));
+    writeFileAtomically(directory.caFile, options.caCertificate, 0o644);
+    writeSpec(directory, supervisorSpec(record, directory, options));
+    spawn(record, directory);
+  }
+
+  async function remove(id: string): Promise<void> {
+    await stop(id);
+    await new SandboxGroup(id).remove();
+    removeDirectory(sandboxDirectory(options.root, id));
+  }
+
   async function stop(id: string): Promise<void> {
     const directory = sandboxDirectory(options.root, id);
     const supervisor = watched.get(id) ?? recorded(directory);
@@ -147,21 +176,9 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
   return {
     name: "local",
     admit: ({ spec }) => SandboxGroup.check(resourceLimits(spec)),
-    async start(record) {
-      const directory = sandboxDirectory(options.root, record.id);
-      makeDirectories(directory, idsOf(record));
-      forgetProcess(directory);
-      writeToken(directory, await options.issueToken(record.id));
-      writeFileAtomically(directory.caFile, options.caCertificate, 0o644);
-      writeSpec(directory, supervisorSpec(record, directory, options));
-      spawn(record, directory);
-    },
-    stop,
-    async remove(id) {
-      await stop(id);
-      await new SandboxGroup(id).remove();
-      removeDirectory(sandboxDirectory(options.root, id));
-    },
+    start: (record) => inTurn(record.id, () => start(record)),
+    stop: (id) => inTurn(id, () => stop(id)),
+    remove: (id) => inTurn(id, () => remove(id)),
     async adopt(record): Promise<Found> {
       const directory = sandboxDirectory(options.root, record.id);
       const last = readSupervisorRecord(directory);
@@ -180,16 +197,16 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
     onNotice(listener) {
       notify = listener;
     },
-    async sweep(known) {
+    async sweep(isKnown) {
       // A gateway killed between starting a supervisor and writing down its pid leaves one that nothing else would find.
       for (const [id, supervisor] of findSupervisors(options.root)) {
         const last = readSupervisorRecord(sandboxDirectory(options.root, id));
-        if (known.has(id) && last?.pid === supervisor.pid && last.startTime === supervisor.startTime) continue;
+        if (isKnown(id) && last?.pid === supervisor.pid && last.startTime === supervisor.startTime) continue;
         options.log("warn", `ending supervisor ${supervisor.pid} of sandbox ${id}, which nothing owns`);
         await endProcess(supervisor);
       }
       for (const id of readdirSync(options.root)) {
-        if (known.has(id)) continue;
+        if (isKnown(id)) continue;
         options.log("warn", `removing ${join(options.root, id)}, which nothing owns`);
         await new SandboxGroup(id).remove();
         removeDirectory(sandboxDirectory(options.root, id));
