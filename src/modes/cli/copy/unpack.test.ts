@@ -14,6 +14,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { OpenShellError } from "../../../error.ts";
 import { destinationOf, openStaging, place } from "./place.ts";
 import { BLOCK_BYTES, paddingOf } from "./tar-entry.ts";
 import { TAR_END, tarHeader } from "./tar-writer.ts";
@@ -135,6 +136,78 @@ test("threat-15 a hard link inside becomes a file of its own", () => {
   const { root } = unpack({ name: "d/one", content: "same" }, { name: "d/two", type: "hardlink", to: "d/one" });
   writeFileSync(join(root, "one"), "changed");
   expect(readFileSync(join(root, "two"), "utf8")).toBe("same");
+});
+
+test("threat-15 hard links are no way to fill a disk: copies are made up to a limit, then left out and named", () => {
+  const unpacker = new Unpacker(join(directory, "root"), 1000);
+  const again = ["a", "b", "c", "e"].map((name) => ({ name: `d/${name}`, type: "hardlink" as const, to: "d/file" }));
+  unpacker.push(archiveOf([{ name: "d/file", content: "x".repeat(600) }, ...again]));
+  const { files, refused } = unpacker.finish();
+  expect(files).toEqual(["file", "a", "b"]);
+  expect(refused.map(({ path }) => path)).toEqual(["c", "e"]);
+  expect(refused[0]?.reason).toContain("too many copies");
+});
+
+for (const [what, entries] of [
+  [
+    "a file below a file",
+    [
+      { name: "d/x", content: "1" },
+      { name: "d/x/y", content: "2" },
+    ],
+  ],
+  [
+    "a file where a directory is",
+    [
+      { name: "d/x", type: "directory" },
+      { name: "d/x", content: "1" },
+    ],
+  ],
+  [
+    "a directory where a file is",
+    [
+      { name: "d/x", content: "1" },
+      { name: "d/x", type: "directory" },
+    ],
+  ],
+  [
+    "a link below a link",
+    [
+      { name: "d/f", content: "" },
+      { name: "d/x", to: "f" },
+      { name: "d/x/y", to: "f" },
+    ],
+  ],
+  [
+    "a second name where a file is",
+    [
+      { name: "d/x", content: "1" },
+      { name: "d/y", content: "2" },
+      { name: "d/y", type: "hardlink", to: "d/x" },
+    ],
+  ],
+] satisfies readonly (readonly [string, readonly Given[]])[])
+  test(`an archive with ${what} is an error with a sentence`, () => {
+    let thrown: unknown;
+    try {
+      unpack(...entries);
+    } catch (error) {
+      thrown = error;
+    }
+    expect(thrown).toBeInstanceOf(OpenShellError);
+    expect(String(thrown)).toContain("two things in it have one name");
+  });
+
+test("a time that no file can have is the latest that it can", () => {
+  const archive = archiveOf([{ name: "d", content: "x" }]);
+  archive.write("77777777777\0", 136);
+  archive.write("        ", 148);
+  const sum = archive.subarray(0, BLOCK_BYTES).reduce((total, byte) => total + byte, 0);
+  archive.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
+  const unpacker = new Unpacker(join(directory, "root"));
+  unpacker.push(archive);
+  unpacker.finish();
+  expect(Math.floor(statSync(join(directory, "root")).mtimeMs / 1000)).toBe(0xffff_ffff);
 });
 
 test("threat-15 set-user-id, set-group-id and write permission for others do not arrive", () => {

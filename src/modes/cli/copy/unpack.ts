@@ -24,6 +24,12 @@ const MAX_ENTRIES = 1_000_000;
 /** Longest name that Linux file systems take, in bytes. */
 const MAX_PART_BYTES = 255;
 
+/** A second name costs the sandbox one header, and us a copy of the file: all of them may amount to what was sent, and this. Bytes. */
+const MAX_COPIED_BYTES = 1024 ** 3;
+
+/** Latest time that is given to a file, in the year 2106: where the oldest file systems end. Seconds since the epoch. */
+const MAX_TIME = 0xffff_ffff;
+
 /** What was unpacked, by its path below the root (empty: the root itself). */
 export interface Unpacked {
   readonly files: readonly string[];
@@ -46,6 +52,7 @@ interface PendingLink {
  */
 export class Unpacker {
   readonly #root: string;
+  readonly #maxCopied: number;
   /** The first part of every name; the sandbox chooses it, and it appears nowhere here. */
   #name: string | undefined;
   readonly #reader = new TarReader();
@@ -55,11 +62,13 @@ export class Unpacker {
   readonly #refused: { path: string; reason: string }[] = [];
   #entries = 0;
   #bytes = 0;
+  #copied = 0;
   #open: { readonly fd: number; readonly modified: number } | undefined;
 
   /** `root` does not exist yet; it becomes what the archive's first entry is, and every other entry is below that. */
-  constructor(root: string) {
+  constructor(root: string, maxCopied = MAX_COPIED_BYTES) {
     this.#root = root;
+    this.#maxCopied = maxCopied;
   }
 
   get bytes(): number {
@@ -68,9 +77,13 @@ export class Unpacker {
 
   push(piece: Uint8Array): void {
     for (const event of this.#reader.push(piece)) {
-      if (event.kind === "entry") this.#entry(event.entry);
-      else if (event.kind === "content") this.#content(event.bytes);
-      else this.#endOfFile();
+      try {
+        if (event.kind === "entry") this.#entry(event.entry);
+        else if (event.kind === "content") this.#content(event.bytes);
+        else this.#endOfFile();
+      } catch (reason) {
+        throw notWritten(reason);
+      }
     }
   }
 
@@ -158,7 +171,8 @@ export class Unpacker {
 
   #endOfFile(): void {
     if (this.#open === undefined) return;
-    futimesSync(this.#open.fd, this.#open.modified, this.#open.modified);
+    const time = Math.min(this.#open.modified, MAX_TIME);
+    futimesSync(this.#open.fd, time, time);
     this.close();
   }
 
@@ -169,6 +183,12 @@ export class Unpacker {
       this.#refused.push({ path, reason: "it is a second name of a file that was not sent" });
       return;
     }
+    const { size } = lstatSync(join(this.#root, source));
+    if (this.#copied + size > this.#bytes + this.#maxCopied) {
+      this.#refused.push({ path, reason: `it is a second name of '${printable(source)}', and there are too many copies already` });
+      return;
+    }
+    this.#copied += size;
     this.#parent(path);
     copyFileSync(join(this.#root, source), join(this.#root, path), constants.COPYFILE_EXCL);
     this.#files.add(path);
@@ -180,12 +200,16 @@ export class Unpacker {
       this.#refused.push({ path, reason: `it is a link out of the copy, to '${printable(target)}'` });
       return false;
     }
-    if (path !== "") this.#parent(path);
-    if (path === "" || lstatSync(join(this.#root, path), { throwIfNoEntry: false }) !== undefined) {
-      this.#refused.push({ path, reason: "it is a link with the name of a file" });
-      return false;
+    try {
+      if (path !== "") this.#parent(path);
+      if (path === "" || lstatSync(join(this.#root, path), { throwIfNoEntry: false }) !== undefined) {
+        this.#refused.push({ path, reason: "it is a link with the name of a file" });
+        return false;
+      }
+      symlinkSync(target, join(this.#root, path));
+    } catch (reason) {
+      throw notWritten(reason);
     }
-    symlinkSync(target, join(this.#root, path));
     return true;
   }
 }
@@ -202,6 +226,18 @@ export function staysBelow(path: string, target: string): boolean {
   const down = ups < 0 ? [] : parts.slice(ups);
   if (down.includes("..")) return false;
   return parts.filter((part) => part === "..").length <= depth;
+}
+
+/** What a person is told of a failure to write: an archive that contradicts itself is the sandbox's doing, everything else this machine's. */
+function notWritten(reason: unknown): unknown {
+  const code = reason instanceof Error ? (reason as NodeJS.ErrnoException).code : undefined;
+  if (reason instanceof OpenShellError || code === undefined) return reason;
+  if (code === "EEXIST" || code === "EISDIR" || code === "ENOTDIR")
+    return new OpenShellError("failed_precondition", "the sandbox sent an archive that is not one: two things in it have one name");
+  return new OpenShellError("failed_precondition", `the copy cannot be written: ${code}`, {
+    cause: reason,
+    next: "free space, or name another destination",
+  });
 }
 
 /** Read, write and execute; no set-user-id, no write permission for others. */
