@@ -3,7 +3,7 @@ import { Automaton } from "./automaton.ts";
 import { spellingsOf } from "./needles.ts";
 
 /** Stands for each byte of a secret: the length of an answer does not change, and `*` is valid in names and values of fields. */
-const STAR = 0x2a;
+export const STAR = 0x2a;
 /** Fields that say where the answer ends; digits that look like a secret must stay. */
 const FRAMING: ReadonlySet<string> = new Set(["content-length", "transfer-encoding"]);
 
