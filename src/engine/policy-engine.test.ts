@@ -2,8 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { OpenShellError } from "../error.ts";
 import { restrictiveDefault } from "../policy/defaults.ts";
 import { parsePolicyYaml } from "../policy/yaml.ts";
-import type { ConnectionQuery } from "./decision.ts";
-import { cacheKey, MAX_CACHED_DECISIONS } from "./decision-cache.ts";
+import type { ConnectionQuery, HttpFacts } from "./decision.ts";
+import { cacheKey, MAX_CACHED_DECISIONS, MAX_CACHED_REQUESTS, requestCacheKey } from "./decision-cache.ts";
 import { explainConnection } from "./explain.ts";
 import { PolicyEngine } from "./policy-engine.ts";
 
@@ -156,6 +156,55 @@ describe("the cache", () => {
       ask({ exe: "/a", ancestors: ["/b2:/c"] }),
       ask({ host: "a3:", exe: "/x" }),
     ].map(cacheKey);
+    expect(new Set(keys).size).toBe(keys.length);
+  });
+
+  const rest = parse(`
+version: 1
+network_policies:
+  api:
+    endpoints: [{host: api.github.com, port: 443, protocol: rest, access: read-only, enforcement: enforce}]
+    binaries: [{path: /usr/bin/curl}]
+`);
+  const request = (facts: Partial<HttpFacts> = {}) => ({
+    ...ask(),
+    request: { kind: "http", method: "GET", path: "/", query: {}, upgrade: "", ...facts } as const,
+  });
+
+  test("keeps requests apart from connections, and is bounded for them too", () => {
+    const engine = loaded(rest);
+    expect(engine.decideRequest(request())).toBe(engine.decideRequest(request()));
+    expect(engine.decideRequest(request()).action).toBe("allow");
+    expect(engine.decideRequest(request({ method: "POST" })).action).toBe("deny");
+    for (let i = 0; i < MAX_CACHED_REQUESTS + 10; i++) engine.decideRequest(request({ path: `/${i}` }));
+    const { cache, requests } = engine as unknown as Record<"cache" | "requests", { size: number }>;
+    expect([cache.size, requests.size]).toEqual([1, MAX_CACHED_REQUESTS]);
+  });
+
+  test("asks the rules again about a request under a new policy", () => {
+    const engine = loaded(rest);
+    expect(engine.decideRequest(request()).action).toBe("allow");
+    engine.load(github);
+    const other = engine.decideRequest({ ...request(), exe: "/usr/bin/git" });
+    expect([other.action, other.generation]).toEqual(["deny", 2]);
+    engine.load(parse("version: 1\nnetwork_policies: {}"));
+    expect(engine.decideRequest(request())).toMatchObject({ action: "deny", generation: 3 });
+  });
+
+  test("never confuses two requests", () => {
+    const keys = [
+      request(),
+      request({ method: "HEAD" }),
+      request({ path: "/a" }),
+      request({ query: { a: ["b"] } }),
+      request({ query: { a: ["b", ""] } }),
+      request({ query: { a: [], b: [] } }),
+      request({ query: { 'a":["b"],"b': [] } }),
+      request({ upgrade: "websocket" }),
+      request({ rpc: [{ method: "tools/call", name: "x" }] }),
+      request({ rpc: [{ method: "tools/call" }, { method: "x" }] }),
+      { ...request(), exe: "/usr/bin/git" },
+    ].map(requestCacheKey);
     expect(new Set(keys).size).toBe(keys.length);
   });
 });

@@ -3,7 +3,7 @@ import type { Policy } from "../policy/model.ts";
 import { requireValidPolicy } from "../policy/validate.ts";
 import { readAnswer } from "./answer.ts";
 import type { ConnectionQuery, Decision, DenyCode, MatchedEndpoint, RequestDecision, RequestEngine, RequestQuery } from "./decision.ts";
-import { cacheKey, DecisionCache } from "./decision-cache.ts";
+import { cacheKey, DecisionCache, MAX_CACHED_REQUESTS, MAX_REQUEST_KEY_LENGTH, requestCacheKey } from "./decision-cache.ts";
 import { type Generation, prepareGeneration, reviveInstance } from "./generation.ts";
 import { refusalReason } from "./reason.ts";
 import type { Entrypoint } from "./rego.ts";
@@ -19,7 +19,8 @@ export interface PolicyEngineOptions {
 export class PolicyEngine implements RequestEngine {
   private readonly own: readonly string[];
   private current: Generation | undefined;
-  private cache = new DecisionCache();
+  private cache = new DecisionCache<Decision>();
+  private requests = requestCache();
   private count = 0;
 
   constructor(options: PolicyEngineOptions = {}) {
@@ -44,7 +45,8 @@ export class PolicyEngine implements RequestEngine {
     requireValidPolicy(policy, { accounts: true });
     const next = prepareGeneration(policy, this.own);
     this.current = next;
-    this.cache = new DecisionCache();
+    this.cache = new DecisionCache<Decision>();
+    this.requests = requestCache();
     this.count += 1;
   }
 
@@ -67,7 +69,13 @@ export class PolicyEngine implements RequestEngine {
     const { current } = this;
     if (current === undefined || !isRequest(query.request)) return this.refuseRequest("malformed", "the request is malformed");
     try {
-      return evaluateRequest(query, connection, (input) => this.ask(current, "openshell/request", input));
+      const key = requestCacheKey(query);
+      const known = this.requests.get(key);
+      if (known !== undefined) return known;
+      const decision = evaluateRequest(query, connection, (input) => this.ask(current, "openshell/request", input));
+      // As with connections, a failure is not kept.
+      if (decision.code !== "engine_failure") this.requests.set(key, decision);
+      return decision;
     } catch (error) {
       return this.refuseRequest("engine_failure", undecided(error));
     }
@@ -104,6 +112,10 @@ export class PolicyEngine implements RequestEngine {
   private refuseRequest(code: DenyCode, reason: string): RequestDecision {
     return { action: "deny", code, reason, generation: this.count };
   }
+}
+
+function requestCache(): DecisionCache<RequestDecision> {
+  return new DecisionCache(MAX_CACHED_REQUESTS, MAX_REQUEST_KEY_LENGTH);
 }
 
 function undecided(error: unknown): string {
