@@ -1,5 +1,6 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, readSync } from "node:fs";
 import { OpenShellError } from "../../../error.ts";
+import type { HeldTree } from "./held-tree.ts";
 import { paddingOf } from "./tar-entry.ts";
 import { TAR_END, tarHeader } from "./tar-writer.ts";
 import type { LocalEntry } from "./walk.ts";
@@ -12,6 +13,7 @@ const PIECE_BYTES = 256 * 1024;
  * found. `prefix` stands in front of every name; `sent` hears how many bytes of content have gone.
  */
 export async function* packTree(
+  held: HeldTree,
   entries: readonly LocalEntry[],
   nameOf: (path: string) => string,
   sent: (bytes: number) => void,
@@ -22,14 +24,13 @@ export async function* packTree(
       yield tarHeader({ ...entry, name: entry.kind === "directory" ? `${name}/` : name });
       continue;
     }
-    yield* packFile(entry, name, sent);
+    yield* packFile(held, entry, name, sent);
   }
   yield TAR_END;
 }
 
-function* packFile(entry: LocalEntry, name: string, sent: (bytes: number) => void): Generator<Uint8Array> {
-  // Not followed, and not waited for: it may have been replaced by a link or a pipe since it was listed.
-  const fd = openSync(entry.source, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+function* packFile(held: HeldTree, entry: LocalEntry, name: string, sent: (bytes: number) => void): Generator<Uint8Array> {
+  const fd = openListed(held, entry);
   try {
     const stats = fstatSync(fd);
     if (!stats.isFile()) throw changed(entry);
@@ -48,6 +49,21 @@ function* packFile(entry: LocalEntry, name: string, sent: (bytes: number) => voi
   }
 }
 
-function changed({ source }: LocalEntry): OpenShellError {
-  return new OpenShellError("aborted", `${source} changed while it was being copied`, { next: "try again when nothing writes there" });
+/** It may have been replaced by a link or a pipe since it was listed, or a directory above it by a link. */
+function openListed(held: HeldTree, entry: LocalEntry): number {
+  try {
+    return held.openFile(entry.source);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === "EACCES" || code === "EPERM")
+      throw new OpenShellError("permission_denied", `${entry.source} cannot be read: ${code}`, { cause });
+    throw changed(entry, cause);
+  }
+}
+
+function changed({ source }: LocalEntry, cause?: unknown): OpenShellError {
+  return new OpenShellError("aborted", `${source} changed while it was being copied`, {
+    cause,
+    next: "try again when nothing writes there",
+  });
 }

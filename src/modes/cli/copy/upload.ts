@@ -26,7 +26,7 @@ export async function upload(
   terminal: Terminal,
   { sandbox, local, destination, gitIgnore }: { sandbox: string; local: string; destination: string | undefined; gitIgnore: boolean },
 ): Promise<void> {
-  const tree = walkLocal(local, { gitIgnore });
+  using tree = walkLocal(local, { gitIgnore });
   const contents = tree.directory && /(^|\/)\.{0,2}\/?$/.test(local);
   const target = await remoteTarget(gateway, sandbox, tree, contents, destination);
   const meter = openMeter(terminal, `Uploading ${printable(tree.name)}`, tree.bytes);
@@ -42,7 +42,7 @@ export async function upload(
     modified: Math.floor(Date.now() / 1000),
   } as const;
   const entries = tree.directory && target.name !== "" ? [root, ...tree.entries] : tree.entries;
-  const input = packTree(entries, nameOf, (bytes) => {
+  const input = packTree(tree.held, entries, nameOf, (bytes) => {
     gone += bytes;
     meter.at(gone);
   });

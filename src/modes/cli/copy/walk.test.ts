@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { packTree } from "./pack.ts";
-import { walkLocal } from "./walk.ts";
+import { type LocalTree, walkLocal } from "./walk.ts";
 
 let directory: string;
 beforeEach(() => {
@@ -77,18 +77,41 @@ test("threat-15 links are copied as links, and never followed", () => {
 
 test("threat-15 a file that became a link since it was listed is not read", async () => {
   put({ file: "x" });
-  const { entries } = walkLocal(join(directory, "file"), { gitIgnore: true });
+  using tree = walkLocal(join(directory, "file"), { gitIgnore: true });
   rmSync(join(directory, "file"));
   symlinkSync("/etc/hostname", join(directory, "file"));
-  const pack = async (): Promise<void> => {
-    for await (const _ of packTree(
-      entries,
-      () => "file",
-      () => {},
-    ));
-  };
-  await expect(pack()).rejects.toThrow();
+  await expect(packed(tree)).rejects.toThrow("changed while it was being copied");
 });
+
+test("threat-15 a directory that became a link since it was listed is not gone through, nor is what is above it", async () => {
+  put({ "project/sub/deep/id": "mine", "secret/deep/id": "secret", "secret/id": "secret" });
+  using tree = walkLocal(join(directory, "project"), { gitIgnore: true });
+  renameSync(join(directory, "project/sub"), join(directory, "old"));
+  symlinkSync("../secret", join(directory, "project/sub"));
+  await expect(packed(tree)).rejects.toThrow("changed while it was being copied");
+});
+
+test("threat-15 a copied directory that is moved away is still the one that was listed", async () => {
+  put({ "project/id": "mine", "secret/id": "secret" });
+  using tree = walkLocal(join(directory, "project"), { gitIgnore: true });
+  renameSync(join(directory, "project"), join(directory, "old"));
+  symlinkSync("secret", join(directory, "project"));
+  const archive = await packed(tree);
+  expect(archive.includes("mine")).toBe(true);
+  expect(archive.includes("secret")).toBe(false);
+});
+
+async function packed({ held, entries }: LocalTree): Promise<Buffer> {
+  const pieces = await Array.fromAsync(
+    packTree(
+      held,
+      entries,
+      (path) => path,
+      () => {},
+    ),
+  );
+  return Buffer.concat(pieces);
+}
 
 test("what is not there says so", () => {
   expect(() => walkLocal(join(directory, "missing"), { gitIgnore: true })).toThrow("does not exist");

@@ -1,6 +1,7 @@
 import { lstatSync, readdirSync, readlinkSync, realpathSync } from "node:fs";
-import { basename, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { OpenShellError } from "../../../error.ts";
+import { HeldTree } from "./held-tree.ts";
 import { ignoreRules } from "./ignore-rules.ts";
 
 /** Something of this machine that is to be copied. */
@@ -17,7 +18,7 @@ export interface LocalEntry {
   readonly modified: number;
 }
 
-export interface LocalTree {
+export interface LocalTree extends Disposable {
   /** Name of what is copied. */
   readonly name: string;
   readonly directory: boolean;
@@ -26,6 +27,8 @@ export interface LocalTree {
   readonly bytes: number;
   /** Pipes, sockets and devices, which are not copied. */
   readonly skipped: readonly string[];
+  /** By which the entries are opened; held until the tree is disposed. */
+  readonly held: HeldTree;
 }
 
 /**
@@ -36,29 +39,56 @@ export function walkLocal(path: string, options: { readonly gitIgnore: boolean }
   const root = realRoot(path);
   const stats = lstatSync(root);
   const name = basename(resolve(path));
+  if (!stats.isFile() && !stats.isDirectory()) throw new OpenShellError("invalid_argument", `${path} is neither a file nor a directory`);
+  const held = new HeldTree(stats.isFile() ? dirname(root) : root);
+  const common = { name, held, [Symbol.dispose]: () => held[Symbol.dispose]() };
   if (stats.isFile()) {
-    const entry = describe(root, "", stats);
-    return { name, directory: false, entries: entry === undefined ? [] : [entry], bytes: stats.size, skipped: [] };
+    const entry = describe(root, root, "", stats);
+    return { ...common, directory: false, entries: entry === undefined ? [] : [entry], bytes: stats.size, skipped: [] };
   }
-  if (!stats.isDirectory()) throw new OpenShellError("invalid_argument", `${path} is neither a file nor a directory`);
-  const rules = options.gitIgnore ? ignoreRules(root) : { ignores: () => false };
+  try {
+    return { ...common, directory: true, ...listBelow(held, root, options.gitIgnore) };
+  } catch (error) {
+    held[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function listBelow(held: HeldTree, root: string, gitIgnore: boolean): Pick<LocalTree, "entries" | "bytes" | "skipped"> {
+  const rules = gitIgnore ? ignoreRules(root) : { ignores: () => false };
   const entries: LocalEntry[] = [];
   const skipped: string[] = [];
   const waiting = [""];
   for (let directory = waiting.pop(); directory !== undefined; directory = waiting.pop()) {
-    for (const child of readdirSync(join(root, directory)).sort()) {
-      const relative = directory === "" ? child : `${directory}/${child}`;
-      const source = join(root, relative);
-      const found = lstatSync(source);
-      if (rules.ignores(source, found.isDirectory())) continue;
-      const entry = describe(source, relative, found);
-      if (entry === undefined) skipped.push(relative);
-      else entries.push(entry);
-      if (found.isDirectory()) waiting.push(relative);
+    const above = directory;
+    try {
+      held.inDirectory(join(root, above), (place) => {
+        for (const child of readdirSync(place).sort()) {
+          const relative = above === "" ? child : `${above}/${child}`;
+          const source = join(root, relative);
+          const found = lstatSync(join(place, child));
+          if (rules.ignores(source, found.isDirectory())) continue;
+          const entry = describe(join(place, child), source, relative, found);
+          if (entry === undefined) skipped.push(relative);
+          else entries.push(entry);
+          if (found.isDirectory()) waiting.push(relative);
+        }
+      });
+    } catch (cause) {
+      throw unreadable(join(root, above), cause);
     }
   }
-  const bytes = entries.reduce((sum, { size }) => sum + size, 0);
-  return { name, directory: true, entries, bytes, skipped };
+  return { entries, bytes: entries.reduce((sum, { size }) => sum + size, 0), skipped };
+}
+
+/** A directory that could be listed a moment ago, or whose entries are gone. */
+function unreadable(path: string, cause: unknown): OpenShellError {
+  const { code } = cause as NodeJS.ErrnoException;
+  if (code === "EACCES" || code === "EPERM") return new OpenShellError("permission_denied", `${path} cannot be read: ${code}`, { cause });
+  return new OpenShellError("aborted", `${path} changed while it was being listed (${code ?? "unknown error"})`, {
+    cause,
+    next: "try again when nothing writes there; names that are no UTF-8 text cannot be copied",
+  });
 }
 
 function realRoot(path: string): string {
@@ -74,7 +104,8 @@ function realRoot(path: string): string {
   }
 }
 
-function describe(source: string, path: string, stats: ReturnType<typeof lstatSync> & object): LocalEntry | undefined {
+/** `place`: where it is at this moment; `source`: what it is called. */
+function describe(place: string, source: string, path: string, stats: ReturnType<typeof lstatSync> & object): LocalEntry | undefined {
   const common = {
     path,
     source,
@@ -85,6 +116,6 @@ function describe(source: string, path: string, stats: ReturnType<typeof lstatSy
   };
   if (stats.isFile()) return { ...common, kind: "file", size: Number(stats.size) };
   if (stats.isDirectory()) return { ...common, kind: "directory" };
-  if (stats.isSymbolicLink()) return { ...common, kind: "symlink", target: readlinkSync(source) };
+  if (stats.isSymbolicLink()) return { ...common, kind: "symlink", target: readlinkSync(place) };
   return undefined;
 }
