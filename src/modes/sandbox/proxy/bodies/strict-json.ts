@@ -37,17 +37,11 @@ function decodeUtf8(bytes: Uint8Array): string {
 }
 
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
-const BLANKS = /[ \t\n\r]*/y;
-/** A string up to the next quotation mark or escape. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters must be escaped in JSON
-const PLAIN = /[^"\\\x00-\x1f]*/y;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
 const HEX = /[0-9A-Fa-f]{4}/y;
 const ESCAPES: Readonly<Record<string, string>> = { '"': '"', "\\": "\\", "/": "/", b: "\b", f: "\f", n: "\n", r: "\r", t: "\t" };
-const WORDS: readonly (readonly [string, Json])[] = [
-  ["true", true],
-  ["false", false],
-  ["null", null],
-];
+const WORDS: Readonly<Record<string, readonly [string, Json]>> = { t: ["true", true], f: ["false", false], n: ["null", null] };
 
 class JsonReader {
   readonly #text: string;
@@ -60,19 +54,19 @@ class JsonReader {
 
   whole(): Json {
     const value = this.#value();
-    this.#match(BLANKS);
+    this.#blanks();
     if (this.#at < this.#text.length) this.#fail("something follows the value");
     return value;
   }
 
   #value(): Json {
-    this.#match(BLANKS);
+    this.#blanks();
     const next = this.#text[this.#at];
     if (next === '"') return this.#string();
     if (next === "{") return this.#nested(() => this.#object());
     if (next === "[") return this.#nested(() => this.#list());
-    for (const [word, value] of WORDS) {
-      if (!this.#text.startsWith(word, this.#at)) continue;
+    const [word, value] = WORDS[next ?? ""] ?? [];
+    if (word !== undefined && value !== undefined && this.#text.startsWith(word, this.#at)) {
       this.#at += word.length;
       return value;
     }
@@ -93,7 +87,7 @@ class JsonReader {
     const object = new Map<string, Json>();
     if (this.#next("}")) return object;
     do {
-      this.#match(BLANKS);
+      this.#blanks();
       if (this.#text[this.#at] !== '"') this.#fail("a name in quotation marks is missing");
       const name = this.#string();
       if (name.includes("\0")) this.#fail("NUL in a name");
@@ -118,7 +112,7 @@ class JsonReader {
     this.#at++;
     let value = "";
     for (;;) {
-      value += this.#match(PLAIN);
+      value += this.#plain();
       const end = this.#text[this.#at++];
       if (end === '"') break;
       if (end !== "\\") this.#fail(end === undefined ? "a string does not end" : "control character in a string");
@@ -138,10 +132,22 @@ class JsonReader {
 
   /** Steps over blanks and this one character, if it comes. */
   #next(character: string): boolean {
-    this.#match(BLANKS);
+    this.#blanks();
     if (this.#text[this.#at] !== character) return false;
     this.#at++;
     return true;
+  }
+
+  #blanks(): void {
+    while (isBlank(this.#text.charCodeAt(this.#at))) this.#at++;
+  }
+
+  /** A string up to the next quotation mark, escape or control character, which must be escaped. */
+  #plain(): string {
+    const start = this.#at;
+    for (let code = this.#text.charCodeAt(start); code !== QUOTE && code !== BACKSLASH && code >= 0x20; )
+      code = this.#text.charCodeAt(++this.#at);
+    return this.#text.slice(start, this.#at);
   }
 
   #match(pattern: RegExp): string {
@@ -154,6 +160,10 @@ class JsonReader {
   #fail(problem: string, code = "json_syntax"): never {
     throw new BodyError(400, code, `the JSON cannot be read: ${problem}, at character ${this.#at}`);
   }
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09 || code === 0x0a || code === 0x0d;
 }
 
 function quoted(name: string): string {
