@@ -22,7 +22,8 @@ function timeOf({ eventTime }: SandboxLogLine): number {
 export function formatLogLine(line: SandboxLogLine): string {
   const ms = timeOf(line);
   const time = `${Math.floor(ms / 1000)}.${String(ms % 1000).padStart(3, "0")}`;
-  const fields = Object.entries(line.fields)
+  // The text of an event says what its fields say.
+  const fields = Object.entries(line.target === "ocsf" ? {} : line.fields)
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([key, value]) => ` ${key}=${value}`)
     .join("");

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { OpenShellError } from "../../error.ts";
+import { storageError } from "../../storage-error.ts";
 import { isUser, peerOf } from "./auth/authenticate.ts";
 import { guard, requestGate } from "./auth/interceptor.ts";
 import { openPki, SERVER_NAMES } from "./auth/pki.ts";
@@ -74,12 +75,19 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
   const log = openLog(options.logLevel);
   const clock = { now: () => Date.now() };
   const state = openState(options.stateDirectory);
+  const attempt = (what: string, step: () => unknown): void => {
+    try {
+      step();
+    } catch (error) {
+      log("error", `${what} could not be written down`, error);
+    }
+  };
   const cleanup = new AsyncDisposableStack();
   try {
     cleanup.use(lockState(options.stateDirectory));
     const pki = options.disableTls ? undefined : await openPki(state.tls, clock.now(), bindNames(options.bindAddress));
     const store = cleanup.use(openStore(join(state.gateway, "openshell.db")));
-    const logStore = cleanup.use(openLogStore(join(state.gateway, "logs.db")));
+    const logStore = cleanup.use(openLogStore(join(state.gateway, "logs.db"), clock));
     const tokens = await openTokenIssuer(state.tls, gatewayId(state.gateway), clock.now);
 
     const repository = sandboxRepository(store.db);
@@ -193,7 +201,8 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
         sandboxes.apply(session.sandboxId, { kind: "connected" });
         relays.replay(session);
       },
-      disconnected: ({ sandboxId }) => void sandboxes.apply(sandboxId, { kind: "disconnected" }),
+      // Told by timers and by streams that end, where nobody would catch that the store cannot be written.
+      disconnected: ({ sandboxId }) => attempt("a lost session", () => sandboxes.apply(sandboxId, { kind: "disconnected" })),
       configResult: (session, result, version) => configApplied(context, session, result, version),
       relayMessage: ({ sandboxId }, payload) => {
         if (payload.case === "relayOpenResult" && payload.value.success) return;
@@ -204,7 +213,7 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
 
     const opened = openDrafts(context);
     drafts = opened;
-    const settling = setInterval(() => settleAll(opened), SETTLE_INTERVAL);
+    const settling = setInterval(() => attempt("expired proposals", () => settleAll(opened)), SETTLE_INTERVAL);
     cleanup.defer(() => clearInterval(settling));
 
     const report = (reason: unknown): void => log("error", "internal error", reason);
@@ -226,7 +235,7 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
     return { endpoint: endpoint(), context, close: () => cleanup.disposeAsync() };
   } catch (error) {
     await cleanup.disposeAsync();
-    throw error;
+    throw storageError(error) ?? error;
   }
 }
 

@@ -2,8 +2,10 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { OpenShellError } from "../../../error.ts";
 import { type SandboxLogLine, SandboxLogLineSchema } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import { MAX_RESPONSE_BYTES } from "../../../rpc/limits.ts";
 import type { Bus } from "../bus.ts";
-import { LOG_LINES_KEPT, type LogStore } from "../store/logs.ts";
+import { safeText } from "../drafts/text.ts";
+import type { LogStore } from "../store/logs.ts";
 import { LogQuota } from "./quota.ts";
 
 /** Lines per PushSandboxLogs message, as the published gateway takes. */
@@ -12,6 +14,13 @@ export const MAX_BATCH_LINES = 100;
 const MAX_MESSAGE_LENGTH = 16_384;
 const MAX_FIELDS = 64;
 const MAX_FIELD_LENGTH = 4096;
+const MAX_NAME_LENGTH = 256;
+const MAX_LEVEL_LENGTH = 16;
+
+/** Lines of one answer: what fits beside its envelope; the newest are kept. */
+const MAX_TAIL_BYTES = MAX_RESPONSE_BYTES - 64 * 1024;
+/** What a line takes in an answer beside itself: its tag and length. */
+const LINE_OVERHEAD = 8;
 
 /** From the most to the least important; OCSF events rank as INFO. */
 const LEVELS: Readonly<Record<string, number>> = { ERROR: 0, WARN: 1, INFO: 2, OCSF: 2, DEBUG: 3, TRACE: 4 };
@@ -57,8 +66,16 @@ export function logService(store: LogStore, bus: Bus, clock: { now(): number }):
       if (admitted.length > 0) append(sandboxId, admitted);
     },
     tail(sandboxId, limit, filter) {
-      const matching = store.tail(sandboxId, LOG_LINES_KEPT).filter((line) => matches(line, filter));
-      return { lines: matching.slice(-limit), total: store.count(sandboxId) };
+      const lines: SandboxLogLine[] = [];
+      let bytes = 0;
+      for (const line of store.newest(sandboxId, filter.since)) {
+        if (lines.length >= limit) break;
+        if (!matches(line, filter)) continue;
+        bytes += sizeOf(line) + LINE_OVERHEAD;
+        if (bytes > MAX_TAIL_BYTES) break;
+        lines.push(line);
+      }
+      return { lines: lines.reverse(), total: store.count(sandboxId) };
     },
     deleteSandbox(sandboxId) {
       quota.forget(sandboxId);
@@ -89,16 +106,18 @@ function rank(level: string): number {
   return LEVELS[level.toUpperCase()] ?? 2;
 }
 
+/** Within its limits, of the gateway's time, and printable: whoever shows it shows no control bytes of the agent (threat 32). */
 function clamp(sandboxId: string, line: SandboxLogLine, now: number): SandboxLogLine {
   const time = line.eventTime === undefined ? now : Math.min(timestampMs(line.eventTime), now);
   const fields = Object.entries(line.fields).slice(0, MAX_FIELDS);
+  const safe = (text: string, limit: number) => safeText(text, limit).text;
   return create(SandboxLogLineSchema, {
     sandboxId,
     eventTime: timestampFromMs(time),
-    level: line.level.slice(0, 16),
-    target: line.target.slice(0, 256),
+    level: safe(line.level, MAX_LEVEL_LENGTH),
+    target: safe(line.target, MAX_NAME_LENGTH),
     source: "sandbox",
-    message: line.message.slice(0, MAX_MESSAGE_LENGTH),
-    fields: Object.fromEntries(fields.map(([key, value]) => [key.slice(0, 256), value.slice(0, MAX_FIELD_LENGTH)])),
+    message: safe(line.message, MAX_MESSAGE_LENGTH),
+    fields: Object.fromEntries(fields.map(([key, value]) => [safe(key, MAX_NAME_LENGTH), safe(value, MAX_FIELD_LENGTH)])),
   });
 }

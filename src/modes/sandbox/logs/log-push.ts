@@ -35,6 +35,8 @@ export class LogPush {
   #credit = INFORMATIONAL_BURST;
   #creditTime = 0;
   #heldBack = 0;
+  /** Lines that there was no room for while the gateway was away. */
+  #forgotten = 0;
 
   constructor(client: GatewayClient, sandboxId: string) {
     this.#client = client;
@@ -48,13 +50,17 @@ export class LogPush {
   }
 
   observe(event: SecurityEvent): void {
-    if ((event.kind === "network" || event.kind === "http" || event.kind === "sql") && event.severity === "informational" && !this.#mayInform(event.time)) {
+    if (
+      (event.kind === "network" || event.kind === "http" || event.kind === "sql") &&
+      event.severity === "informational" &&
+      !this.#mayInform(event.time)
+    ) {
       this.#heldBack += 1;
       return;
     }
     if (this.#heldBack > 0) this.#add(event.time, `${this.#heldBack} allowed connections and requests are only in the sandbox's own log`);
     this.#heldBack = 0;
-    this.#add(event.time, formatShorthand(event));
+    this.#add(event.time, formatShorthand(event), isDenied(event) ? { action: "denied" } : {});
     if (this.#waiting.length >= BATCH_LINES) void this.flush();
     else this.#schedule();
   }
@@ -69,18 +75,23 @@ export class LogPush {
     return true;
   }
 
-  #add(time: number, message: string): void {
-    this.#waiting.push(
-      create(SandboxLogLineSchema, {
-        sandboxId: this.#sandboxId,
-        eventTime: timestampFromMs(time),
-        level: "OCSF",
-        target: "ocsf",
-        message,
-        source: "sandbox",
-      }),
-    );
-    if (this.#waiting.length > MAX_WAITING_LINES) this.#waiting.shift();
+  #add(time: number, message: string, fields: Record<string, string> = {}): void {
+    this.#waiting.push(this.#line(time, message, fields));
+    this.#keepNewest();
+  }
+
+  #line(time: number, message: string, fields: Record<string, string> = {}): SandboxLogLine {
+    const about = { sandboxId: this.#sandboxId, level: "OCSF", target: "ocsf", source: "sandbox" };
+    return create(SandboxLogLineSchema, { ...about, eventTime: timestampFromMs(time), message, fields });
+  }
+
+  /** Lines that are no denials go first. */
+  #keepNewest(): void {
+    while (this.#waiting.length > MAX_WAITING_LINES) {
+      const other = this.#waiting.findIndex(({ fields }) => fields["action"] === undefined);
+      this.#waiting.splice(Math.max(0, other), 1);
+      this.#forgotten += 1;
+    }
   }
 
   #schedule(): void {
@@ -92,18 +103,27 @@ export class LogPush {
     this.#timer = undefined;
     if (this.#sending || !this.#connected || this.#waiting.length === 0) return;
     this.#sending = true;
+    const forgotten = this.#forgotten;
+    this.#forgotten = 0;
+    if (forgotten > 0) this.#waiting.unshift(this.#line(Date.now(), `${forgotten} lines from before are only in the sandbox's own log`));
     const lines = this.#waiting;
     this.#waiting = [];
     try {
       await this.#client.pushSandboxLogs(batches(this.#sandboxId, lines));
     } catch {
       // Kept for the next session, within the bound.
-      this.#waiting = [...lines, ...this.#waiting].slice(-MAX_WAITING_LINES);
+      this.#waiting = [...lines, ...this.#waiting];
+      this.#keepNewest();
     } finally {
       this.#sending = false;
       this.#schedule();
     }
   }
+}
+
+/** Kept for longer by the gateway. */
+function isDenied(event: SecurityEvent): boolean {
+  return "action" in event && event.action === "denied";
 }
 
 async function* batches(sandboxId: string, lines: readonly SandboxLogLine[]): AsyncGenerator<PushSandboxLogsRequest> {
