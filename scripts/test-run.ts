@@ -43,14 +43,17 @@ async function watchFailures(output: ReadableStream<Uint8Array>): Promise<string
   let file = "";
   let block: string[] = [];
   let partial = "";
+  let repeated = false;
   for await (const chunk of output) {
     process.stderr.write(chunk);
     const lines = (partial + decoder.decode(chunk, { stream: true })).split("\n");
     partial = lines.pop() ?? "";
     for (const line of lines) {
+      // The runner repeats the failures at its end.
+      if (/^\d+ tests? failed:$/.test(line)) repeated = true;
       if (/^\S+\.test\.ts:$/.test(line)) file = line;
       block.push(line);
-      if (line.startsWith("(fail)")) failures.push([file, ...block.slice(-CONTEXT_LINES)].join("\n"));
+      if (line.startsWith("(fail)") && !repeated) failures.push([file, ...block.slice(-CONTEXT_LINES)].join("\n"));
       if (/^\((pass|fail|skip|todo)\)/.test(line)) block = [];
     }
   }

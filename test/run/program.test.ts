@@ -149,6 +149,7 @@ describe.skipIf(missing !== undefined)("sandbox run: the program", () => {
       OPENSHELL_SANDBOX_ID: "id-7",
       NAVIGATOR_SANDBOX_ID: "id-7",
       OPENSHELL_WORKSPACE: "default",
+      PGCHANNELBINDING: "disable",
     });
   });
 
