@@ -23,11 +23,24 @@ export type NodeRequest = IncomingMessage | Http2ServerRequest;
 export function peerOf(request: NodeRequest, plaintext: boolean): Peer {
   const socket = ("stream" in request ? request.stream?.session?.socket : undefined) ?? request.socket;
   const tls = socket as TLSSocket;
-  if (plaintext || tls.authorized !== true) return { plaintext };
+  if (plaintext) return { plaintext: isLocalProgram(request.headers) };
+  if (tls.authorized !== true) return { plaintext };
   const subject = tls.getPeerCertificate()?.subject as { CN?: string | string[]; OU?: string | string[] } | undefined;
   const [commonName, ...more] = list(subject?.CN);
   if (commonName === undefined || more.length > 0) return { plaintext };
   return { plaintext, certificate: { commonName, units: list(subject?.OU) } };
+}
+
+const LOOPBACK_NAME = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
+
+/**
+ * Whether a plaintext request is from a program of this machine rather than from a page in its browser. A page's own name can be made to
+ * lead to 127.0.0.1, so the name that was asked for has to be a loopback one; and a browser always says that it is one.
+ */
+function isLocalProgram(headers: IncomingMessage["headers"]): boolean {
+  const names = [headers.host, headers[":authority"]].filter((name) => name !== undefined);
+  const browser = headers.origin !== undefined || headers["sec-fetch-site"] !== undefined;
+  return !browser && names.length > 0 && names.every((name) => typeof name === "string" && LOOPBACK_NAME.test(name));
 }
 
 /** Whether a peer without any token is a user. */
