@@ -3,12 +3,13 @@ import { cpus } from "node:os";
 import { BINARY, Installation } from "../test/e2e/installation.ts";
 import { allowed } from "../test/e2e/programs.ts";
 import { missingForTestInternet, openTestInternet } from "../test/internet/open.ts";
-import { SOURCE_PORT } from "../test/internet/topology.ts";
+import { HTTP2_PORT, SOURCE_PORT } from "../test/internet/topology.ts";
 import { benchConfined } from "./confined.ts";
 import { benchConnect, LOADGEN, prepareLoad, TARGET, TARGET_PORT } from "./connect.ts";
 import { benchDecision } from "./decision.ts";
 import { benchIdleTunnels } from "./idle-tunnels.ts";
 import { benchInspected, INSPECTED } from "./inspected.ts";
+import { benchInspection, INSPECTED_HTTP2 } from "./inspection.ts";
 import { benchLoop } from "./loop.ts";
 import { benchMemory } from "./memory.ts";
 import { startPeers } from "./peers.ts";
@@ -26,6 +27,7 @@ network_policies:
     endpoints:
       - { host: ${TARGET}, ports: [${TARGET_PORT}, ${SOURCE_PORT}] }
       - { host: ${INSPECTED}, port: 443, protocol: rest, access: read-only, enforcement: enforce }
+      - { host: ${INSPECTED_HTTP2}, port: ${HTTP2_PORT}, protocol: rest, access: read-only, enforcement: enforce }
     binaries: [{ path: ${LOADGEN} }]
 `;
 
@@ -58,6 +60,7 @@ async function main(): Promise<number> {
       await prepareLoad(shell);
       await benchInspected(shell, "bench");
     },
+    inspection: () => benchInspection(shell, "bench"),
     stall: () => benchStall(shell, "bench"),
     idle: () => benchIdleTunnels(shell, POLICY),
     loop: () => benchLoop(shell, POLICY, allowed),
