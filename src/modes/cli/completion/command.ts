@@ -9,6 +9,9 @@ import { scripts } from "./scripts.ts";
 /** A person is waiting for the Tab key: names that take longer are not offered. */
 const TAB_TIMEOUT_MS = 1500;
 
+/** Shells expand what they are offered, so a name from elsewhere must not hold anything that one could act on. */
+const PLAIN_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
+
 export const completions = defineCommand({
   meta: {
     name: "completions",
@@ -34,7 +37,7 @@ async function dynamicNames(kind: DynamicKind, choice: GatewayChoice): Promise<s
   }
   const { listSandboxes } = await import("../sandbox/list.ts");
   return withGateway(choice, async (gateway) =>
-    (await listSandboxes(gateway, "", TAB_TIMEOUT_MS)).map(({ metadata }) => metadata?.name ?? ""),
+    (await listSandboxes(gateway, { timeoutMs: TAB_TIMEOUT_MS })).map(({ metadata }) => metadata?.name ?? ""),
   );
 }
 
@@ -68,7 +71,8 @@ export function complete(root: Command): Command {
       const names = [...found.words];
       if (found.dynamic !== undefined) {
         try {
-          names.push(...(await dynamicNames(found.dynamic, { globals: globalsIn(args.words, terminal.env), terminal })));
+          const dynamic = await dynamicNames(found.dynamic, { globals: globalsIn(args.words, terminal.env), terminal });
+          names.push(...dynamic.filter((name) => PLAIN_NAME.test(name)));
         } catch {
           // No gateway: there is nothing to offer, and a completion has nobody to tell.
         }

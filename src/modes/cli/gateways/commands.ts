@@ -56,8 +56,14 @@ export const list = defineCommand({
 
 export const select = defineCommand({
   meta: { name: "select", description: "Make a gateway the one that commands use", examples: ["openshell gateway select openshell"] },
-  args: { name: { type: "positional", valueHint: "NAME", description: "Gateway" } },
+  args: { name: { type: "positional", required: false, valueHint: "NAME", description: "Gateway; left out, the active one is named" } },
   run: ({ args, terminal }) => {
+    if (args.name === undefined) {
+      const active = activeGateway(terminal.env);
+      if (active === undefined) throw new OpenShellError("failed_precondition", "no gateway is active", { next: "openshell gateway list" });
+      terminal.out(`${printable(active)}\n`);
+      return undefined;
+    }
     if (findRegistration(args.name, terminal.env) === undefined) {
       const names = listRegistrations(terminal.env).map(({ name }) => name);
       throw new OpenShellError(

@@ -9,11 +9,11 @@ const LOCAL_NAME = "openshell";
 
 /**
  * Starts the local gateway for who wants a sandbox and has none running: after a yes on the terminal, or at once with `--yes`. Does nothing
- * when a gateway was chosen by flag or variable, or when it cannot be started by this user; then the call itself says what is missing.
+ * when a gateway was chosen by flag or variable. An ordinary user gets one of their own, where user namespaces are allowed.
  */
 export async function offerGateway(choice: GatewayChoice, yes: boolean): Promise<void> {
   const { globals, terminal } = choice;
-  if (globals["gateway"] || globals["gateway-endpoint"] || process.getuid?.() !== 0 || !isMissing(choice)) return;
+  if (globals["gateway"] || globals["gateway-endpoint"] || !isMissing(choice)) return;
   if (!yes && !(terminal.stdinIsTerminal && (await confirm("No gateway runs here. Start one in the background?", terminal)))) return;
   const pid = await startGateway(terminal.env, []);
   terminal.err(`${terminal.errorStyle.green("✓")} The gateway runs (pid ${pid}); openshell gateway stop ends it\n`);

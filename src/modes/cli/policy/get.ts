@@ -31,7 +31,12 @@ export default defineCommand({
   meta: {
     name: "get",
     description: "Show the policy of a sandbox",
-    examples: ["openshell policy get work", "openshell policy get work --rev 3", "openshell policy get work -o yaml > policy.yaml"],
+    examples: [
+      "openshell policy get work",
+      "openshell policy get work --rev 3",
+      "openshell policy get work --base -o yaml",
+      "openshell policy get work -o yaml > policy.yaml",
+    ],
   },
   args: {
     name: optionalName,
@@ -41,15 +46,20 @@ export default defineCommand({
       valueHint: "N",
       description: "This revision; 0 is the one in effect",
     },
+    full: { type: "boolean", description: "The one in effect, with the rules that providers add (the default)" },
+    base: { type: "boolean", description: "The sandbox's own, without what providers add" },
     global: { type: "boolean", description: "The policy for all sandboxes" },
     output: outputArg,
   },
-  run: ({ args, terminal, globals }) =>
-    withGateway({ globals, terminal }, async (gateway) => {
+  run: ({ args, terminal, globals }) => {
+    if (args.full && (args.base || args.rev > 0 || args.global)) {
+      throw new OpenShellError("invalid_argument", "--full shows what is in effect, it cannot go with --base, --rev or --global");
+    }
+    return withGateway({ globals, terminal }, async (gateway) => {
       const sandbox = args.global ? "" : sandboxName(args.name, gateway, terminal);
       if (!args.global) rememberSandbox(sandbox, gateway, terminal);
       const { style } = terminal;
-      if (args.global || args.rev > 0) {
+      if (args.global || args.base || args.rev > 0) {
         const request = { workspaceScope: gateway.scope, sandbox, version: args.rev, global: args.global ?? false };
         const { revision, activeVersion } = await gateway.client.getSandboxPolicyStatus(request, options);
         if (revision?.policy === undefined)
@@ -82,5 +92,6 @@ export default defineCommand({
         args.output === "yaml" ? shown : { sandbox, version: config.version, policy_hash: config.policyHash, source, policy: shown };
       await print(args.output, { data, names: [String(config.version)], table }, terminal);
       return undefined;
-    }),
+    });
+  },
 });

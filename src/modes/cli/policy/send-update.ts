@@ -1,4 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { type OutputFormat, print } from "../../../command/output.ts";
 import { EXIT_OK } from "../../../command/report.ts";
 import type { Terminal } from "../../../command/terminal.ts";
 import type { UpdateConfigRequestSchema } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
@@ -12,13 +13,14 @@ export async function sendUpdate(
   wait: { readonly asked: boolean; readonly timeoutSeconds: number },
   gateway: Gateway,
   terminal: Terminal,
+  output: OutputFormat = "table",
 ): Promise<number> {
-  const { version } = await gateway.client.updateConfig(request, { timeoutMs: CALL_TIMEOUT_MS });
+  const { version, policyHash } = await gateway.client.updateConfig(request, { timeoutMs: CALL_TIMEOUT_MS });
   if (!request.global) rememberSandbox(request.sandbox, gateway, terminal);
-  terminal.out(`${terminal.style.green("✓")} Policy version ${version} is set\n`);
-  if (wait.asked) {
-    await waitLoaded(request.sandbox, version, gateway, wait.timeoutSeconds);
-    terminal.out(`${terminal.style.green("✓")} In force in the sandbox\n`);
-  }
+  if (output === "table") terminal.out(`${terminal.style.green("✓")} Policy version ${version} is set\n`);
+  if (wait.asked) await waitLoaded(request.sandbox, version, gateway, wait.timeoutSeconds);
+  const data = { ...(request.global ? {} : { sandbox: request.sandbox }), version, policy_hash: policyHash, in_force: wait.asked };
+  const table = () => (wait.asked ? `${terminal.style.green("✓")} In force in the sandbox\n` : "");
+  await print(output, { data, names: [String(version)], table }, terminal);
   return EXIT_OK;
 }

@@ -1,4 +1,5 @@
 import { defineCommand } from "../../../command/define.ts";
+import { outputArg } from "../../../command/output.ts";
 import { EXIT_ERROR } from "../../../command/report.ts";
 import { OpenShellError } from "../../../error.ts";
 import { confirm } from "../ask.ts";
@@ -20,6 +21,7 @@ export default defineCommand({
     global: { type: "boolean", description: "For all sandboxes" },
     wait: { type: "boolean", description: "Return when the sandbox has acknowledged it" },
     timeout: waitTimeout,
+    output: outputArg,
     yes: { type: "boolean", alias: "y", description: "Do not ask" },
   },
   run: async ({ args, terminal, globals }) => {
@@ -31,7 +33,7 @@ export default defineCommand({
         if (!(await confirm("Replace the policy of every sandbox?", terminal))) return EXIT_ERROR;
       }
       const request = { workspaceScope: gateway.scope, sandbox, policy, global: args.global ?? false };
-      return sendUpdate(request, { asked: args.wait ?? false, timeoutSeconds: args.timeout }, gateway, terminal);
+      return sendUpdate(request, { asked: args.wait ?? false, timeoutSeconds: args.timeout }, gateway, terminal, args.output);
     });
   },
 });

@@ -1,4 +1,5 @@
 import { defineCommand } from "../../../command/define.ts";
+import { outputArg } from "../../../command/output.ts";
 import { EXIT_OK } from "../../../command/report.ts";
 import { OpenShellError } from "../../../error.ts";
 import { withGateway } from "../connection/gateway.ts";
@@ -38,6 +39,7 @@ export default defineCommand({
     "dry-run": { type: "boolean", description: "Show what would change, and change nothing" },
     wait: { type: "boolean", description: "Return when the sandbox has acknowledged it" },
     timeout: waitTimeout,
+    output: outputArg,
   },
   run: ({ args, terminal, globals }) => {
     if (args.global && args.wait) throw new OpenShellError("invalid_argument", "--wait waits for one sandbox, it cannot go with --global");
@@ -48,10 +50,10 @@ export default defineCommand({
       const { mergePolicy } = await import("../../../policy/merge-operations.ts");
       const { diffPolicies } = await import("../../../policy/diff.ts");
       const changes = diffPolicies(current, mergePolicy(current, mergeOperations));
-      terminal.out(renderChanges(changes, terminal.style));
+      if (args.output === "table" || args["dry-run"]) terminal.out(renderChanges(changes, terminal.style));
       if (args["dry-run"] || changes.length === 0) return EXIT_OK;
       const request = { workspaceScope: gateway.scope, sandbox, mergeOperations, global: args.global ?? false };
-      return sendUpdate(request, { asked: args.wait ?? false, timeoutSeconds: args.timeout }, gateway, terminal);
+      return sendUpdate(request, { asked: args.wait ?? false, timeoutSeconds: args.timeout }, gateway, terminal, args.output);
     });
   },
 });

@@ -5,14 +5,16 @@ import { readPolicyFile } from "./file.ts";
 export default defineCommand({
   meta: {
     name: "validate",
-    description: "Check a policy file; needs no gateway. Every mistake is told with field and line, exit code 2",
+    description:
+      "Check a policy file; needs no gateway. Every mistake is told with field and line, exit code 2; what a gateway would refuse is a warning",
     examples: ["openshell policy validate policy.yaml", "cat policy.yaml | openshell policy validate -"],
   },
   args: { file: { type: "positional", valueHint: "FILE", description: "Policy YAML; - is standard input" } },
   run: async ({ args, terminal }) => {
     const policy = await readPolicyFile(args.file, { accounts: true });
     const { policyWarnings } = await import("../../../policy/warnings.ts");
-    for (const { field, message } of policyWarnings(policy)) {
+    const { gatewayWarnings } = await import("../../../policy/gateway-warnings.ts");
+    for (const { field, message } of [...policyWarnings(policy), ...gatewayWarnings(policy)]) {
       terminal.err(`${terminal.errorStyle.yellow("Warning:")} ${printable(field)}: ${printableSentence(message)}\n`);
     }
     const { policyHash } = await import("../../../policy/hash.ts");

@@ -1,14 +1,15 @@
 import { type Command, defineCommand } from "../../../command/define.ts";
+import { outputArg, print } from "../../../command/output.ts";
 import { printable } from "../../../command/printable.ts";
 import { CALL_TIMEOUT_MS, withGateway } from "../connection/gateway.ts";
-import { sandboxName } from "../last-sandbox.ts";
+import { rememberSandbox, sandboxName } from "../last-sandbox.ts";
 import { optionalName } from "./arguments.ts";
-import { phaseName } from "./view.ts";
+import { phaseName, sandboxData } from "./view.ts";
 
 function powerCommand(verb: "stop" | "start", description: string): Command {
   return defineCommand({
     meta: { name: verb, description, examples: [`openshell sandbox ${verb} work`] },
-    args: { name: optionalName },
+    args: { name: optionalName, output: outputArg },
     run: ({ args, terminal, globals }) =>
       withGateway({ globals, terminal }, async (gateway) => {
         const name = sandboxName(args.name, gateway, terminal);
@@ -16,7 +17,10 @@ function powerCommand(verb: "stop" | "start", description: string): Command {
         const options = { timeoutMs: CALL_TIMEOUT_MS };
         const { sandbox } =
           verb === "stop" ? await gateway.client.stopSandbox(request, options) : await gateway.client.startSandbox(request, options);
-        terminal.out(`${terminal.style.green("✓")} Sandbox '${printable(name)}' is ${phaseName(sandbox?.status?.phase).toLowerCase()}\n`);
+        rememberSandbox(name, gateway, terminal);
+        const table = () =>
+          `${terminal.style.green("✓")} Sandbox '${printable(name)}' is ${phaseName(sandbox?.status?.phase).toLowerCase()}\n`;
+        await print(args.output, { data: sandbox === undefined ? {} : sandboxData(sandbox), names: [name], table }, terminal);
         return undefined;
       }),
   });

@@ -57,12 +57,17 @@ export function phaseCell(phase: SandboxPhase | undefined, style: Style): Cell {
   return { text, color: style.dim };
 }
 
-/** NAME, CREATED, PHASE, as the published client prints them. */
-export function sandboxTable(sandboxes: readonly Sandbox[], style: Style): string {
+/** NAME, CREATED, PHASE, as the published client prints them; with the workspace first when there may be several. */
+export function sandboxTable(sandboxes: readonly Sandbox[], style: Style, workspaces = false): string {
   if (sandboxes.length === 0) return "No sandboxes found.\n";
   return renderTable(
-    ["NAME", "CREATED", "PHASE"],
-    sandboxes.map(({ metadata, status }) => [metadata?.name ?? "", tableTime(metadata?.createdTime), phaseCell(status?.phase, style)]),
+    [...(workspaces ? ["WORKSPACE"] : []), "NAME", "CREATED", "PHASE"],
+    sandboxes.map(({ metadata, status }) => [
+      ...(workspaces ? [metadata?.workspace ?? ""] : []),
+      metadata?.name ?? "",
+      tableTime(metadata?.createdTime),
+      phaseCell(status?.phase, style),
+    ]),
     style,
   );
 }

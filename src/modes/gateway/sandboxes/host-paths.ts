@@ -1,13 +1,9 @@
 import { realpathSync } from "node:fs";
 import { posix } from "node:path";
+import { HOST_PROGRAMS, isUnderAny, OWN_OF_VIEW } from "../../../policy/host-view.ts";
 import type { Policy } from "../../../policy/model.ts";
 import type { SandboxMount } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { invalid } from "./limits.ts";
-
-/** Programs and libraries of the host, which every sandbox sees without anyone's permission (decision 8). */
-const HOST_PROGRAMS = ["/usr", "/opt", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
-/** Paths that in a policy always mean the view's own, whatever the host has there. `/app` is in the restrictive default, made empty. */
-const OWN_OF_VIEW = ["/etc", "/tmp", "/dev", "/proc", "/var/log", "/run", "/sandbox", "/app"];
 
 /** Refuses a mount, or a policy path beyond the default view, that the operator has not allowed with `--allow-mount`. */
 export function checkHostPaths(allowed: readonly string[], mounts: readonly SandboxMount[], policy: Policy | undefined): void {
@@ -45,8 +41,4 @@ function canonical(path: string): string {
   } catch {
     return posix.normalize(path);
   }
-}
-
-function isUnderAny(path: string, bases: readonly string[]): boolean {
-  return bases.some((base) => path === base || base === "/" || path.startsWith(`${base}/`));
 }
