@@ -16,20 +16,23 @@ export function exitCodeOf(error: OpenShellError): number {
 
 /**
  * Prints an error for a person: the message, each violation with field, position and expectation, then the next step. Never a stack; with
- * `OPENSHELL_DEBUG=1` the cause is named as well.
+ * `--verbose` or `OPENSHELL_DEBUG=1` its code and cause are named as well.
  */
-export function reportError(reason: unknown, terminal: Terminal): number {
+export function reportError(reason: unknown, terminal: Terminal, verbose = false): number {
   const error = OpenShellError.from(reason);
   const style = terminal.errorStyle;
   const lines = [`${style.bold(style.red("Error:"))} ${printableLines(error.message)}`];
   // A single violation often is the message: told once.
-  const told = error.violations.filter(({ message, line }) => line !== undefined || message !== error.message);
+  const told = error.violations.filter(
+    ({ field, message, line }) => line !== undefined || (message !== error.message && `${field}: ${message}` !== error.message),
+  );
   for (const { field, message, line, column } of told) {
     const at = line === undefined ? "" : ` (line ${line}${column === undefined ? "" : `, column ${column}`})`;
     lines.push(`  ${style.bold(printable(field))}${at}: ${printableSentence(message)}`);
   }
   if (error.next !== undefined) lines.push(`${style.dim("Next:")} ${printableLines(error.next)}`);
-  if (terminal.env["OPENSHELL_DEBUG"] === "1" && error.cause !== undefined) {
+  if (verbose) lines.push(`${style.dim("Code:")} ${error.code}`);
+  if (verbose && error.cause !== undefined) {
     lines.push(
       `${style.dim("Cause:")} ${printable(error.cause instanceof Error ? `${error.cause.name}: ${error.cause.message}` : String(error.cause))}`,
     );

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { OpenShellError } from "../error.ts";
 import { type Command, defineCommand, lazyCommand } from "./define.ts";
+import { reportError } from "./report.ts";
 import { runCommand } from "./run.ts";
 import { bufferTerminal } from "./terminal.fixture.ts";
 
@@ -172,6 +173,12 @@ describe("errors", () => {
     expect(err).toBe(
       "Error: policy file has 1 mistake\\x1b[2J\n  network_policies.a.endpoints[0].port (line 4, column 9): expected 1 to 65535\nNext: fix it\n",
     );
+  });
+  test("a single violation that is the message is told once", () => {
+    const terminal = bufferTerminal({});
+    const violations = [{ field: "port", message: "expected 1 to 65535" }];
+    reportError(new OpenShellError("invalid_argument", "port: expected 1 to 65535", { violations }), terminal);
+    expect(terminal.stderr()).toBe("Error: port: expected 1 to 65535\n");
   });
   test("a bug of ours is one line and exit 1, never a stack", async () => {
     const { code, err } = await play("box crash");
