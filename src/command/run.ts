@@ -10,6 +10,7 @@ import { renderUsage } from "./usage.ts";
  * for any other error. Errors are printed, never thrown. A parent command never runs beside its child.
  */
 export async function runCommand(root: Command, rootName: string, argv: readonly string[], terminal: Terminal): Promise<number> {
+  let verbose = false;
   try {
     const at = await resolveCommand(root, rootName, argv);
     if (at.help) {
@@ -22,6 +23,7 @@ export async function runCommand(root: Command, rootName: string, argv: readonly
     }
     const parsed = parseWords(at.signature, at.globals, at.words, terminal.env, at.path);
     const globals = Object.fromEntries(at.globals.map((flag) => [flag.name, parsed.values[flag.name]]));
+    verbose = globals["verbose"] === true;
     const context: Context & { cmd: Command } = {
       args: { ...parsed.values, _: parsed.positionals } as Context["args"],
       rawArgs: at.words,
@@ -32,6 +34,6 @@ export async function runCommand(root: Command, rootName: string, argv: readonly
     const code = await at.command.run(context as never);
     return typeof code === "number" ? code : EXIT_OK;
   } catch (reason) {
-    return reportError(reason, terminal);
+    return reportError(reason, terminal, verbose || terminal.env["OPENSHELL_DEBUG"] === "1");
   }
 }

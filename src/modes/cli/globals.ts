@@ -14,5 +14,6 @@ export const globalArgs = {
     default: "default",
     description: "Workspace of the sandboxes",
   },
+  verbose: { type: "boolean", alias: "v", description: "Say more of an error: its code and its cause" },
   version: { type: "boolean", alias: "V", local: true, description: "Show the version" },
 } as const;
