@@ -1,5 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { type ErrorCode, OpenShellError, type Violation } from "../error.ts";
+import { storageError } from "../storage-error.ts";
 import { BadRequestSchema, ErrorInfoSchema } from "./gen/google/rpc/error_details_pb.ts";
 
 /** Who defines the reasons in our ErrorInfo details. */
@@ -37,6 +38,11 @@ export function toConnectError(reason: unknown, logInternal: (reason: unknown) =
   if (reason instanceof ConnectError) return reason;
   // Nobody is there to read the answer, and nothing is wrong with us.
   if (isLostStream(reason)) return new ConnectError("the caller's connection ended", Code.Canceled);
+  const storage = storageError(reason);
+  if (storage !== undefined) {
+    logInternal(reason);
+    return toConnectError(storage, logInternal);
+  }
   if (!(reason instanceof OpenShellError) || reason.code === "internal") {
     logInternal(reason);
     return new ConnectError("internal error; the gateway's log has the details", Code.Internal);

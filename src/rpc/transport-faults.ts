@@ -25,6 +25,8 @@ export function surviveTransportFaults(): void {
     process.stderr.write(`openshell: ${OpenShellError.from(reason).message}\n${detail}\n`);
     process.exit(1);
   };
+  // A log on a full disk, or a reader of it that has gone, is no reason to stop enforcing.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   process.on("uncaughtException", judge);
   process.on("unhandledRejection", judge);
 }

@@ -25,6 +25,7 @@ export class GatewayHost implements AsyncDisposable {
   readonly directory = mkdtempSync(join(tmpdir(), "openshell-gateway-"));
   readonly port: number;
   #process: Bun.Subprocess<"ignore", "pipe", "pipe"> | undefined;
+  #tls = true;
   /** In front of the gateway's command line, as root. */
   prefix: readonly string[] = [];
   /** Everything that every gateway of this host wrote on stderr. */
@@ -50,7 +51,7 @@ export class GatewayHost implements AsyncDisposable {
   }
 
   get endpoint(): string {
-    return `https://127.0.0.1:${this.port}`;
+    return `${this.#tls ? "https" : "http"}://127.0.0.1:${this.port}`;
   }
 
   get env(): Record<string, string> {
@@ -71,6 +72,7 @@ export class GatewayHost implements AsyncDisposable {
 
   /** Starts `gateway serve` and returns when it says that it is ready. */
   async start(...flags: string[]): Promise<void> {
+    this.#tls = !flags.includes("--disable-tls");
     const child = Bun.spawn({
       cmd: [...this.prefix, ...this.#command("gateway", "serve", "--port", String(this.port), ...flags)],
       cwd: "/",
@@ -107,8 +109,9 @@ export class GatewayHost implements AsyncDisposable {
   /** One connection as the user whom the gateway registered; dispose it. */
   connect(): Connected {
     const mtls = join(this.directory, "config/openshell/gateways/openshell/mtls");
-    const [ca, cert, key] = ["ca.crt", "tls.crt", "tls.key"].map((name) => readFileSync(join(mtls, name)));
-    const sessionManager = new Http2SessionManager(this.endpoint, {}, { ca, cert, key, rejectUnauthorized: true });
+    const [ca, cert, key] = ["ca.crt", "tls.crt", "tls.key"].map((name) => (this.#tls ? readFileSync(join(mtls, name)) : undefined));
+    const secure = { ca, cert, key, rejectUnauthorized: true } as const;
+    const sessionManager = new Http2SessionManager(this.endpoint, {}, this.#tls ? secure : {});
     const client = createClient(OpenShell, createGrpcTransport({ baseUrl: this.endpoint, sessionManager }));
     return { client, [Symbol.dispose]: () => sessionManager.abort() };
   }

@@ -1,5 +1,5 @@
 import type { DescMessage, Message } from "@bufbuild/protobuf";
-import type { HandlerContext, Interceptor } from "@connectrpc/connect";
+import { Code, ConnectError, type HandlerContext, type Interceptor } from "@connectrpc/connect";
 import { toConnectError } from "../../../rpc/errors.ts";
 import { type Authenticator, authenticate, peerKey } from "./authenticate.ts";
 import { authorize } from "./authorize.ts";
@@ -36,7 +36,7 @@ export function guard(log: Log): Interceptor {
       if (request.stream) {
         const response = await next({ ...request, message: onlyOwn(request.method.input, request.message, principal) });
         if (!response.stream) return response;
-        return { ...response, message: mapped(response.message, clean, log) };
+        return { ...response, message: mapped(response.message, clean, log, request.signal) };
       }
       checkOwn(request.method.input, request.message, principal);
       const response = await next(request);
@@ -58,10 +58,17 @@ async function* onlyOwn<T extends Message>(desc: DescMessage, messages: AsyncIte
   }
 }
 
-async function* mapped<T extends Message>(messages: AsyncIterable<T>, clean: (message: T) => Message, log: Log): AsyncIterable<T> {
+/** What a stream answers. A deadline that cuts it short is its status: the end alone would look like the whole answer. */
+async function* mapped<T extends Message>(
+  messages: AsyncIterable<T>,
+  clean: (message: T) => Message,
+  log: Log,
+  signal: AbortSignal,
+): AsyncIterable<T> {
   try {
     for await (const message of messages) yield clean(message) as T;
   } catch (error) {
     throw toConnectError(error, log);
   }
+  if (signal.aborted && signal.reason instanceof ConnectError && signal.reason.code === Code.DeadlineExceeded) throw signal.reason;
 }

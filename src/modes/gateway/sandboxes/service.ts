@@ -12,6 +12,7 @@ import {
   SandboxRestartPolicy,
   type SandboxStatus,
 } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import { storageError } from "../../../storage-error.ts";
 import type { Bus } from "../bus.ts";
 import type { ComputeDriver, SupervisorEnd } from "../drivers/driver.ts";
 import type { Log } from "../log.ts";
@@ -115,7 +116,7 @@ export class SandboxService {
     try {
       await this.#on.driver.start(record);
     } catch (error) {
-      const failure = OpenShellError.from(error);
+      const failure = storageError(error) ?? OpenShellError.from(error);
       this.#on.log("error", `sandbox ${record.name} (${record.id}) did not start`, error);
       this.apply(record.id, {
         kind: "failed",

@@ -10,7 +10,10 @@ const MAX_PENDING_LINES = 10_000;
 /** How often pending lines reach the file. Milliseconds. */
 const FLUSH_INTERVAL = 200;
 
-/** Appends lines to `<directory>/<name>.YYYY-MM-DD.log`, a new file each day (UTC). A directory that cannot be written turns it off. */
+/** How long after a failed write the next is tried: a full disk may have room again. Milliseconds. */
+const RETRY_AFTER = 5000;
+
+/** Appends lines to `<directory>/<name>.YYYY-MM-DD.log`, a new file each day (UTC). While that fails lines are counted, not kept. */
 export class RotatedFile {
   readonly #directory: string;
   readonly #name: string;
@@ -18,7 +21,9 @@ export class RotatedFile {
   #dropped = 0;
   #day = "";
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #broken = false;
+  /** Time of the next attempt after a failed one. */
+  #brokenUntil = 0;
+  #complained = false;
 
   constructor(directory: string, name: string) {
     this.#directory = directory;
@@ -27,8 +32,7 @@ export class RotatedFile {
   }
 
   write(line: string): void {
-    if (this.#broken) return;
-    if (this.#pending.length >= MAX_PENDING_LINES) this.#dropped += 1;
+    if (this.#pending.length >= MAX_PENDING_LINES || Date.now() < this.#brokenUntil) this.#dropped += 1;
     else this.#pending.push(line);
     this.#timer ??= setTimeout(() => this.flush(), FLUSH_INTERVAL);
   }
@@ -36,10 +40,13 @@ export class RotatedFile {
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#dropped > 0) this.#pending.push(`${this.#dropped} log lines were dropped: more than ${MAX_PENDING_LINES} were waiting`);
-    const text = this.#pending.map((line) => `${line}\n`).join("");
+    if (Date.now() < this.#brokenUntil) return;
+    const lines = this.#pending;
+    const dropped = this.#dropped;
     this.#pending = [];
     this.#dropped = 0;
+    const notice = dropped > 0 ? [`${dropped} log lines were dropped: they could not be written in time`] : [];
+    const text = [...lines, ...notice].map((line) => `${line}\n`).join("");
     if (text === "") return;
     const day = new Date().toISOString().slice(0, 10);
     try {
@@ -47,9 +54,12 @@ export class RotatedFile {
       if (day !== this.#day) this.#removeOld();
       this.#day = day;
     } catch (error) {
-      this.#broken = true;
+      this.#brokenUntil = Date.now() + RETRY_AFTER;
+      this.#dropped += dropped + lines.length;
+      if (this.#complained) return;
+      this.#complained = true;
       process.stderr.write(
-        `openshell: no more log files in ${this.#directory}: ${error instanceof Error ? error.message : String(error)}\n`,
+        `openshell: log files in ${this.#directory} cannot be written for now: ${error instanceof Error ? error.message : String(error)}\n`,
       );
     }
   }

@@ -24,6 +24,9 @@ const NOT_FOUND_EXIT_CODE = 127;
 /** Between SIGTERM and SIGKILL when the time is up. Milliseconds. */
 const KILL_GRACE = 100;
 
+/** Between SIGHUP and SIGKILL when the caller has gone. Milliseconds. */
+const HANG_UP_GRACE = 2000;
+
 const DEFAULT_TERMINAL = { columns: 80, rows: 24 };
 
 export interface ExecContext {
@@ -51,10 +54,15 @@ export async function serveExecRelay(context: ExecContext, open: RelayOpen): Pro
     const child = await launch(context, request);
     // Of a terminal, reader and writer each own a descriptor: closed twice, its number could be somebody else's by then.
     const stdin = child.stdio ? new DescriptorWriter(request.tty ? duplicate(child.stdio.stdin) : child.stdio.stdin) : undefined;
-    const input = pumpInput(incoming, child, stdin, request).catch(() => child.signal(constants.signals.SIGHUP));
+    let running = true;
+    // The channel lasts until the program's exit was taken; its end before that is the caller's, or the gateway's.
+    const input = pumpInput(incoming, child, stdin, request)
+      .catch(() => {})
+      .then(() => (running ? hangUp(child) : undefined));
     const timer = expiry(request, child);
     const output = [pumpOutput(child, "stdout", outgoing, frame), pumpOutput(child, "stderr", outgoing, frame)];
     const code = await child.exited;
+    running = false;
     // A background process may hold the pipes open for ever; what the program itself wrote is here by then.
     await Promise.race([Promise.allSettled(output), Bun.sleep(DRAIN_TIME)]);
     frame({ case: "execEvent", value: { payload: { case: "exit", value: { exitCode: timer.expired() ? TIMEOUT_EXIT_CODE : code } } } });
@@ -71,6 +79,13 @@ export async function serveExecRelay(context: ExecContext, open: RelayOpen): Pro
     outgoing.close();
     for await (const _ of incoming);
   }
+}
+
+/** Ends a program whose caller has gone: as a terminal that is closed would, then without asking. */
+async function hangUp(child: Child): Promise<void> {
+  child.signal(constants.signals.SIGHUP);
+  const gone = await Promise.race([child.exited.then(() => true), Bun.sleep(HANG_UP_GRACE).then(() => false)]);
+  if (!gone) child.signal(constants.signals.SIGKILL);
 }
 
 function launch(context: ExecContext, request: ExecSandboxRequest): Promise<Child> {

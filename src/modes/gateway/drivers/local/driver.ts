@@ -69,15 +69,19 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
 
   const check = (): void => {
     for (const [id, supervisor] of watched) {
-      for (const message of supervisor.limits?.news() ?? []) notify({ sandboxId: id, reason: "LimitReached", message });
-      if (!supervisor.stopping && !isRunning(supervisor)) ended(id, supervisor);
+      try {
+        for (const message of supervisor.limits?.news() ?? []) notify({ sandboxId: id, reason: "LimitReached", message });
+        if (!supervisor.stopping && !isRunning(supervisor)) ended(id, supervisor);
+      } catch (error) {
+        // The store cannot be written, say: it is watched on, and told at the next look.
+        options.log("error", `what became of sandbox ${id} could not be written down`, error);
+      }
     }
   };
   const timer = setInterval(check, WATCH_MS);
 
   function ended(id: string, supervisor: Watched): void {
     if (watched.get(id) !== supervisor || supervisor.stopping) return;
-    watched.delete(id);
     const directory = sandboxDirectory(options.root, id);
     const exit = readExit(directory, supervisor.instanceId);
     const held = supervisor.limits?.news() ?? [];
@@ -87,6 +91,7 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
         ? (lastError(directory, supervisor.logFrom) ?? ["The supervisor ended without a word", ...held].join(": "))
         : exit.reason || `The supervisor exited with code ${exit.exitCode}`;
     tell({ sandboxId: id, instanceId: supervisor.instanceId, reason: "SupervisorExited", message });
+    watched.delete(id);
   }
 
   function spawn({ id, instanceId, spec }: SandboxRecord, directory: SandboxDirectory): void {
@@ -118,7 +123,7 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
         child.kill("SIGKILL");
         throw error;
       }
-      void child.exited.then(() => ended(id, supervisor));
+      void child.exited.then(check);
     } finally {
       closeSync(log);
     }
