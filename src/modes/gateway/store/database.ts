@@ -1,4 +1,5 @@
 import { Database } from "bun:sqlite";
+import { closeSync, constants, fchmodSync, openSync } from "node:fs";
 import { OpenShellError } from "../../../error.ts";
 import { type Migration, migrations } from "./migrations.ts";
 
@@ -19,13 +20,26 @@ const BUSY_TIMEOUT_MS = 200;
  * A schema newer than this binary is refused.
  */
 export function openStore(file: string, steps: readonly Migration[] = migrations): Store {
-  const db = new Database(file, { create: true, strict: true });
+  const db = openPrivate(file);
   db.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
   db.run("PRAGMA journal_mode = WAL");
   db.run("PRAGMA synchronous = FULL");
   db.run("PRAGMA foreign_keys = ON");
   migrate(db, file, steps);
   return storeOn(db);
+}
+
+/**
+ * Opens a database, or makes it, for its owner alone: it holds what people gave their sandboxes, and a copy of it has its mode. The files that
+ * SQLite makes beside it take that over.
+ */
+export function openPrivate(file: string): Database {
+  if (file !== ":memory:") {
+    const fd = openSync(file, constants.O_RDWR | constants.O_CREAT, 0o600);
+    fchmodSync(fd, 0o600);
+    closeSync(fd);
+  }
+  return new Database(file, { create: true, strict: true });
 }
 
 /** The transactions of a database whose schema is up to date. */

@@ -1,7 +1,7 @@
-import { Database } from "bun:sqlite";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { type SandboxLogLine, SandboxLogLineSchema } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import { openPrivate } from "./database.ts";
 
 /** Lines kept per sandbox, and the most that one answer holds. */
 export const LOG_LINES_KEPT = 2000;
@@ -45,7 +45,7 @@ export function isDenial({ fields }: SandboxLogLine): boolean {
  * the newest lines, and beside it the denials of 30 days.
  */
 export function openLogStore(file: string, clock: { now(): number } = { now: Date.now }): LogStore {
-  const db = new Database(file, { create: true, strict: true });
+  const db = openPrivate(file);
   db.run("PRAGMA journal_mode = WAL");
   db.run("PRAGMA synchronous = NORMAL");
   db.run(

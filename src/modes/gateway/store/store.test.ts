@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
@@ -42,6 +42,21 @@ describe("store", () => {
       expect(sandboxes.get(first.id)).toEqual(first);
       expect(() => sandboxes.insert(record("one", 2))).toThrow("already exists");
       expect(sandboxes.update(first.id, { desired: "stopped" }).resourceVersion).toBe(2);
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
+  });
+
+  test("the files are their owner's alone, also those of an earlier version", () => {
+    const dir = mkdtempSync(join(tmpdir(), "store-"));
+    try {
+      writeFileSync(join(dir, "db"), "", { mode: 0o644 });
+      for (const name of ["db", "new"]) {
+        using store = openStore(join(dir, name));
+        sandboxRepository(store.db).insert(record("one", 1));
+        for (const suffix of ["", "-wal", "-shm"])
+          expect([name + suffix, statSync(join(dir, name + suffix)).mode & 0o777]).toEqual([name + suffix, 0o600]);
+      }
     } finally {
       rmSync(dir, { recursive: true });
     }
