@@ -10,6 +10,7 @@ import {
   DeleteSandboxResponseSchema,
   DeletionOutcome,
   OpenShell,
+  StopSandboxRequestSchema,
 } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { principalKey } from "../auth/principal.ts";
 import { openStore, type Store } from "../store/database.ts";
@@ -86,6 +87,25 @@ describe("request_id", () => {
     ] as const) {
       await expect(later<DeleteSandboxResponse>(request(name), callOf(caller), never)).rejects.toThrow("request_id was used");
     }
+  });
+
+  test("another payload, caller or method is refused as well while the first call still runs, and gets no answer of it", async () => {
+    const { later } = open();
+    const finish = Promise.withResolvers<void>();
+    const first = later<DeleteSandboxResponse>(request("a"), callOf("ann"), async () => {
+      await finish.promise;
+      return answer("1");
+    });
+    const never = () => Promise.reject(new Error("ran"));
+    const stop = createHandlerContext({ ...method, method: OpenShell.method.stopSandbox, contextValues: callOf("ann").values });
+    for (const [other, call] of [
+      [request("b"), callOf("ann")],
+      [request("a"), callOf("bob")],
+      [create(StopSandboxRequestSchema, { name: "a", requestId }), stop],
+    ] as const)
+      await expect(later<DeleteSandboxResponse>(other, call, never)).rejects.toThrow("request_id was used");
+    finish.resolve();
+    expect((await first).sandboxId).toBe("1");
   });
 
   test("nothing is told before the transaction is durable, and nothing when it is rolled back", () => {

@@ -27,16 +27,13 @@ export function replay(
   digestOf: (bytes: Uint8Array) => string = (bytes) => createHash("sha256").update(bytes).digest("hex"),
 ): Replay {
   const key = keyWith(digestOf);
-  const running = new Map<string, Promise<unknown>>(); // by request id and digest
+  const running = new Map<string, { readonly key: Key; readonly answer: Promise<unknown> }>(); // by request id
 
   const find = <O>(request: Request, context: HandlerContext): O | undefined => {
     requireUuid(request.requestId);
     const before = answered.find(request.requestId, clock.now());
     if (before === undefined) return undefined;
-    const { method, caller, digest } = key(request, context);
-    if (before.method !== method || before.caller !== caller || before.digest !== digest) {
-      throw invalid("request_id was used for another request within the last 24 hours");
-    }
+    requireSame(before, key(request, context));
     return fromBinary(context.method.output as DescMessage, before.response) as O;
   };
   const record = (request: Request, context: HandlerContext, response: Message): void =>
@@ -54,11 +51,15 @@ export function replay(
       }),
     async later<O extends Message>(request: Request, context: HandlerContext, run: (remember: (answer: O) => void) => Promise<O>) {
       if (request.requestId === "") return await run(() => {});
-      // The digest is part of the key: another payload under the same id must not join, it is refused below.
-      const name = `${request.requestId}/${key(request, context).digest}`;
+      const own = key(request, context);
       // Who joins a running call must not read the answer that it has remembered before it is true.
-      const before = (running.get(name) as Promise<O> | undefined) ?? find<O>(request, context);
-      if (before !== undefined) return await before;
+      const meanwhile = running.get(request.requestId);
+      if (meanwhile !== undefined) {
+        requireSame(meanwhile.key, own);
+        return (await meanwhile.answer) as O;
+      }
+      const before = find<O>(request, context);
+      if (before !== undefined) return before;
       let remembered = false;
       const remember = (answer: O): void => {
         remembered = true;
@@ -74,8 +75,8 @@ export function replay(
           throw error;
         },
       );
-      running.set(name, call);
-      return await call.finally(() => running.delete(name));
+      running.set(request.requestId, { key: own, answer: call });
+      return await call.finally(() => running.delete(request.requestId));
     },
   };
 }
@@ -90,6 +91,11 @@ const keyWith =
       principal.kind === "user" ? `user:${principal.subject}` : principal.kind === "sandbox" ? `sandbox:${principal.sandboxId}` : "none";
     return { method: context.method.name, caller, digest: digestOf(toBinary(context.method.input, request)) };
   };
+
+function requireSame(before: Key, { method, caller, digest }: Key): void {
+  if (before.method === method && before.caller === caller && before.digest === digest) return;
+  throw invalid("request_id was used for another request within the last 24 hours");
+}
 
 function requireUuid(id: string): void {
   const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
