@@ -1,8 +1,6 @@
-/** A container engine as a peer for starts: `podman run` of a root file system that holds one program, without network and without images. */
+/** A container engine as a peer for starts: `podman run` of a root file system that holds few programs, without network and without images. */
 import { cpSync, mkdirSync, realpathSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-
-const PROGRAM = "/bin/true";
 
 /** The command line and environment of one run; undefined when there is no podman. */
 export interface PodmanRun {
@@ -10,12 +8,16 @@ export interface PodmanRun {
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** Everything of the engine stays below `directory`. */
-export function preparePodman(directory: string): PodmanRun | undefined {
+/** Everything of the engine stays below `directory`. `programs`: what the root file system holds; `command`: what is run in it. */
+export function preparePodman(
+  directory: string,
+  programs: readonly string[] = ["/bin/true"],
+  command: readonly string[] = programs,
+): PodmanRun | undefined {
   if (Bun.which("podman") === null) return undefined;
   const root = join(directory, "rootfs");
   for (const name of ["proc", "sys", "dev", "etc", "tmp", "run"]) mkdirSync(join(root, name), { recursive: true });
-  for (const file of [PROGRAM, ...librariesOf(PROGRAM)]) {
+  for (const file of new Set(programs.flatMap((program) => [program, ...librariesOf(program)]))) {
     mkdirSync(dirname(join(root, file)), { recursive: true });
     cpSync(realpathSync(file), join(root, file));
   }
@@ -26,7 +28,7 @@ export function preparePodman(directory: string): PodmanRun | undefined {
   const storage = join(directory, "storage.conf");
   writeFileSync(storage, `[storage]\ndriver = "vfs"\ngraphroot = "${join(directory, "graph")}"\nrunroot = "${join(directory, "run")}"\n`);
   return {
-    command: ["podman", "run", "--rm", "--network", "none", "--rootfs", root, PROGRAM],
+    command: ["podman", "run", "--rm", "--network", "none", "--rootfs", root, ...command],
     env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", HOME: directory, CONTAINERS_CONF: containers, CONTAINERS_STORAGE_CONF: storage },
   };
 }
