@@ -9,7 +9,7 @@ import { rememberSandbox } from "../last-sandbox.ts";
 import { openMeter, size } from "./meter.ts";
 import { destinationOf, openStaging, place } from "./place.ts";
 import { runRemote } from "./remote.ts";
-import { isToolConfiguration } from "./tool-configuration.ts";
+import { isBareRepositoryConfiguration, isToolConfiguration } from "./tool-configuration.ts";
 import { type Unpacked, Unpacker } from "./unpack.ts";
 
 const HOME = "/sandbox";
@@ -94,7 +94,10 @@ export default defineCommand({
 function report(terminal: Terminal, unpacked: Unpacked, destination: string, changed: readonly string[]): void {
   for (const { path, reason } of unpacked.refused) terminal.err(`left out ${shown(path)}: ${reason}\n`);
   const runs = changed.filter((path) => runnable(join(destination, path)));
-  const configures = changed.filter((path) => isToolConfiguration(path) && !runs.includes(path));
+  const programs = new Set(runs);
+  const holds = (path: string): boolean => lstatSync(join(destination, path), { throwIfNoEntry: false }) !== undefined;
+  const obeyed = (path: string): boolean => isToolConfiguration(path) || isBareRepositoryConfiguration(path, holds);
+  const configures = changed.filter((path) => !programs.has(path) && obeyed(path));
   list(terminal, "Changed programs", runs);
   list(terminal, "Changed tool configuration", configures);
   const count = unpacked.files.length + unpacked.links.length;

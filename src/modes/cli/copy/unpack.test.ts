@@ -18,7 +18,7 @@ import { OpenShellError } from "../../../error.ts";
 import { destinationOf, openStaging, place } from "./place.ts";
 import { BLOCK_BYTES, paddingOf } from "./tar-entry.ts";
 import { TAR_END, tarHeader } from "./tar-writer.ts";
-import { isToolConfiguration } from "./tool-configuration.ts";
+import { isBareRepositoryConfiguration, isToolConfiguration } from "./tool-configuration.ts";
 import { staysBelow, Unpacker } from "./unpack.ts";
 
 let directory: string;
@@ -284,7 +284,22 @@ test("threat-15 what tools obey is known by its name", () => {
     "package.json",
     ".github/workflows/ci.yml",
     "Makefile",
+    ".GIT/config",
+    ".gitconfig",
+    ".zshenv",
+    ".ssh/config",
+    "web/vite.config.mts",
+    "site-packages/x.pth",
+    "all.code-workspace",
   ])
     expect([path, isToolConfiguration(path)]).toEqual([path, true]);
   for (const path of ["src/main.ts", "README.md", "git/config"]) expect([path, isToolConfiguration(path)]).toEqual([path, false]);
+});
+
+test("threat-15 a repository without .git is known by what git takes it for", () => {
+  const bare = new Set(["doc/HEAD", "doc/objects", "doc/refs", "doc/config", "src/config", "src/HEAD"]);
+  const holds = (path: string): boolean => bare.has(path);
+  expect(isBareRepositoryConfiguration("doc/config", holds)).toBe(true);
+  expect(isBareRepositoryConfiguration("src/config", holds)).toBe(false);
+  expect(isBareRepositoryConfiguration("config", (path) => ["HEAD", "objects", "refs"].includes(path))).toBe(true);
 });
