@@ -11,7 +11,7 @@ import { actorOf } from "./identity.ts";
 import { InspectedConnection } from "./inspect/inspected-connection.ts";
 import { InspectionSite } from "./inspect/site.ts";
 import { type Intent, intentOf } from "./intent.ts";
-import { UPSTREAM_KEEP_ALIVE_MS } from "./limits.ts";
+import { CLIENT_KEEP_ALIVE_MS, UPSTREAM_KEEP_ALIVE_MS } from "./limits.ts";
 import { rulesOf } from "./one-time-rules.ts";
 import { refusalOf, unreadRefusal } from "./refusal.ts";
 import { Tunnel } from "./relay.ts";
@@ -109,6 +109,8 @@ export class Connection {
   /** FIN from the client: a tunnel passes it on, a request that is not complete yet will never be. */
   clientEnded(): void {
     this.#clientFinished = true;
+    // It may be gone altogether, which a server that never answers would let nobody notice.
+    this.client.setKeepAlive(true, CLIENT_KEEP_ALIVE_MS);
     if (this.#inspected !== undefined) this.#inspected.clientEnded();
     else if (this.#state === "open") this.#tunnel?.clientFinished();
     else if (this.#state !== "deciding" && this.#state !== "dialling") this.client.end();

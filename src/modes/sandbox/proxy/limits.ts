@@ -22,6 +22,11 @@ export interface EgressLimits {
 
 /** Idle time after which the kernel asks whether an upstream still exists, so that dead tunnels free their place. Milliseconds. */
 export const UPSTREAM_KEEP_ALIVE_MS = 60_000;
+/**
+ * The same for a client that has sent FIN: the kernel of one that has closed answers with a reset once its own wait is over (60 s,
+ * `net.ipv4.tcp_fin_timeout`). Milliseconds.
+ */
+export const CLIENT_KEEP_ALIVE_MS = 60_000;
 
 export const DEFAULT_LIMITS: EgressLimits = {
   connections: 2048,
