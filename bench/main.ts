@@ -7,6 +7,7 @@ import { HTTP2_PORT, SOURCE_PORT } from "../test/internet/topology.ts";
 import { benchConfined } from "./confined.ts";
 import { benchConnect, LOADGEN, prepareLoad, TARGET, TARGET_PORT } from "./connect.ts";
 import { benchDecision } from "./decision.ts";
+import { benchEnforcement } from "./enforcement.ts";
 import { benchGateway } from "./gateway.ts";
 import { benchIdleTunnels } from "./idle-tunnels.ts";
 import { benchInspected, INSPECTED } from "./inspected.ts";
@@ -64,6 +65,7 @@ async function main(): Promise<number> {
     inspection: () => benchInspection(shell, "bench"),
     stall: () => benchStall(shell, "bench"),
     idle: () => benchIdleTunnels(shell, POLICY),
+    enforcement: () => benchEnforcement(shell),
     gateway: () => benchGateway(),
     loop: () => benchLoop(shell, POLICY, allowed),
   };
