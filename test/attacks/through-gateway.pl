@@ -27,22 +27,12 @@ if (defined $id) {
   print STDERR capture($binary, "sandbox", "get", $name);
   # The log is complete when the supervisor has ended.
   capture($binary, "sandbox", "stop", $name);
+  # The programs that had it before leave it non-blocking, and what a slow reader has no room for would be lost.
+  STDERR->blocking(1);
   print STDERR map { slurp($_) } glob "$state/$id/log/openshell.*.log";
 }
 capture($binary, "sandbox", "delete", $name) if $created ne "" || $code == 1;
-drain(*STDERR);
 exit $code;
-
-# Returns when the other end of a pipe has read everything: what is left in it when its writer ends may be given up.
-sub drain {
-  my ($pipe) = @_;
-  $pipe->flush;
-  for (1 .. 1000) {
-    my $left = pack "i", 0;
-    return if !ioctl($pipe, 0x541b, $left) || unpack("i", $left) == 0;    # FIONREAD
-    select undef, undef, undef, 0.01;
-  }
-}
 
 sub capture {
   open my $out, "-|", @_ or die "$_[0]: $!";
