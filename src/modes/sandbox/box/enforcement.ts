@@ -1,7 +1,7 @@
 import { userEnforcement } from "../rootless/enforcement.ts";
 import type { BoxSpec, Enforcement } from "./contract.ts";
 import type { Trap } from "./trap.ts";
-import type { ViewPlan } from "./view-plan.ts";
+import type { GuardedDirectory, ViewPlan } from "./view-plan.ts";
 
 /** What was asked of the kernel and what is in force, for people: `sandbox get`, the log, `doctor`. */
 export function describeEnforcement(spec: BoxSpec, plan: ViewPlan, landlockVersion: number | undefined, trap: Trap): Enforcement[] {
@@ -17,6 +17,7 @@ export function describeEnforcement(spec: BoxSpec, plan: ViewPlan, landlockVersi
     required("seccomp", "refused calls, socket allow-list, every connect reported"),
     landlock(spec, landlockVersion),
     paths(spec, plan),
+    ...plan.guarded.map(toolConfiguration),
   ];
 }
 
@@ -50,4 +51,18 @@ function paths(spec: BoxSpec, plan: ViewPlan): Enforcement {
   const asked = spec.filesystem.readOnly.length + spec.filesystem.readWrite.length;
   const detail = plan.missing.length === 0 ? "all policy paths exist" : `not on this host, left out: ${plan.missing.join(", ")}`;
   return { feature: "policy-paths", requested: String(asked), enforced: String(asked - plan.missing.length), detail };
+}
+
+/** At most so many names of a repository with many submodules. */
+const NAMES_SHOWN = 12;
+
+function toolConfiguration({ target, readOnly, open }: GuardedDirectory): Enforcement {
+  const feature = { feature: `tool-configuration ${target}`, requested: "read-only" };
+  const list = (names: readonly string[]) =>
+    names.length > NAMES_SHOWN ? `${names.slice(0, NAMES_SHOWN).join(", ")} and ${names.length - NAMES_SHOWN} more` : names.join(", ");
+  const detail = [
+    ...(readOnly.length > 0 ? [`read-only: ${list(readOnly)}`] : []),
+    ...(open.length > 0 ? [`not there yet or a link, so that the program can make it: ${list(open)}`] : []),
+  ];
+  return { ...feature, enforced: readOnly.length > 0 ? "what exists" : "nothing exists", detail: detail.join("; ") };
 }

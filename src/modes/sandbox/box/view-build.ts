@@ -30,6 +30,7 @@ import {
   setTreeAttributes,
 } from "../../../linux/mounts.ts";
 import { applyOwnerMapping } from "../../../linux/owner-mapping.ts";
+import type { GuardStep } from "./tool-guards.ts";
 import { synthesisedConfiguration } from "./view-accounts.ts";
 import { deviceLinks, deviceNodes, hostConfiguration, maskedProcFiles } from "./view-layout.ts";
 import type { ViewPlan, ViewStep } from "./view-plan.ts";
@@ -109,6 +110,9 @@ class View {
         close(fd);
         return;
       }
+      case "guard":
+        this.#guard(step);
+        return;
       case "bind":
         this.#bind(step);
     }
@@ -185,6 +189,26 @@ class View {
       close(target);
     } finally {
       close(source);
+    }
+  }
+
+  /** Mounts something of a mount over itself, with that mount's owners. Nothing is made: the directory is a person's. */
+  #guard({ target, pinned }: GuardStep): void {
+    let place: number;
+    try {
+      place = this.#open(target, O_PATH);
+    } catch (cause) {
+      throw new OpenShellError("failed_precondition", `${target} was changed while the sandbox was starting`, {
+        cause,
+        next: "start it again",
+      });
+    }
+    try {
+      const tree = cloneTree(place, target);
+      if (!pinned) setTreeAttributes(tree, MOUNT_ATTR_RDONLY);
+      attachAndClose(tree, place, target);
+    } finally {
+      close(place);
     }
   }
 

@@ -1,6 +1,7 @@
 import { OpenShellError } from "../../../error.ts";
 import type { LandlockRule } from "../../../linux/landlock.ts";
 import type { BoxSpec } from "./contract.ts";
+import { type GuardStep, guardTools } from "./tool-guards.ts";
 import { deviceRules, isOwnPath, scratchDirectories, systemPaths, TLS_PATH, WELL_KNOWN_PATHS, WORKSPACE_PATH } from "./view-layout.ts";
 import { type HostPath, inspect, isBelow } from "./view-probe.ts";
 
@@ -21,7 +22,8 @@ export type ViewStep =
   /** An empty file system in memory. */
   | { readonly kind: "scratch"; readonly target: string }
   /** A directory of the view's own, given to the agent when it may write there. */
-  | { readonly kind: "directory"; readonly target: string; readonly agentOwned: boolean };
+  | { readonly kind: "directory"; readonly target: string; readonly agentOwned: boolean }
+  | GuardStep;
 
 /** The root file system of a box, as data: what is in it, what the agent may do with it, and which policy paths do not exist. */
 export interface ViewPlan {
@@ -30,6 +32,16 @@ export interface ViewPlan {
   readonly landlock: readonly LandlockRule[];
   /** Policy paths that this host does not have. */
   readonly missing: readonly string[];
+  /** Writable directories of the host in which a person's tools may find configuration (threat 15). */
+  readonly guarded: readonly GuardedDirectory[];
+}
+
+export interface GuardedDirectory {
+  readonly target: string;
+  /** Relative names that the program can read only. */
+  readonly readOnly: readonly string[];
+  /** Relative names that are not there, or are links: the program can make or replace them. */
+  readonly open: readonly string[];
 }
 
 /** Works out the root view of decision 8 from the policy's paths and what exists on this host. Throws when the view would be unsafe. */
@@ -42,6 +54,7 @@ class Planner {
   readonly #steps = new Map<string, ViewStep>();
   readonly #rules: LandlockRule[] = [];
   readonly #missing: string[] = [];
+  readonly #guarded: GuardedDirectory[] = [];
   /** Host directories the agent may change: nothing below them is followed through a symbolic link. */
   readonly #writable: string[];
 
@@ -63,8 +76,9 @@ class Planner {
     if (tlsDirectory !== undefined) this.#mount({ source: tlsDirectory, target: TLS_PATH, readWrite: false });
     const scratch = readWrite.some((path) => path === "/tmp" || path === "/dev" || path === "/dev/shm");
     this.#rules.push(...deviceRules(scratch));
+    this.#guardTools();
     const steps = this.#ordered();
-    return { steps, landlock: this.#rules, missing: this.#missing };
+    return { steps, landlock: this.#rules, missing: this.#missing, guarded: this.#guarded };
   }
 
   #workspace(): void {
@@ -144,6 +158,21 @@ class Planner {
     }
     this.#bind(host, mount.target, mount.readWrite, mount.readWrite);
     this.#grant(mount.target, mount.readWrite ? "write" : "read", true);
+  }
+
+  /** Last, when all mounts are known: where somebody named a mount of its own, that one says what may be written. */
+  #guardTools(): void {
+    const binds = [...this.#steps.values()].filter((step) => step.kind === "bind");
+    for (const { source, target, readWrite, directory } of binds) {
+      if (!readWrite || !directory || source === this.#spec.workspace) continue;
+      const { steps, open } = guardTools(source, target);
+      const named = (path: string) =>
+        binds.some((bind) => isBelow(bind.target, target) && (path === bind.target || isBelow(path, bind.target)));
+      const added = steps.filter((step) => !named(step.target));
+      for (const step of added) this.#put(step);
+      const readOnly = added.filter((step) => !step.pinned).map((step) => step.target.slice(target.length + 1));
+      this.#guarded.push({ target, readOnly, open: open.filter((name) => !named(`${target}/${name}`)) });
+    }
   }
 
   #bind(host: HostPath, target: string, readWrite: boolean, plainSource: boolean): void {
