@@ -44,11 +44,26 @@ export function registeredClient(host: GatewayHost): PlainClient {
   return new PlainClient(new Client(`${hostname}:${port}`, channel, { "grpc.ssl_target_name_override": "localhost" }));
 }
 
+/** Calls as the supervisor of a sandbox: the authority alone, and the token that the gateway gave it. */
+export function supervisorClient(host: GatewayHost, sandboxId: string): PlainClient {
+  const ca = readFileSync(join(host.directory, "config/openshell/gateways/openshell/mtls/ca.crt"));
+  const token = readFileSync(join(host.sandboxesDirectory, sandboxId, "run/token"), "utf8").trim();
+  const { hostname, port } = new URL(host.endpoint);
+  const metadata = new Metadata();
+  metadata.set("authorization", `Bearer ${token}`);
+  const channel = new Client(`${hostname}:${port}`, credentials.createSsl(ca), { "grpc.ssl_target_name_override": "localhost" });
+  return new PlainClient(channel, metadata);
+}
+
 /** Every unary call has a deadline, as in the SDK. Milliseconds. */
 const TIMEOUT = 30_000;
 
 export class PlainClient implements Disposable {
-  constructor(readonly channel: Client) {}
+  constructor(
+    readonly channel: Client,
+    /** Goes with every call. */
+    readonly metadata = new Metadata(),
+  ) {}
 
   unary<M extends DescMethod>(method: M, request: MessageInitShape<M["input"]>, timeoutMs = TIMEOUT): Promise<MessageShape<M["output"]>> {
     return this.raw(method, toBinary(method.input as DescMessage, create(method.input as DescMessage, request)), timeoutMs).then(
@@ -64,7 +79,7 @@ export class PlainClient implements Disposable {
         else resolve(answer ?? new Uint8Array());
       };
       const options = { deadline: Date.now() + timeoutMs };
-      this.channel.makeUnaryRequest(pathOf(method), toBuffer, same, request, new Metadata(), options, done);
+      this.channel.makeUnaryRequest(pathOf(method), toBuffer, same, request, this.metadata, options, done);
     });
   }
 
@@ -76,7 +91,14 @@ export class PlainClient implements Disposable {
   ): AsyncGenerator<MessageShape<M["output"]>> {
     const bytes = toBinary(method.input as DescMessage, create(method.input as DescMessage, request));
     const options = { deadline: Date.now() + timeoutMs };
-    const call: ClientReadableStream<Buffer> = this.channel.makeServerStreamRequest(pathOf(method), toBuffer, same, bytes, options);
+    const call: ClientReadableStream<Buffer> = this.channel.makeServerStreamRequest(
+      pathOf(method),
+      toBuffer,
+      same,
+      bytes,
+      this.metadata,
+      options,
+    );
     try {
       for await (const answer of call) yield fromBinary(method.output as DescMessage, answer as Buffer) as MessageShape<M["output"]>;
     } catch (error) {
@@ -90,7 +112,7 @@ export class PlainClient implements Disposable {
   /** Opens a bidirectional call, writes bytes, and gives the status it ends with. */
   ending(method: DescMethod, message: Uint8Array, timeoutMs = TIMEOUT): Promise<{ code: status; details: string }> {
     return new Promise((resolve) => {
-      const call = this.channel.makeBidiStreamRequest(pathOf(method), toBuffer, same, { deadline: Date.now() + timeoutMs });
+      const call = this.channel.makeBidiStreamRequest(pathOf(method), toBuffer, same, this.metadata, { deadline: Date.now() + timeoutMs });
       call.on("data", () => {});
       call.on("error", () => {});
       call.on("status", ({ code, details }) => resolve({ code, details }));

@@ -18,6 +18,7 @@ import { execHandlers } from "./exec.ts";
 import { gatewayHandlers } from "./gateway.ts";
 import { healthService } from "./health.ts";
 import { logHandlers } from "./logs.ts";
+import { observationHandlers } from "./observations.ts";
 import { policyHandlers } from "./policies.ts";
 import { reflectionService } from "./reflection.ts";
 import { sandboxHandlers } from "./sandboxes.ts";
@@ -40,6 +41,7 @@ const groups: readonly ((context: GatewayContext) => Handlers)[] = [
   providerHandlers,
   logHandlers,
   supervisorHandlers,
+  observationHandlers,
 ];
 
 const LARGE_REQUESTS: ReadonlySet<string> = new Set(["ExecSandbox", "ExecSandboxInteractive"]);
