@@ -53,3 +53,9 @@ export interface SupervisorExit {
   readonly exitCode: number;
   readonly reason: string;
 }
+
+/**
+ * Stands in a supervisor's log before anything that the main process writes: from here on no line is the supervisor's word, whatever it
+ * looks like.
+ */
+export const MAIN_OUTPUT_MARK = "--- what follows is output of the main process too ---\n";

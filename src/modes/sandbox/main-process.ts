@@ -1,7 +1,9 @@
+import { writeSync } from "node:fs";
 import { constants } from "node:os";
 import { OpenShellError } from "../../error.ts";
 import type { EventSink } from "../../events/event.ts";
 import { duplicate } from "../../linux/descriptors.ts";
+import { MAIN_OUTPUT_MARK } from "../../supervisor-spec.ts";
 import type { Box, Child } from "./box/contract.ts";
 import { DescriptorWriter, readPipe, readTerminal } from "./descriptor-stream.ts";
 import { OutputRing, type OutputStream } from "./output-ring.ts";
@@ -146,6 +148,7 @@ export class MainProcess {
 
   #log(stream: OutputStream, piece: Uint8Array): void {
     if (this.#logged > MAX_LOGGED_BYTES) return;
+    if (this.#logged === 0) writeSync(process.stdout.fd, MAIN_OUTPUT_MARK);
     this.#logged += piece.length;
     const target = process[stream];
     target.write(piece);

@@ -1,6 +1,6 @@
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import type { SupervisorExit, SupervisorRecord, SupervisorSpec } from "../../../../supervisor-spec.ts";
+import { MAIN_OUTPUT_MARK, type SupervisorExit, type SupervisorRecord, type SupervisorSpec } from "../../../../supervisor-spec.ts";
 import { writeFileAtomically } from "../../files.ts";
 
 /** Files of one sandbox under `$STATE/sandboxes/<id>` (decision 6). */
@@ -56,10 +56,15 @@ export function readExit(directory: SandboxDirectory, instanceId: string): Super
   return exit?.instanceId === instanceId ? exit : undefined;
 }
 
-/** The error with which a supervisor ended that could not even begin, of what it wrote behind `from` bytes of its log. */
+/**
+ * The error with which a supervisor ended that could not even begin, of what it wrote behind `from` bytes of its log. Undefined once a main
+ * process could write there as well: its words must not be told as ours.
+ */
 export function lastError(directory: SandboxDirectory, from: number): string | undefined {
   if (!existsSync(directory.logFile)) return undefined;
-  const lines = readFileSync(directory.logFile).subarray(from).toString().trimEnd().split("\n").slice(-ERROR_LINES);
+  const written = readFileSync(directory.logFile).subarray(from);
+  if (written.includes(MAIN_OUTPUT_MARK)) return undefined;
+  const lines = written.toString().trimEnd().split("\n").slice(-ERROR_LINES);
   const find = (prefix: string): string | undefined => lines.findLast((line) => line.startsWith(prefix))?.slice(prefix.length);
   const [error, next] = [find("Error: "), find("Next: ")];
   return error === undefined || next === undefined ? error : `${error} (${next})`;
