@@ -4,14 +4,17 @@ import { HeadError } from "./refused.ts";
 /** Fields that `Connection` must not name: dropping them would change what the request means. */
 const NEVER_NOMINATED: ReadonlySet<string> = new Set(["host", "content-length", "transfer-encoding", "authorization", "cookie", "via"]);
 
+const NONE: ReadonlySet<string> = new Set();
+
 /** The fields that `Connection` declares to be for the next hop only (RFC 9110 section 7.6.1), in lower case. */
 export function nominatedFields(fields: readonly Field[]): ReadonlySet<string> {
-  const names = new Set<string>();
+  let names: Set<string> | undefined;
   for (const field of fields) {
     if (field.lower !== "connection") continue;
+    names ??= new Set();
     for (const option of field.value.split(",")) names.add(option.trim().toLowerCase());
   }
-  return names;
+  return names ?? NONE;
 }
 
 /** Refuses a request that would lose its meaning at a proxy. */

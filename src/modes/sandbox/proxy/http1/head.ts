@@ -173,8 +173,11 @@ function checkHost(authority: Authority, defaultPort: number | undefined, versio
     throw new HeadError(400, "host", "Host field and request target name different servers");
 }
 
-/** The server that the Host field names; undefined: an HTTP/1.0 request without one. Throws unless there is exactly one with one meaning. */
-export function readHostField(defaultPort: number, version: string, fields: readonly Field[]): Authority | undefined {
+/**
+ * The server that the Host field names; undefined: an HTTP/1.0 request without one. Throws unless there is exactly one with one meaning.
+ * @param expected what it most likely names: in its one canonical spelling it needs no reading
+ */
+export function readHostField(defaultPort: number, version: string, fields: readonly Field[], expected?: Authority): Authority | undefined {
   let seen: string | undefined;
   for (const field of fields) {
     if (field.lower !== "host") continue;
@@ -185,6 +188,8 @@ export function readHostField(defaultPort: number, version: string, fields: read
     if (version === "1.1") throw new HeadError(400, "host", "no Host field");
     return undefined;
   }
+  // Colons make an address or a port of it.
+  if (expected !== undefined && seen === expected.host && defaultPort === expected.port && !seen.includes(":")) return expected;
   const host = readAuthority(utf8(seen), defaultPort);
   if ("problem" in host) throw new HeadError(400, "host", `Host field: ${host.problem}`);
   return host;

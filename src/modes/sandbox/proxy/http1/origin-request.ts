@@ -54,7 +54,7 @@ function parse(text: string, authority: Authority): OriginRequest {
   if (target !== "*" && !target.startsWith("/")) throw new HeadError(400, "target", "the request target is not a path");
   if (target === "*" && method !== "OPTIONS") throw new HeadError(400, "target", "* is a target for OPTIONS alone");
   if (!ORIGIN_FORM.test(target)) throw new HeadError(400, "target", "character in the URL that must be percent-encoded");
-  const host = readHostField(authority.port, version, fields);
+  const host = readHostField(authority.port, version, fields, authority);
   if (host !== undefined && (host.host !== authority.host || host.port !== authority.port))
     throw new HeadError(421, "host", "the Host field names another server than this connection");
   checkNominated(fields);

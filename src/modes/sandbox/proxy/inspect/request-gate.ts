@@ -56,12 +56,21 @@ const NEXT_BODY = "Send the body as plain JSON (Content-Type: application/json, 
 /** Decides the requests of one connection, one by one under the policy in force at that moment, and tells of each. */
 export class RequestGate {
   readonly #setup: GateSetup;
+  /** Every event names them. */
+  readonly #actor: Actor;
+  readonly #origin: string;
+  /** The connection as it was decided last, and whether rules about requests are in it. */
+  #connectionSeen: Decision | undefined;
+  #inspected = true;
   /** Requests whose rules were for them alone. */
   readonly #granted = new WeakSet<OriginRequest>();
   #grantedUpgrade = false;
 
   constructor(setup: GateSetup) {
+    const { program, sha256, authority, scheme } = setup;
     this.#setup = setup;
+    this.#actor = actorOf(program, sha256);
+    this.#origin = `${scheme}://${hostField(authority, scheme)}`;
   }
 
   /** What the server gets of the request, or the answer to the client. */
@@ -129,9 +138,9 @@ export class RequestGate {
 
   /** The server's fault: the answer to the client, and the event. */
   badGateway(problem: string): Answer {
-    const { emit, authority, program, sha256, policy } = this.#setup;
+    const { emit, authority, policy } = this.#setup;
     const { host, port } = authority;
-    const about = { time: Date.now(), host, port, actor: actorOf(program, sha256), policy };
+    const about = { time: Date.now(), host, port, actor: this.#actor, policy };
     if (problem === UNSOLICITED_UPGRADE) emit(unsolicitedUpgrade(about));
     else
       emit({
@@ -270,13 +279,21 @@ export class RequestGate {
 
   /** Undefined where no rules are about requests: then they pass as they are. Of credentials, rules see that they are there. */
   #facts(request: OriginRequest): HttpFacts | undefined {
-    const connection = this.#connection();
-    if (connection.allowed && !inspectionOf(connection).inspected) return undefined;
+    if (!this.#isInspected(this.#connection())) return undefined;
     // Any other change of protocol is declined as HTTP allows it, by going on without (threat 23); Java asks for h2c each time.
     const upgrade = request.upgrade === "websocket" ? "websocket" : "";
     const { current } = this.#setup.credentials;
     const path = maskedPath(canonicalPath(request.path), current);
     return { kind: "http", method: request.method, path, query: maskedQuery(request.query ?? "", current), upgrade };
+  }
+
+  /** Whether rules are about requests. The engine gives the same object for the same answer. */
+  #isInspected(connection: Decision): boolean {
+    if (connection !== this.#connectionSeen) {
+      this.#connectionSeen = connection;
+      this.#inspected = !connection.allowed || inspectionOf(connection).inspected;
+    }
+    return this.#inspected;
   }
 
   #ask(facts: HttpFacts): RequestDecision {
@@ -381,14 +398,13 @@ export class RequestGate {
   }
 
   #emit(event: Omit<HttpEvent, "kind" | "time" | "host" | "port" | "actor">): void {
-    const { emit, authority, program, sha256 } = this.#setup;
+    const { emit, authority } = this.#setup;
     const { host, port } = authority;
-    emit({ kind: "http", time: Date.now(), host, port, actor: actorOf(program, sha256), ...event });
+    emit({ kind: "http", time: Date.now(), host, port, actor: this.#actor, ...event });
   }
 
   #url(path: string): string {
-    const { authority, scheme, credentials } = this.#setup;
-    return `${scheme}://${hostField(authority, scheme)}${maskedPath(path, credentials.current)}`;
+    return this.#origin + maskedPath(path, this.#setup.credentials.current);
   }
 }
 

@@ -1,3 +1,4 @@
+import { createSecureContext, type SecureContext } from "node:tls";
 import type { Socket, SocketHandler } from "bun";
 import { descriptorOf } from "../descriptor.ts";
 import type { ByteSocket } from "../relay.ts";
@@ -34,6 +35,18 @@ export interface UpstreamTarget {
 /** As on the wire (RFC 7301 section 3.1); Bun takes no other form. */
 function alpn(protocols: readonly string[]): string {
   return protocols.map((protocol) => String.fromCharCode(protocol.length) + protocol).join("");
+}
+
+/** Of one set of authorities: to read 150 certificates for each connection would take longer than its handshake. */
+const contexts = new WeakMap<readonly string[], SecureContext>();
+
+function contextOf(authorities: readonly string[]): SecureContext {
+  const known = contexts.get(authorities);
+  if (known !== undefined) return known;
+  // The native context in it is what sockets of Bun take.
+  const context = (createSecureContext({ ca: [...authorities] }) as { readonly context: SecureContext }).context;
+  contexts.set(authorities, context);
+  return context;
 }
 
 /** Names of protocols inside TLS (RFC 7301). */
@@ -107,8 +120,10 @@ export class Upstream {
     this.#state = "handshake";
     this.#expect("no TLS handshake");
     const { host, authorities } = this.#target;
+    // `secureContext` works and is not in the types.
+    const verified = { secureContext: contextOf(authorities), serverName: host, rejectUnauthorized: true, ALPNProtocols: alpn(protocols) };
     const [, tls] = raw.upgradeTLS({
-      tls: { ca: [...authorities], serverName: host, rejectUnauthorized: true, ALPNProtocols: alpn(protocols) },
+      tls: verified,
       data: undefined,
       socket: {
         open: noop,
