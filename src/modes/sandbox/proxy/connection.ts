@@ -130,7 +130,7 @@ export class Connection {
     }
     this.#upstream = socket;
     socket.setKeepAlive(true, UPSTREAM_KEEP_ALIVE_MS);
-    if (intent.request === undefined) {
+    if (intent.request === undefined || verdict.plan.inspected) {
       this.#inspect(intent, this.who.program, verdict, socket);
       return;
     }
@@ -246,7 +246,11 @@ export class Connection {
     if (!who.known || intent === undefined || verdict === undefined) return false;
     if (this.#usedRule || (this.#state !== "open" && this.#state !== "dialling")) return false;
     const now = stillPermitted(intent, who.program, this.#address(), this.#context);
-    if (now.allowed && this.#inspected?.outlived(now.plan) !== true) return false;
+    if (now.allowed && this.#inspected?.outlived(now.plan) !== true) {
+      // What will pass is a matter of the policy at that moment, not of the one under which its server was dialled.
+      if (this.#state === "dialling") this.#verdict = { ...verdict, policy: now.policy, endpoints: now.endpoints, plan: now.plan };
+      return false;
+    }
     this.#context.emit(closedEvent(intent, actorOf(who.program, verdict.sha256), now.allowed ? nowInspected(now.policy) : now));
     this.abort();
     return true;

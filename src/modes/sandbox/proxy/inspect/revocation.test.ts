@@ -1,8 +1,9 @@
 /** Connections that a program prepared before rules about requests came: none of them escapes the rules, or keeps others from being ended. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { createServer, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import { eventually } from "../../../../../test/eventually.ts";
+import { listenTcp } from "../../../../linux/listener.ts";
 import { InspectingProxy } from "./inspection.test-support.ts";
 import { RawHttp2 } from "./raw-http2.test-support.ts";
 
@@ -98,6 +99,57 @@ describe("threat-23 before there were rules", () => {
     withRules();
     expect(proxy.egress.closeDisallowed()).toBe(1);
     await changed.ended();
+  });
+});
+
+describe("threat-23 rules that come while a server is dialled", () => {
+  /** A server whose kernel takes no connection before `open`; what it gets. */
+  async function closedServer() {
+    const free = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+    const { port: at } = free;
+    free.stop(true);
+    // A queue of one, and it is full.
+    const fd = listenTcp("127.0.0.1", at, 0);
+    const filler = connect(at, "127.0.0.1").on("error", () => {});
+    await new Promise((resolve) => filler.once("connect", resolve));
+    const state = { got: "" };
+    const open = () => {
+      const server = { fd } as unknown as { hostname: string; port: number };
+      const echo = (socket: { write(text: string): number }, bytes: Buffer) => {
+        state.got += bytes.toString("latin1");
+        socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+      };
+      const listening = Bun.listen({ ...server, socket: { data: echo } });
+      filler.destroy();
+      return listening;
+    };
+    return { at, state, open };
+  }
+
+  test.each([
+    ["CONNECT", (at: number) => `CONNECT a.example:${at} HTTP/1.1\r\nHost: a.example:${at}\r\n\r\n`],
+    ["PUT", (at: number) => `PUT http://a.example:${at}/x HTTP/1.1\r\nHost: a.example:${at}\r\nContent-Length: 0\r\n\r\n`],
+  ])("are those that count when it answers: %s", async (_, request) => {
+    const { at, state, open } = await closedServer();
+    proxy.load(`port: ${at}`);
+    const socket = connect(proxy.port, "127.0.0.1");
+    let got = "";
+    socket
+      .on("error", () => {})
+      .on("data", (bytes: Buffer) => {
+        if (got === "" && bytes.toString().startsWith("HTTP/1.1 200 Conn")) socket.write("\x00no request at all");
+        got += bytes.toString("latin1");
+      });
+    socket.write(request(at));
+    await eventually("a connection under way", 10_000, async () => (proxy.egress.connections > 0 ? true : undefined));
+    await Bun.sleep(50);
+    proxy.load(`port: ${at}, protocol: rest, enforcement: enforce, access: read-only`);
+    proxy.egress.closeDisallowed();
+    const server = open();
+    await eventually("an answer", 20_000, async () => (/HTTP\/1.1 (?!200 Conn)|ok$/.test(got) ? true : undefined));
+    expect({ got, server: state.got }).toEqual({ got: expect.stringContaining("HTTP/1.1 403 "), server: "" });
+    socket.destroy();
+    server.stop(true);
   });
 });
 
