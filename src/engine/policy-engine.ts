@@ -64,20 +64,29 @@ export class PolicyEngine implements RequestEngine {
 
   /** Nothing is awaited between the two decisions, so both are of one generation. */
   decideRequest(query: RequestQuery): RequestDecision {
+    const known = this.knownRequest(query);
+    if (known !== undefined) return known;
     const connection = this.decide(query);
     if (!connection.allowed) return { action: "deny", code: connection.code, reason: connection.reason, generation: this.count };
     const { current } = this;
     if (current === undefined || !isRequest(query.request)) return this.refuseRequest("malformed", "the request is malformed");
     try {
-      const key = requestCacheKey(query);
-      const known = this.requests.get(key);
-      if (known !== undefined) return known;
       const decision = evaluateRequest(query, connection, (input) => this.ask(current, "openshell/request", input));
       // As with connections, a failure is not kept.
-      if (decision.code !== "engine_failure") this.requests.set(key, decision);
+      if (decision.code !== "engine_failure") this.requests.set(requestCacheKey(query), decision);
       return decision;
     } catch (error) {
       return this.refuseRequest("engine_failure", undecided(error));
+    }
+  }
+
+  /** What is kept was well-formed and of an allowed connection. */
+  private knownRequest(query: RequestQuery): RequestDecision | undefined {
+    try {
+      return this.requests.get(requestCacheKey(query));
+    } catch {
+      // What has no key is not well-formed either.
+      return undefined;
     }
   }
 
