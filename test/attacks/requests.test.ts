@@ -89,7 +89,12 @@ const requests: Readonly<Record<string, readonly [string, string]>> = {
   "no Host field": [`CONNECT api.example.com:80 HTTP/1.1\\r\\n\\r\\n`, "400 host"],
   "another Host than the URL": [get("http://api.example.com/", "nowhere.example.com"), "400 host"],
   "HTTP/2 preface": ["PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n", "505 http_version"],
-  "lower-case connect": [`connect api.example.com:80 HTTP/1.1\\r\\nHost: api.example.com:80\\r\\n\\r\\n`, "400 scheme"],
+  // One spelling is decided on and sent on.
+  "lower-case connect": [`connect api.example.com:80 HTTP/1.1\\r\\nHost: api.example.com:80\\r\\n\\r\\n`, "200"],
+  "lower-case connect to another host": [
+    `connect nowhere.example.com:80 HTTP/1.1\\r\\nHost: nowhere.example.com:80\\r\\n\\r\\n`,
+    "403 host_not_allowed",
+  ],
   "empty line first": [`\\r\\n${connect("api.example.com:80")}`, "400 empty_line"],
   "bare LF": ["CONNECT api.example.com:80 HTTP/1.1\\nHost: api.example.com:80\\n\\n", "400 bare_lf"],
   "blank before the colon": ["CONNECT api.example.com:80 HTTP/1.1\\r\\nHost : api.example.com:80\\r\\n\\r\\n", "400 field_name"],

@@ -91,8 +91,11 @@ export async function stopGateway(env: Environment): Promise<boolean> {
   });
 }
 
-/** A systemd unit that runs the gateway; `KillMode=process` leaves the sandboxes running when it is stopped. */
-export function systemdUnit(program: string): string {
+/**
+ * A systemd unit that runs the gateway; `KillMode=process` leaves the sandboxes running when it is stopped. An ordinary user's gateway
+ * gets its group to divide, without which it can limit nothing.
+ */
+export function systemdUnit(program: string, isRoot = process.getuid?.() === 0): string {
   return `[Unit]
 Description=OpenShell gateway
 After=network-online.target
@@ -104,9 +107,9 @@ Restart=on-failure
 RestartSec=1
 KillMode=process
 TasksMax=infinity
-
+${isRoot ? "" : "Delegate=cpu memory pids\nDelegateSubgroup=gateway\n"}
 [Install]
-WantedBy=${process.getuid?.() === 0 ? "multi-user.target" : "default.target"}
+WantedBy=${isRoot ? "multi-user.target" : "default.target"}
 `;
 }
 

@@ -8,7 +8,7 @@ import { CONTROLLERS, canWrite, type Hierarchies, type Hierarchy, machineHierarc
 const CPU_PERIOD = 100_000;
 /** Between looks whether the last process of a group has gone. Milliseconds. */
 const EMPTY_POLL_MS = 20;
-/** The kernel ends the processes of a box after its init at its leisure; they have been killed by then. Milliseconds. */
+/** The kernel ends the processes of a box after its init at its leisure. Milliseconds. */
 const EMPTY_WAIT_MS = 5000;
 
 /** How often the kernel had to hold a sandbox to its limits since its groups were made. */
@@ -98,13 +98,14 @@ export class SandboxGroup {
     return { killed, notStarted: counter(this.#read(pids, "pids.events"), "max") };
   }
 
-  /** Removes the groups, when the last of their processes has gone. */
+  /** Ends what is left in the groups of a sandbox whose supervisor has ended, and removes them. */
   async remove(): Promise<void> {
     for (const hierarchy of this.#hierarchies.all) {
       const path = this.#path(hierarchy);
       if (path === undefined) continue;
       for (let waited = 0; existsSync(path); waited += EMPTY_POLL_MS) {
         if (attempt(() => rmdirSync(path)) || waited >= EMPTY_WAIT_MS) break;
+        for (const pid of processesOf(path)) attempt(() => process.kill(pid, "SIGKILL"));
         await Bun.sleep(EMPTY_POLL_MS);
       }
     }
@@ -165,6 +166,12 @@ function cannotLimit(name: Controller, hierarchy: Hierarchy | undefined, cause?:
     `it runs as an ordinary user, to whom no cgroup with the controller '${name}' was delegated`,
     `${without}, or start the gateway in a delegated group: systemd-run --user --scope -p Delegate=yes openshell gateway serve`,
   );
+}
+
+/** Those in a group; not those of another pid namespace, which are written as 0, and which to kill would mean our own process group. */
+function processesOf(group: string): number[] {
+  const pids = readText(join(group, "cgroup.procs")).split("\n").map(Number);
+  return pids.filter((pid) => pid > 1 && pid !== process.pid);
 }
 
 /** A line `name number` of a statistics file. */

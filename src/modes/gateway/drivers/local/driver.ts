@@ -204,7 +204,8 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
     },
     async sweep(isKnown) {
       // A gateway killed between starting a supervisor and writing down its pid leaves one that nothing else would find.
-      for (const [id, supervisor] of findSupervisors(options.root)) {
+      for (const supervisor of findSupervisors(options.root)) {
+        const id = supervisor.sandboxId;
         const last = readSupervisorRecord(sandboxDirectory(options.root, id));
         if (isKnown(id) && last?.pid === supervisor.pid && last.startTime === supervisor.startTime) continue;
         options.log("warn", `ending supervisor ${supervisor.pid} of sandbox ${id}, which nothing owns`);

@@ -25,22 +25,35 @@ export function isRunning({ pid, startTime: start }: ProcessName): boolean {
   return isAlive(pid, start);
 }
 
-/** Supervisors of ours by the spec file they were started with, found in /proc: also those whose record was never written. */
-export function findSupervisors(sandboxesDirectory: string): Map<string, ProcessName> {
-  const found = new Map<string, ProcessName>();
-  const pattern = new RegExp(`\\0sandbox\\0run\\0--spec\\0${RegExp.escape(sandboxesDirectory)}/([^/\\0]+)/run/spec\\.json\\0`);
-  for (const entry of readdirSync("/proc")) {
-    if (!/^\d+$/.test(entry)) continue;
-    const id = pattern.exec(commandLine(entry))?.[1];
-    const start = id === undefined ? undefined : startTime(Number(entry));
-    if (id !== undefined && start !== undefined) found.set(id, { pid: Number(entry), startTime: start });
-  }
-  return found;
+/** A process that supervises a sandbox, by its command line. */
+export interface FoundSupervisor extends ProcessName {
+  readonly sandboxId: string;
 }
 
-function commandLine(pid: string): string {
+/**
+ * Supervisors of ours by the spec file they were started with, found in /proc: also those whose record was never written. Anybody can
+ * choose a command line, programs in sandboxes too, so only processes of this user count, and every one.
+ */
+export function findSupervisors(sandboxesDirectory: string): FoundSupervisor[] {
+  const pattern = new RegExp(`\\0sandbox\\0run\\0--spec\\0${RegExp.escape(sandboxesDirectory)}/([^/\\0]+)/run/spec\\.json\\0`);
+  return readdirSync("/proc").flatMap((entry) => {
+    if (!/^\d+$/.test(entry)) return [];
+    const sandboxId = pattern.exec(readText(`/proc/${entry}/cmdline`))?.[1];
+    if (sandboxId === undefined || !isOurs(entry)) return [];
+    const start = startTime(Number(entry));
+    return start === undefined ? [] : [{ sandboxId, pid: Number(entry), startTime: start }];
+  });
+}
+
+/** Real, effective and saved user id are ours; the owner of the directory in /proc may be root for a process that is not dumpable. */
+function isOurs(pid: string): boolean {
+  const ids = /^Uid:\t(\d+)\t(\d+)\t(\d+)/m.exec(readText(`/proc/${pid}/status`));
+  return ids?.slice(1).every((id) => Number(id) === process.getuid?.()) ?? false;
+}
+
+function readText(path: string): string {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+    return readFileSync(path, "utf8");
   } catch {
     return "";
   }
