@@ -123,6 +123,11 @@ export class GatewayHost implements AsyncDisposable {
     return { code, out, err };
   }
 
+  /** The same, while it runs. */
+  spawn(...argv: string[]): Bun.Subprocess<"ignore", "pipe", "pipe"> {
+    return Bun.spawn({ cmd: this.#command(...argv), cwd: "/", env: this.env, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+  }
+
   /** Supervisors of this gateway's sandboxes, by sandbox id; every one found, also several of one sandbox. */
   supervisors(): { readonly id: string; readonly pid: number }[] {
     return readdirSync("/proc").flatMap((entry) => {
