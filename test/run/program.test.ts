@@ -1,9 +1,9 @@
 /** What a program gets from `sandbox run` and what its end looks like outside. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { createHash, randomBytes } from "node:crypto";
-import { openSync } from "node:fs";
+import { openSync, readFileSync } from "node:fs";
 import { BINARY } from "../e2e/installation.ts";
-import { missingForRun, Runs, SYSTEM_PATH } from "./harness.ts";
+import { missingForRun, Runs, SYSTEM_PATH, until } from "./harness.ts";
 
 const missing = missingForRun();
 if (missing !== undefined) console.log(`skipped: programs of sandbox run: ${missing}`);
@@ -48,6 +48,14 @@ describe.skipIf(missing !== undefined)("sandbox run: the program", () => {
     expect(Bun.spawnSync({ cmd: ["/bin/sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"] }).stdout.toString()).not.toContain(
       "sleep 86431",
     );
+  });
+
+  test("threat-13 the supervisor, which knows the secrets, leaves no core dump", async () => {
+    const program = runs.start(["--policy", runs.closed, "--", "/bin/sh", "-c", "echo up; exec sleep 60"]);
+    await until(program.stdout, /up/);
+    expect(readFileSync(`/proc/${program.pid}/limits`, "utf8")).toMatch(/^Max core file size +0 +0 /m);
+    program.kill();
+    await program.exited;
   });
 
   test("large input and output pass unchanged", async () => {

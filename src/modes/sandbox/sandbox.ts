@@ -1,6 +1,7 @@
 import { upstreamAuthorities } from "../../authorities.ts";
 import { PolicyEngine } from "../../engine/policy-engine.ts";
 import type { EventSink, SecurityEvent } from "../../events/event.ts";
+import { RLIMIT_CORE, setLimit } from "../../linux/process-state.ts";
 import type { Policy } from "../../policy/model.ts";
 import { readUpstreamProxy, routeThrough, type UpstreamProxySettings } from "../../upstream-proxy/settings.ts";
 import type { Box, BoxSpec } from "./box/contract.ts";
@@ -62,6 +63,8 @@ export interface Sandbox extends AsyncDisposable {
 
 /** The order is the design: nothing runs inside before every decision about it can be made. */
 export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
+  // A core dump would hold every secret, in the directory that we were started in: often the workspace.
+  setLimit(RLIMIT_CORE, 0);
   const ca = new SandboxCa();
   const authorities = upstreamAuthorities(plan.upstreamCa);
   if (plan.box.tlsDirectory !== undefined) writeTrustFiles(plan.box.tlsDirectory, ca.certificate);
