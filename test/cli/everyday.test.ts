@@ -55,7 +55,7 @@ describe.skipIf(missing !== undefined)("the command line", () => {
     ["sandbox draft history one", undefined],
     ["policy get one", /^1\n$/],
     ["policy list one", /^1\n$/],
-    ["policy diff one --from 1 --to 1", undefined],
+    ["policy diff one --from 1", undefined],
     ["policy templates", undefined],
     ["settings get one", /^.*policy_advisor\n/s],
     ["settings get --global", undefined],
