@@ -31,6 +31,8 @@ export function pathOf(program: ReturnType<typeof installed>): string {
 export interface Rule {
   readonly binaries: readonly string[];
   readonly endpoints: readonly string[];
+  /** How their requests are decided: further fields of each endpoint, in YAML's flow style. Without it connections alone are decided. */
+  readonly requests?: string;
 }
 
 export class Inside implements AsyncDisposable {
@@ -43,8 +45,8 @@ export class Inside implements AsyncDisposable {
     this.net = net;
     this.shell = new Installation(net);
     const text = rules.map(
-      ({ binaries, endpoints }, index) => `  rule_${index}:
-    endpoints: [${endpoints.map((endpoint) => `{ host: ${endpoint.replace(/:(\d+)$/, ", port: $1")} }`).join(", ")}]
+      ({ binaries, endpoints, requests }, index) => `  rule_${index}:
+    endpoints: [${endpoints.map((endpoint) => `{ host: ${endpoint.replace(/:(\d+)$/, ", port: $1")}${requests === undefined ? "" : `, ${requests}`} }`).join(", ")}]
     binaries: [${binaries.map((path) => `{ path: ${path} }`).join(", ")}]
 `,
     );

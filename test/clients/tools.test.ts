@@ -1,9 +1,7 @@
 /** git, pip and npm against servers of their own kind. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { Inside, installed, missingFor, pathOf } from "./inside.ts";
+import { GIT_IDENTITY, servePackage, serveRepository, serveWheel } from "./served.ts";
 
 const git = installed("git", "/usr/bin/git");
 const gitHttp = installed("git's HTTP transport", "/usr/lib/git-core/git-remote-https", "/usr/libexec/git-core/git-remote-https");
@@ -13,19 +11,6 @@ const pip = installed("pip", "/usr/lib/python3/dist-packages/pip/__init__.py", "
 const node = installed("Node.js", "/usr/bin/node");
 const npm = installed("npm", "/usr/lib/node_modules/npm/bin/npm-cli.js", "/usr/share/nodejs/npm/bin/npm-cli.js");
 
-/** A command of the machine that prepares what a server serves. */
-function prepare(cmd: readonly string[], cwd: string): void {
-  const { exitCode, stderr } = Bun.spawnSync({
-    cmd: [...cmd],
-    cwd,
-    env: { PATH: "/usr/bin:/bin", HOME: cwd, GIT_CONFIG_NOSYSTEM: "1" },
-    stdin: "ignore",
-    stdout: "ignore",
-    stderr: "pipe",
-  });
-  if (exitCode !== 0) throw new Error(`${cmd.join(" ")}: ${stderr}`);
-}
-
 const noGit = missingFor("git", git, gitHttp, gitServer);
 describe.skipIf(noGit !== undefined)("git over smart HTTP", () => {
   let inside: Inside;
@@ -33,27 +18,9 @@ describe.skipIf(noGit !== undefined)("git over smart HTTP", () => {
     inside = await Inside.open(
       // A rule of a person: it covers git's own helper, which makes the connection.
       [{ binaries: [pathOf(git)], endpoints: ["git.example.com:443"] }],
-      [
-        "--env",
-        "GIT_AUTHOR_NAME=a",
-        "--env",
-        "GIT_AUTHOR_EMAIL=a@example.com",
-        "--env",
-        "GIT_COMMITTER_NAME=a",
-        "--env",
-        "GIT_COMMITTER_EMAIL=a@example.com",
-      ],
+      GIT_IDENTITY,
     );
-    for (const name of ["git", "seed"]) mkdirSync(inside.place(name));
-    prepare(["git", "init", "-q", "--bare", "-b", "main", "project.git"], inside.place("git"));
-    prepare(
-      [
-        "sh",
-        "-c",
-        "git init -q -b main && echo one > file && git add file && git -c user.name=a -c user.email=a@b.c commit -qm first && git push -q ../git/project.git main",
-      ],
-      inside.place("seed"),
-    );
+    serveRepository(inside);
   });
   afterAll(() => inside?.[Symbol.asyncDispose]());
 
@@ -100,21 +67,7 @@ describe.skipIf(noPip !== undefined)("pip", () => {
 
   beforeAll(async () => {
     inside = await Inside.open([{ binaries: [pathOf(python)], endpoints: ["pypi.example.com:443"] }]);
-    const folder = inside.place("pypi/simple/demo-wheel");
-    mkdirSync(folder, { recursive: true });
-    const wheel = "demo_wheel-1.0-py3-none-any.whl";
-    const build = `
-import zipfile
-with zipfile.ZipFile("${wheel}", "w") as z:
-    z.writestr("demo_wheel.py", "answer = 42\\n")
-    z.writestr("demo_wheel-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: demo-wheel\\nVersion: 1.0\\n")
-    z.writestr("demo_wheel-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
-    z.writestr("demo_wheel-1.0.dist-info/RECORD", "")`;
-    prepare(["/usr/bin/python3", "-c", build], folder);
-    const sha256 = createHash("sha256")
-      .update(readFileSync(join(folder, wheel)))
-      .digest("hex");
-    writeFileSync(join(folder, "index.html"), `<!DOCTYPE html><a href="${wheel}#sha256=${sha256}">${wheel}</a>`);
+    serveWheel(inside);
   });
   afterAll(() => inside?.[Symbol.asyncDispose]());
 
@@ -140,21 +93,7 @@ describe.skipIf(noNpm !== undefined)("npm", () => {
 
   beforeAll(async () => {
     inside = await Inside.open([{ binaries: [pathOf(node)], endpoints: ["npm.example.com:443"] }]);
-    const files = inside.place("npm/demo-package/-");
-    const source = inside.place("npm-source/package");
-    mkdirSync(files, { recursive: true });
-    mkdirSync(source, { recursive: true });
-    const manifest = { name: "demo-package", version: "1.0.0", main: "index.js" };
-    writeFileSync(join(source, "package.json"), JSON.stringify(manifest));
-    writeFileSync(join(source, "index.js"), "module.exports = 42;\n");
-    prepare(["tar", "-czf", join(files, "demo-package-1.0.0.tgz"), "package"], inside.place("npm-source"));
-    const tarball = readFileSync(join(files, "demo-package-1.0.0.tgz"));
-    const dist = {
-      tarball: "https://npm.example.com/demo-package/-/demo-package-1.0.0.tgz",
-      integrity: `sha512-${createHash("sha512").update(tarball).digest("base64")}`,
-    };
-    const document = { name: "demo-package", "dist-tags": { latest: "1.0.0" }, versions: { "1.0.0": { ...manifest, dist } } };
-    writeFileSync(inside.place("npm/demo-package.json"), JSON.stringify(document));
+    servePackage(inside);
   });
   afterAll(() => inside?.[Symbol.asyncDispose]());
 
