@@ -17,7 +17,7 @@ export function describeEnforcement(spec: BoxSpec, plan: ViewPlan, landlockVersi
     required("seccomp", "refused calls, socket allow-list, every connect reported"),
     landlock(spec, landlockVersion),
     paths(spec, plan),
-    ...plan.guarded.map(toolConfiguration),
+    ...plan.guarded.filter(({ target, readOnly }) => readOnly.length > 0 || isMount(spec, target)).map(toolConfiguration),
   ];
 }
 
@@ -55,6 +55,11 @@ function paths(spec: BoxSpec, plan: ViewPlan): Enforcement {
 
 /** At most so many names of a repository with many submodules. */
 const NAMES_SHOWN = 12;
+
+/** A directory of the system that a policy makes writable is no news as long as there is nothing to guard in it. */
+function isMount(spec: BoxSpec, target: string): boolean {
+  return spec.mounts.some((mount) => mount.target === target);
+}
 
 function toolConfiguration({ target, readOnly, open }: GuardedDirectory): Enforcement {
   const feature = { feature: `tool-configuration ${target}`, requested: "read-only" };
