@@ -27,6 +27,27 @@ describe("errors on the wire", () => {
     expect(logged).toHaveLength(1);
   });
 
+  test("a gateway that goes away in a call is unavailable, in a sentence", () => {
+    for (const [said, code] of [
+      ["http/2 stream closed with error code CANCEL (0x8)", Code.Canceled],
+      ["The stream has been destroyed", Code.Internal],
+      ["read ECONNRESET", Code.Unavailable],
+    ] as const) {
+      const lost = fromConnectError(new ConnectError(said, code));
+      expect([lost.code, lost.message, lost.next]).toEqual(["unavailable", "the connection to the gateway was lost", "openshell status"]);
+    }
+  });
+
+  test("a caller that has gone is nothing to log, a full disk is, and both have a status", () => {
+    const logged: unknown[] = [];
+    const log = (reason: unknown): unknown => logged.push(reason);
+    const gone = Object.assign(new Error("The stream has been destroyed"), { code: "ERR_HTTP2_INVALID_STREAM" });
+    expect(toConnectError(gone, log).code).toBe(Code.Canceled);
+    expect(logged).toEqual([]);
+    expect(toConnectError(Object.assign(new Error("x"), { code: "ENOSPC" }), log).code).toBe(Code.ResourceExhausted);
+    expect(logged).toHaveLength(1);
+  });
+
   test("an unreachable gateway is unavailable", () => {
     expect(fromConnectError(new ConnectError("connection refused", Code.Unavailable)).code).toBe("unavailable");
   });

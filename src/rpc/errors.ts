@@ -57,6 +57,10 @@ export function toConnectError(reason: unknown, logInternal: (reason: unknown) =
   return new ConnectError(reason.message, toCode[reason.code], undefined, details, reason);
 }
 
+/** What the HTTP/2 client says when the other side has gone in the middle of a call. */
+const LOST_CONNECTION =
+  /^(http\/2 (stream|session|connection) closed|read ECONNRESET|write EPIPE|socket hang up)|(session|stream) has been destroyed/i;
+
 /** What the HTTP/2 server throws to whoever still reads or writes a stream that its peer has left. */
 function isLostStream(reason: unknown): boolean {
   if (!(reason instanceof Error)) return false;
@@ -68,6 +72,9 @@ function isLostStream(reason: unknown): boolean {
 export function fromConnectError(reason: unknown): OpenShellError {
   if (reason instanceof OpenShellError) return reason;
   const error = ConnectError.from(reason);
+  if (LOST_CONNECTION.test(error.rawMessage)) {
+    return new OpenShellError("unavailable", "the connection to the gateway was lost", { cause: reason, next: "openshell status" });
+  }
   const next = error.findDetails(ErrorInfoSchema).find((info) => info.domain === DOMAIN)?.metadata["next"];
   const violations = error.findDetails(BadRequestSchema).flatMap((bad) => bad.fieldViolations.map(violation));
   return new OpenShellError(fromCode.get(error.code) ?? "internal", error.rawMessage, {
