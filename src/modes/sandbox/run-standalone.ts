@@ -13,6 +13,7 @@ import { readRoutesFile } from "./inference/routes-file.ts";
 import type { InferenceSettings } from "./inference/service.ts";
 import { EventLog } from "./logs/event-log.ts";
 import { LineWriter } from "./logs/line-writer.ts";
+import { rememberToolConfiguration } from "./made-configuration.ts";
 import { collectOrphans } from "./orphans.ts";
 import { DISCOVERY_PATHS, discoverPolicy, readDiscovered, readPolicyFile } from "./policy-source.ts";
 import { type PolicyFile, watchPolicyFile } from "./policy-watch.ts";
@@ -70,9 +71,11 @@ export async function runStandalone(options: StandaloneOptions): Promise<number>
   if (file !== undefined && followed === undefined) {
     say(`${file.path} is inside a path that the program may write: it is not watched for changes`);
   }
+  const made = rememberToolConfiguration(writablePlaces(options, policy));
   try {
     return await runConfined(options, policy, { log, say, signals, followed, credentials, inference });
   } finally {
+    for (const path of made()) say(`${path} is new: tools of yours run or obey what is there, so look at it first`);
     log.flush();
     await stderr.drain();
   }
