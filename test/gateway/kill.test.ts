@@ -13,6 +13,8 @@ import { type Connected, GatewayHost, missingForGateway, workspaceScope } from "
 
 /** Each takes some seconds, a busy machine's are longer; the thorough number is 200. */
 const ROUNDS = Number(process.env["OPENSHELL_KILL_ROUNDS"] ?? 10);
+/** Who runs the gateway: root, or an ordinary user by number. */
+const USER = Number(process.env["OPENSHELL_KILL_UID"] ?? 0);
 /** The thorough run takes long enough to wonder how far it is. */
 const PROGRESS = 20;
 /** Live sandboxes beside the steady one; the load deletes before it goes above. */
@@ -44,7 +46,7 @@ interface Ledger {
 test.skipIf(missing !== undefined)(
   `nothing acknowledged is lost in ${ROUNDS} kills`,
   async () => {
-    await using host = await GatewayHost.open();
+    await using host = await GatewayHost.open(USER);
     await host.start();
     const ledger: Ledger = { created: new Map(), deleted: new Set(), deleting: new Map(), revisions: new Map(), unanswered: [], execs: 0 };
     const steady = await createSteady(host);
@@ -194,9 +196,20 @@ async function check(host: GatewayHost, ledger: Ledger): Promise<void> {
     const { revision } = await client.getSandboxPolicyStatus({ workspaceScope, sandbox: STEADY });
     return revision?.status === PolicyStatus.LOADED || undefined;
   });
-  await eventually("one supervisor for each sandbox and no other", 20_000, async () => {
-    const listed = (await client.listSandboxes({ workspaceScope, pageSize: 1000 })).sandboxes.map(({ metadata }) => metadata?.id ?? "");
-    const running = host.supervisors().map(({ id }) => id);
-    return JSON.stringify(running.sort()) === JSON.stringify(listed.sort()) || undefined;
-  });
+  const listed = async () => (await client.listSandboxes({ workspaceScope, pageSize: 1000 })).sandboxes;
+  await eventually(
+    "one supervisor for each sandbox and no other",
+    20_000,
+    async () => {
+      const ids = (await listed()).map(({ metadata }) => metadata?.id ?? "");
+      const running = host.supervisors().map(({ id }) => id);
+      return JSON.stringify(running.sort()) === JSON.stringify(ids.sort()) || undefined;
+    },
+    async () => {
+      const states = (await listed()).map(
+        ({ metadata, status }) => `${metadata?.id} ${SandboxPhase[status?.phase ?? 0]} ${status?.conditions[0]?.message}`,
+      );
+      return [...states, JSON.stringify(host.supervisors()), host.diagnosis()].join("\n");
+    },
+  );
 }

@@ -101,7 +101,7 @@ describe.skipIf(missing !== undefined)("below the calls", () => {
       const abort = new AbortController();
       const exec = connected.client.execSandbox(
         { workspaceScope, sandbox: "one", command: ["/bin/sleep", text] },
-        { signal: abort.signal, ...(end === "deadline" ? { timeoutMs: 3000 } : {}) },
+        { signal: abort.signal, ...(end === "deadline" ? { timeoutMs: 10_000 } : {}) },
       );
       const over = Array.fromAsync(exec).catch((error) => Code[ConnectError.from(error).code]);
       await eventually(

@@ -78,7 +78,7 @@ describe.skipIf(missing !== undefined)("the gateway of an ordinary user", () => 
     await must("sandbox", "stop", "mine");
     expect(host.supervisors()).toEqual([]);
     await must("sandbox", "start", "mine");
-    await eventually("ready again", 60_000, async () => ((await must("sandbox", "get", "mine")).includes("Ready  ") ? true : undefined));
+    await eventually("ready again", 60_000, async () => /^Phase: +Ready$/m.test(await must("sandbox", "get", "mine")) || undefined);
     expect(await must("sandbox", "exec", "-n", "mine", "--", "/bin/ls", "/sandbox")).toBe("kept\n");
   }, 180_000);
 
@@ -125,10 +125,10 @@ test.skipIf(missingGroups !== undefined)(
       await using host = await GatewayHost.open(USER);
       host.prefix = ["/bin/sh", "-c", `for g in ${groups.join(" ")}; do echo $$ > $g/cgroup.procs; done; exec "$@"`, "sh"];
       await host.start();
-      const created = await host.cli("sandbox", "create", "--name", "limited", "--memory", "256Mi", "--pids", "128");
+      const created = await host.cli("sandbox", "create", "--name", "limited", "--memory", "256Mi", "--pids", "512");
       expect(created).toMatchObject({ code: 0 });
       const [id = ""] = host.sandboxDirectories();
-      expect(readFileSync(join(groups[1] ?? "", "openshell", id, "pids.max"), "utf8")).toBe("128\n");
+      expect(readFileSync(join(groups[1] ?? "", "openshell", id, "pids.max"), "utf8")).toBe("512\n");
       const hog = await host.cli("sandbox", "exec", "-n", "limited", "--", PERL, "-e", "my @all; push @all, 'x' x 1_000_000 while 1");
       expect(hog.code).toBe(137);
       expect((await host.cli("sandbox", "exec", "-n", "limited", "--", "/bin/echo", "alive")).out).toBe("alive\n");

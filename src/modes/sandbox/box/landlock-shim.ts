@@ -41,7 +41,11 @@ export async function main(): Promise<number> {
     for (step of launchOrder) launch.steps[step]();
   } catch (reason) {
     const error = toWireError(reason);
-    answer({ error: step === undefined || reason instanceof NotRunnable ? error : { ...error, message: `${step}: ${error.message}` } });
+    try {
+      answer({ error: step === undefined || reason instanceof NotRunnable ? error : { ...error, message: `${step}: ${error.message}` } });
+    } catch {
+      // The sandbox has ended: one that waited in reserve, say. Nobody is there to be told.
+    }
   }
   return 1;
 }
