@@ -8,6 +8,7 @@ import { benchConfined } from "./confined.ts";
 import { benchConnect, LOADGEN, prepareLoad, TARGET, TARGET_PORT } from "./connect.ts";
 import { benchDecision } from "./decision.ts";
 import { benchEnforcement } from "./enforcement.ts";
+import { benchFleet } from "./fleet.ts";
 import { benchGateway } from "./gateway.ts";
 import { benchIdleTunnels } from "./idle-tunnels.ts";
 import { benchInspected, INSPECTED } from "./inspected.ts";
@@ -15,6 +16,7 @@ import { benchInspection, INSPECTED_HTTP2 } from "./inspection.ts";
 import { benchLoop } from "./loop.ts";
 import { benchMemory } from "./memory.ts";
 import { startPeers } from "./peers.ts";
+import { benchSessions } from "./sessions.ts";
 import { benchStall } from "./stall.ts";
 import { benchExec, benchStart } from "./start.ts";
 import { report } from "./statistics.ts";
@@ -67,6 +69,8 @@ async function main(): Promise<number> {
     idle: () => benchIdleTunnels(shell, POLICY),
     enforcement: () => benchEnforcement(shell),
     gateway: () => benchGateway(),
+    fleet: () => benchFleet(),
+    sessions: () => benchSessions(),
     loop: () => benchLoop(shell, POLICY, allowed),
   };
   const wanted = process.argv.slice(2);
