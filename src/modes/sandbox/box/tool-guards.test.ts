@@ -78,6 +78,9 @@ describe("what is guarded", () => {
     const links = plant(join(directory, "links"), "elsewhere/");
     symlinkSync("elsewhere", join(links, ".git"));
     symlinkSync("elsewhere", join(links, ".vscode"));
+    const modules = plant(join(directory, "linked-modules"), ...repository(".git/"));
+    symlinkSync("/etc", join(modules, ".git/modules"));
+    expect(guarded(modules)).toMatchObject({ readOnly: [".git/config", ".git/hooks"], open: expect.arrayContaining([".git/modules"]) });
     expect(guarded(links)).toEqual({ readOnly: [], pinned: [], open: [".envrc", ".vscode", ".git"] });
   });
 });

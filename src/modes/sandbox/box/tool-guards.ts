@@ -112,9 +112,24 @@ class Guards implements ToolGuards {
   }
 
   #directories(path: string): string[] {
-    if (this.#kind(path) !== "directory") return [];
-    const names = readdirSync(join(this.#source, path)).sort();
-    return names.map((name) => join(path, name)).filter((inner) => this.#kind(inner) === "directory");
+    const kind = this.#kind(path);
+    if (kind !== "directory") {
+      if (kind !== "missing") this.open.push(path);
+      return [];
+    }
+    return this.#names(path)
+      .map((name) => join(path, name))
+      .filter((inner) => this.#kind(inner) === "directory");
+  }
+
+  /** What cannot be listed cannot be guarded. */
+  #names(path: string): string[] {
+    try {
+      return readdirSync(join(this.#source, path)).sort();
+    } catch {
+      this.open.push(path);
+      return [];
+    }
   }
 
   /** Of the entry itself: a symbolic link is `other`. */
