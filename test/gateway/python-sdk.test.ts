@@ -5,7 +5,15 @@ import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
 import { status } from "@grpc/grpc-js";
 import { BadRequestSchema, ErrorInfoSchema } from "../../src/rpc/gen/google/rpc/error_details_pb.ts";
-import { DeletionOutcome, OpenShell, type Sandbox, SandboxPhase, ServiceStatus } from "../../src/rpc/gen/openshell/v1/openshell_pb.ts";
+import {
+  DeletionOutcome,
+  OpenShell,
+  type Sandbox,
+  SandboxPhase,
+  ServiceAuthorizationMode,
+  ServiceStatus,
+} from "../../src/rpc/gen/openshell/v1/openshell_pb.ts";
+import { eventually } from "../eventually.ts";
 import { GatewayHost, missingForGateway } from "./host.ts";
 import { type CallError, type PlainClient, registeredClient } from "./plain-grpc.ts";
 
@@ -164,6 +172,33 @@ describe.skipIf(missing !== undefined)("the Python SDK", () => {
       expect((await fails(client.unary(method.deleteSandbox, { workspaceScope, name }))).code).toBe(status.NOT_FOUND);
     });
 
+    test("what this gateway cannot give is refused at create, and leaves no name behind", async () => {
+      const exposed = [{ service: "", targetPort: 8000, authorizationMode: ServiceAuthorizationMode.STRIP }];
+      for (const [more, code] of [
+        [{ serviceExposures: exposed }, status.UNIMPLEMENTED],
+        [{ spec: { resourceRequirements: { gpu: { count: 1 } } } }, status.FAILED_PRECONDITION],
+        [{ workloadTemplate: "small" }, status.UNIMPLEMENTED],
+      ] as const) {
+        const error = await fails(client.unary(method.createSandbox, { workspaceScope, name: "sdk-refused", spec: {}, ...more }));
+        expect([more, error.code, error.details]).toEqual([more, code, expect.stringMatching(/\w+ \w+/)]);
+      }
+      expect((await fails(get("sdk-refused"))).code).toBe(status.NOT_FOUND);
+    });
+
+    test("the main process, its exit code and its end; labels with dots", async () => {
+      const labels = { "managed-by": "openenv", "openenv.provider": "openshell" };
+      const resources = { limits: { cpu: "1", memory: "512Mi" } };
+      const spec = { command: ["/bin/sh", "-c", "exit 3"], environment: { A: "b" }, template: { resources } };
+      await client.unary(method.createSandbox, { workspaceScope, name: "sdk-main", labels, spec });
+      await eventually("the main process to end", 30_000, async () =>
+        (await get("sdk-main")).status?.exitCode === undefined ? undefined : true,
+      );
+      const ended = await get("sdk-main");
+      expect(ended.metadata?.labels).toEqual(labels);
+      expect(ended.status).toMatchObject({ phase: SandboxPhase.ERROR, exitCode: 3 });
+      expect(ended.status?.mainProcessStartedTime).toBeDefined();
+    });
+
     test("a taken name is ALREADY_EXISTS", async () => {
       await create("sdk-taken");
       expect((await fails(create("sdk-taken"))).code).toBe(status.ALREADY_EXISTS);
@@ -225,6 +260,69 @@ describe.skipIf(missing !== undefined)("the Python SDK", () => {
         break;
       }
       while ((await exec(box, ["/bin/sh", "-c", `kill -0 ${pid}`])).exitCode === 0);
+    });
+
+    test("events: output, then exactly one exit, then the end with OK; bytes as they are", async () => {
+      const cases: string[] = [];
+      const binary: Buffer[] = [];
+      const command = ["/bin/sh", "-c", "printf '\\377\\000\\303'; exit 3"];
+      for await (const { payload } of client.stream(method.execSandbox, execRequest({ sandbox: box, command }))) {
+        cases.push(payload.case ?? "");
+        if (payload.case === "stdout") binary.push(Buffer.from(payload.value.data));
+      }
+      expect([cases.filter((each) => each === "exit"), cases.at(-1)]).toEqual([["exit"], "exit"]);
+      expect(Buffer.concat(binary)).toEqual(Buffer.of(0xff, 0, 0xc3));
+    });
+
+    test("a deadline of the client ends the command too", async () => {
+      const call = (async () => {
+        for await (const _ of client.stream(
+          method.execSandbox,
+          execRequest({ sandbox: box, command: ["/bin/sh", "-c", "exec /bin/sleep 3600"] }),
+          2000,
+        ));
+      })();
+      expect((await fails(call)).code).toBe(status.DEADLINE_EXCEEDED);
+      await eventually("the command to end", 20_000, async () => {
+        const { stdout } = await exec(box, ["/bin/sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '"]);
+        return stdout.includes("sleep 3600") ? undefined : true;
+      });
+    });
+
+    test("a sandbox that is not there, or stopped, is a status that clients know", async () => {
+      expect((await fails(exec("sdk-nowhere", ["/bin/true"]))).code).toBe(status.NOT_FOUND);
+      await create("sdk-stopped");
+      await waitReady("sdk-stopped");
+      await client.unary(method.stopSandbox, { workspaceScope, name: "sdk-stopped" });
+      expect((await fails(exec("sdk-stopped", ["/bin/true"]))).code).toBe(status.FAILED_PRECONDITION);
+    });
+
+    test("what packages on top of it do: scripts on stdin, files in pieces of 512 KiB through python3", async () => {
+      const script = await exec(box, ["/bin/bash", "-s"], { stdin: bytes("cd /tmp\nfor i in 1 2; do echo line $i; done\nexit 5\n") });
+      expect(script).toEqual({ exitCode: 5, stdout: "line 1\nline 2\n", stderr: "" });
+      const python = "/usr/bin/python3";
+      if ((await exec(box, ["/usr/bin/test", "-x", python])).exitCode !== 0) return;
+      const put =
+        "import sys,base64,os;p=sys.argv[1];os.makedirs(os.path.dirname(p),exist_ok=True);open(p,sys.argv[2]).write(base64.b64decode(sys.stdin.read()))";
+      const take =
+        "import sys,base64;f=open(sys.argv[1],'rb');f.seek(int(sys.argv[2]));print(base64.b64encode(f.read(int(sys.argv[3]))).decode(),end='')";
+      const whole = Buffer.from(Array.from({ length: 1_200_000 }, (_, at) => at % 251));
+      const piece = 512 * 1024;
+      for (let at = 0; at < whole.length; at += piece) {
+        const stdin = bytes(whole.subarray(at, at + piece).toString("base64"));
+        expect(await exec(box, [python, "-c", put, "/sandbox/up/file", at === 0 ? "wb" : "ab"], { stdin })).toMatchObject({
+          exitCode: 0,
+          stderr: "",
+        });
+      }
+      const back: Buffer[] = [];
+      for (let at = 0; at < whole.length; at += piece) {
+        const { stdout } = await exec(box, [python, "-c", take, "/sandbox/up/file", String(at), String(piece)]);
+        back.push(Buffer.from(stdout, "base64"));
+      }
+      expect(Buffer.concat(back).equals(whole)).toBe(true);
+      const absent = await exec(box, [python, "-c", take, "/sandbox/none", "0", "1"]);
+      expect([absent.exitCode, absent.stderr.toLowerCase()]).toEqual([1, expect.stringContaining("no such file")]);
     });
 
     test("10 MiB of output, and 20 commands at once on one connection", async () => {

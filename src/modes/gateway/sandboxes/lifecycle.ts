@@ -79,6 +79,13 @@ export function transition(status: SandboxStatus, event: LifeEvent, now: number)
   }
 }
 
+/** When the main process began, as far as the gateway sees it: with the session of its instance. A sandbox without one has no such time. */
+export function withMainProcess(status: SandboxStatus, event: LifeEvent, hasMainProcess: boolean, now: number): SandboxStatus {
+  const began = event.kind === "connected" || event.kind === "admitted" || event.kind === "main-exited";
+  if (!hasMainProcess || !began || status.mainProcessStartedTime !== undefined) return status;
+  return withStatus(status, { mainProcessStartedTime: timestampFromMs(now) });
+}
+
 /** Whether a command can be run: up, or ended with its supervisor still there. */
 export function acceptsCommands(status: SandboxStatus): boolean {
   return (
@@ -112,7 +119,7 @@ function isAdmitted(status: SandboxStatus): boolean {
 
 /** A new start: nothing of the last one holds any more. */
 function freshStart(before: SandboxStatus, after: SandboxStatus): SandboxStatus {
-  const { exitCode: _, configurationAdmission: __, nextRestartTime: ___, ...rest } = after;
+  const { exitCode: _, configurationAdmission: __, nextRestartTime: ___, mainProcessStartedTime: ____, ...rest } = after;
   return { ...rest, restartCount: before.phase === Phase.UNSPECIFIED ? 0 : before.restartCount + 1 } as SandboxStatus;
 }
 

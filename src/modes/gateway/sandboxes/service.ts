@@ -20,7 +20,7 @@ import type { LogService } from "../logs/service.ts";
 import type { SettingsService } from "../settings/service.ts";
 import type { Store } from "../store/database.ts";
 import { type SandboxChange, type SandboxRecord, type SandboxRepository, withStatus } from "../store/sandboxes.ts";
-import { type LifeEvent, transition } from "./lifecycle.ts";
+import { type LifeEvent, transition, withMainProcess } from "./lifecycle.ts";
 import { oneWorkspace } from "./workspace.ts";
 
 const { ACCEPTED, REJECTED } = ConfigurationAdmissionState;
@@ -83,7 +83,11 @@ export class SandboxService {
 
   /** Moves a sandbox along its life; returns the record as it is then. */
   apply(id: string, event: LifeEvent, change: SandboxChange = {}): SandboxRecord | undefined {
-    return this.#change(id, (record) => ({ ...change, status: transition(change.status ?? record.status, event, this.#on.clock.now()) }));
+    const now = this.#on.clock.now();
+    return this.#change(id, (record) => {
+      const status = transition(change.status ?? record.status, event, now);
+      return { ...change, status: withMainProcess(status, event, record.spec.command.length > 0, now) };
+    });
   }
 
   /** Replaces parts of the status without an event of its life. */
