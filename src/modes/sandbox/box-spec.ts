@@ -3,7 +3,7 @@ import type { BoxSpec } from "./box/contract.ts";
 
 /** What a box needs from a policy's static sections. Absent compatibility means `hard_requirement`: nothing falls open. */
 export function boxSpec(policy: Policy, place: Omit<BoxSpec, "filesystem" | "landlock">): BoxSpec {
-  const { sandboxName, uid, gid, workspace, runDirectory, tlsDirectory, mounts } = place;
+  const { sandboxName, uid, gid, workspace, runDirectory, tlsDirectory, mounts, refuseLinks } = place;
   return {
     sandboxName,
     uid,
@@ -12,6 +12,7 @@ export function boxSpec(policy: Policy, place: Omit<BoxSpec, "filesystem" | "lan
     runDirectory,
     ...(tlsDirectory === undefined ? {} : { tlsDirectory }),
     mounts,
+    ...(refuseLinks === undefined ? {} : { refuseLinks }),
     filesystem: policy.filesystem ?? { includeWorkdir: true, readOnly: BASELINE_READ_ONLY, readWrite: BASELINE_READ_WRITE },
     landlock: policy.landlock?.compatibility ?? "hard_requirement",
   };

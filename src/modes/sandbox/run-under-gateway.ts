@@ -95,6 +95,7 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
       runDirectory: join(spec.directory, "run"),
       tlsDirectory: join(spec.directory, "tls"),
       mounts: spec.mounts,
+      refuseLinks: true,
     }),
     policy: configuration.policy,
     oneTimeRules: configuration.oneTimeRules,

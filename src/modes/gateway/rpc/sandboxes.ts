@@ -20,7 +20,7 @@ import type { GatewayContext } from "../context.ts";
 import { allocateUid } from "../drivers/local/uids.ts";
 import { admitPolicy } from "../policies/admit.ts";
 import { requestedUid } from "../sandboxes/agent-uid.ts";
-import { checkHostPaths } from "../sandboxes/host-paths.ts";
+import { checkHostPaths, settledMounts } from "../sandboxes/host-paths.ts";
 import { transition } from "../sandboxes/lifecycle.ts";
 import { petname } from "../sandboxes/names.ts";
 import { validateCreate } from "../sandboxes/validate-spec.ts";
@@ -108,7 +108,8 @@ export function sandboxHandlers(context: GatewayContext): Handlers {
 function newSandbox(context: GatewayContext, request: CreateSandboxRequest): SandboxRecord {
   const { repository, policies, providers, clock, options, driver } = context;
   const workspace = oneWorkspace(request.workspaceScope);
-  const given = validateCreate(request);
+  const asked = validateCreate(request);
+  const given = create(SandboxSpecSchema, { ...asked, mounts: settledMounts(asked.mounts) });
   providers.requireAll(workspace, given.providers);
   const policy = given.policy === undefined ? undefined : admitPolicy(given.policy);
   checkHostPaths(options.allowedMounts, given.mounts, policy);

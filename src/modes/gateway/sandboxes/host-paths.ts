@@ -18,6 +18,16 @@ export function checkHostPaths(allowed: readonly string[], mounts: readonly Sand
   for (const [index, path] of (filesystem?.readWrite ?? []).entries()) requireVisible(`filesystem.read_write[${index}]`, path, prefixes);
 }
 
+/**
+ * Mounts by the paths where they really lead now. What is read-only may be named by a link, and that is settled when the mount is permitted:
+ * whoever changes the link afterwards, another sandbox for one, changes nothing.
+ */
+export function settledMounts(mounts: readonly SandboxMount[]): SandboxMount[] {
+  return mounts.map((mount) =>
+    mount.readWrite ? mount : { ...mount, source: canonical(mount.source), target: mount.target === "" ? mount.source : mount.target },
+  );
+}
+
 function requireVisible(field: string, path: string, prefixes: readonly string[]): void {
   const lexical = posix.normalize(path);
   if (isUnderAny(lexical, OWN_OF_VIEW)) return;

@@ -141,4 +141,9 @@ export interface BoxSpec {
   /** Host directory that appears as /etc/openshell-tls: certificates that programs inside are to trust. */
   readonly tlsDirectory?: string;
   readonly mounts: readonly { readonly source: string; readonly target: string; readonly readWrite: boolean }[];
+  /**
+   * Mounts, and paths of the policy beyond the host's programs, must be what they say: a link on the way is refused. For paths that were
+   * permitted earlier, which another sandbox may have led elsewhere since.
+   */
+  readonly refuseLinks?: boolean;
 }

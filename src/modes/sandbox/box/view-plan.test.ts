@@ -63,6 +63,15 @@ test("a read-only link shows its target at both places", () => {
   expect(targets(view)).toContain(`bind ${join(host, "other")}`);
 });
 
+test("threat-21: where paths were permitted earlier, no link is followed, the host's programs excepted", () => {
+  const link = { source: join(host, "link"), target: "/data", readWrite: false };
+  expect(plan([], [], { mounts: [link] }).steps).toContainEqual(expect.objectContaining({ target: "/data", source: join(host, "other") }));
+  expect(() => plan([], [], { mounts: [link], refuseLinks: true })).toThrow("symbolic link");
+  expect(() => plan([], [], { mounts: [{ ...link, source: join(host, "data/planted/ssl") }], refuseLinks: true })).toThrow("symbolic link");
+  expect(() => plan([join(host, "link")], [], { refuseLinks: true })).toThrow("symbolic link");
+  expect(targets(plan(["/usr", "/lib", join(host, "other")], [], { refuseLinks: true }))).toContain(`bind ${join(host, "other")}`);
+});
+
 test("threat-21: what the agent could have replaced by a link is refused", () => {
   expect(() => plan([], [join(host, "link")])).toThrow("symbolic link");
   expect(() => plan([join(host, "data/planted/ssl")], [join(host, "data")])).toThrow("symbolic link");

@@ -1,5 +1,6 @@
 import { OpenShellError } from "../../../error.ts";
 import type { LandlockRule } from "../../../linux/landlock.ts";
+import { HOST_PROGRAMS, isUnderAny } from "../../../policy/host-view.ts";
 import type { BoxSpec } from "./contract.ts";
 import { type GuardStep, guardTools } from "./tool-guards.ts";
 import { deviceRules, isOwnPath, scratchDirectories, systemPaths, TLS_PATH, WELL_KNOWN_PATHS, WORKSPACE_PATH } from "./view-layout.ts";
@@ -71,9 +72,9 @@ class Planner {
     const writable = new Set(readWrite);
     for (const path of readOnly) if (!writable.has(path)) this.#policyPath(path, false);
     if (includeWorkdir) this.#grant(WORKSPACE_PATH, "write", true);
-    for (const mount of this.#spec.mounts) this.#mount(mount);
+    for (const mount of this.#spec.mounts) this.#mount(mount, mount.readWrite || this.#spec.refuseLinks === true);
     const { tlsDirectory } = this.#spec;
-    if (tlsDirectory !== undefined) this.#mount({ source: tlsDirectory, target: TLS_PATH, readWrite: false });
+    if (tlsDirectory !== undefined) this.#mount({ source: tlsDirectory, target: TLS_PATH, readWrite: false }, false);
     const scratch = readWrite.some((path) => path === "/tmp" || path === "/dev" || path === "/dev/shm");
     this.#rules.push(...deviceRules(scratch));
     this.#guardTools();
@@ -132,8 +133,10 @@ class Planner {
       this.#grant(path, readWrite ? "write" : "read", required);
       return;
     }
-    if (this.#isInfluenced(path)) {
-      throw new OpenShellError("failed_precondition", `read_only path ${path} goes through a symbolic link below a writable path`, {
+    const elsewhere = this.#spec.refuseLinks === true && !isUnderAny(path, HOST_PROGRAMS);
+    if (elsewhere || this.#isInfluenced(path)) {
+      const where = elsewhere ? "" : " below a writable path";
+      throw new OpenShellError("failed_precondition", `read_only path ${path} is or goes through a symbolic link${where}`, {
         next: `name ${host.real} instead`,
       });
     }
@@ -143,12 +146,12 @@ class Planner {
     this.#grant(host.real, "read", required);
   }
 
-  #mount(mount: BoxSpec["mounts"][number]): void {
+  #mount(mount: BoxSpec["mounts"][number], refuseLinks: boolean): void {
     const host = inspect(mount.source);
     if (host.kind === "missing" || host.kind === "other") {
       throw new OpenShellError("not_found", `mount source ${mount.source} does not exist`, { next: "create it, or leave the mount out" });
     }
-    if (mount.readWrite && host.real !== mount.source) {
+    if (refuseLinks && host.real !== mount.source) {
       throw new OpenShellError("failed_precondition", `mount source ${mount.source} is or goes through a symbolic link`, {
         next: `name ${host.real} instead`,
       });
