@@ -7,6 +7,7 @@ import type { EgressContext } from "./egress-context.ts";
 import { Exchange } from "./exchange.ts";
 import { readHead } from "./http1/head.ts";
 import { originFormHead } from "./http1/origin-form.ts";
+import { readOriginRequest } from "./http1/origin-request.ts";
 import { actorOf } from "./identity.ts";
 import { InspectedConnection } from "./inspect/inspected-connection.ts";
 import { InspectionSite } from "./inspect/site.ts";
@@ -153,13 +154,7 @@ export class Connection {
   #inspect(intent: Intent, program: ProgramIdentity, verdict: Allowed, upstream: Socket<Connection> | undefined): void {
     const { authority } = intent;
     const { ca, authorities, limits } = this.#context;
-    const site = new InspectionSite(intent, program, verdict, this.#context, {
-      lasts: (milliseconds) => this.#lasts(milliseconds),
-      inspectionEnded: () => this.tunnelEnded(),
-      usedRule: () => {
-        this.#usedRule = true;
-      },
-    });
+    const site = this.#site(intent, program, verdict);
     const target = {
       addresses: verdict.addresses,
       ...(verdict.via && { via: verdict.via }),
@@ -177,6 +172,16 @@ export class Connection {
     if (intent.request !== undefined) this.#inspected.converse(originFormHead(intent.request));
     else if (this.#captured === undefined) this.client.write(ESTABLISHED);
     this.#releaseEarly();
+  }
+
+  #site(intent: Intent, program: ProgramIdentity, verdict: Allowed): InspectionSite {
+    return new InspectionSite(intent, program, verdict, this.#context, {
+      lasts: (milliseconds) => this.#lasts(milliseconds),
+      inspectionEnded: () => this.tunnelEnded(),
+      usedRule: () => {
+        this.#usedRule = true;
+      },
+    });
   }
 
   /** `socket`: only the one in use counts; a late one of an earlier attempt does not. */
@@ -246,7 +251,7 @@ export class Connection {
     if (!who.known || intent === undefined || verdict === undefined) return false;
     if (this.#usedRule || (this.#state !== "open" && this.#state !== "dialling")) return false;
     const now = stillPermitted(intent, who.program, this.#address(), this.#context);
-    if (now.allowed && this.#inspected?.outlived(now.plan) !== true) {
+    if (now.allowed && this.#inspected?.outlived(now.plan) !== true && this.#mayGoOn(intent, who.program, now)) {
       // What will pass is a matter of the policy at that moment, not of the one under which its server was dialled.
       if (this.#state === "dialling") this.#verdict = { ...verdict, policy: now.policy, endpoints: now.endpoints, plan: now.plan };
       return false;
@@ -254,6 +259,14 @@ export class Connection {
     this.#context.emit(closedEvent(intent, actorOf(who.program, verdict.sha256), now.allowed ? nowInspected(now.policy) : now));
     this.abort();
     return true;
+  }
+
+  /** Whether a forwarded request that nobody decided, since there were no rules about requests, would be let through now. */
+  #mayGoOn(intent: Intent, program: ProgramIdentity, now: Allowed): boolean {
+    if (this.#exchange === undefined || intent.request === undefined || !now.plan.inspected) return true;
+    const result = readOriginRequest(originFormHead(intent.request), intent.authority);
+    const gate = this.#site(intent, program, now).gate({ scheme: "http", misdirected: undefined });
+    return result.kind === "request" && gate.mayGoOn(result.request);
   }
 
   /** Answers a request that has no intent: unreadable, too slow, or no room for it. */

@@ -88,6 +88,32 @@ describe("threat-23 before there were rules", () => {
     h2.close();
   });
 
+  test.each([
+    ["PUT", true],
+    ["GET", false],
+  ])("a plain request by the proxy that is under way: %s", async (method, ends) => {
+    const server = Bun.listen({
+      hostname: "127.0.0.1",
+      port: 0,
+      socket: { data: (socket) => void socket.write("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nbegun") },
+    });
+    const { port: at } = server;
+    proxy.load(`port: ${at}`);
+    const socket = connect(proxy.port, "127.0.0.1");
+    let got = "";
+    socket
+      .on("error", () => {})
+      .on("data", (bytes: Buffer) => {
+        got += bytes.toString("latin1");
+      });
+    socket.write(`${method} http://a.example:${at}/x HTTP/1.1\r\nHost: a.example:${at}\r\n\r\n`);
+    await eventually("an answer", 10_000, async () => (got.includes("begun") ? true : undefined));
+    proxy.load(`port: ${at}, protocol: rest, enforcement: enforce, access: read-only`);
+    expect(proxy.egress.closeDisallowed()).toBe(ends ? 1 : 0);
+    socket.destroy();
+    server.stop(true);
+  });
+
   test("a change to a protocol that no rule could have passed ends when they come", async () => {
     withoutRules();
     answer = (text) => (text.startsWith("GET") ? "HTTP/1.1 101 x\r\nUpgrade: own\r\nConnection: Upgrade\r\n\r\n" : `echo ${text}`);
