@@ -6,7 +6,7 @@ import type { Policy } from "../../../policy/model.ts";
 import { GetSandboxConfigResponseSchema, type SandboxPolicy } from "../../../rpc/gen/openshell/sandbox/v1/sandbox_pb.ts";
 import { OpenShell } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import type { SupervisorSpec } from "../../../supervisor-spec.ts";
-import { firstConfiguration } from "./configuration.ts";
+import { firstConfiguration, retried } from "./configuration.ts";
 
 /** A gateway that takes a first policy unless its user is a number. */
 function gateway() {
@@ -40,3 +40,15 @@ test("case-14: one that it takes is the policy", async () => {
   expect(configuration.policy).toEqual(policy);
   expect(notes).toEqual(["policy from /etc/openshell/policy.yaml"]);
 });
+
+test("a gateway that goes away and comes back, whatever that looks like, is asked until it answers; what fails for itself is not", async () => {
+  const failures = [Code.Unavailable, Code.Canceled, Code.Unavailable, Code.Canceled].map((code) => new ConnectError("x", code));
+  let asked = 0;
+  const answer = await retried(async () => {
+    const failure = failures[asked++];
+    if (failure !== undefined) throw failure;
+    return "here";
+  });
+  expect([answer, asked]).toEqual(["here", 5]);
+  expect(retried(() => Promise.reject(new ConnectError("no", Code.InvalidArgument)))).rejects.toThrow("no");
+}, 30_000);

@@ -137,15 +137,19 @@ function settingValue(setting: SettingValue | undefined): string | boolean | big
   return value?.case === undefined || value.case === "bytesValue" ? undefined : value.value;
 }
 
-/** Tries again for as long as the gateway is away; a refusal is final. */
+/** What a call comes to when the gateway is not there, goes away in the middle of it, or has no room on its disk. */
+const AWAY = new Set([Code.Unavailable, Code.Canceled, Code.Aborted, Code.DeadlineExceeded, Code.ResourceExhausted]);
+
+/** Tries again for as long as the gateway is away; a refusal is final, and anything else after some more tries. */
 export async function retried<T>(attempt: () => Promise<T>): Promise<T> {
   const giveUp = performance.now() + GATEWAY_WAIT;
+  let refusals = 0;
   for (let tries = 0; ; tries++) {
     try {
       return await attempt();
     } catch (error) {
-      const away = error instanceof ConnectError && error.code === Code.Unavailable && performance.now() < giveUp;
-      if (isRefusal(error) || (tries >= FIRST_FETCH_DELAYS.length && !away)) throw error;
+      const away = error instanceof ConnectError && AWAY.has(error.code) && performance.now() < giveUp;
+      if (isRefusal(error) || (!away && refusals++ >= FIRST_FETCH_DELAYS.length)) throw error;
       await Bun.sleep(FIRST_FETCH_DELAYS[tries] ?? FIRST_FETCH_DELAYS.at(-1) ?? 0);
     }
   }
