@@ -3,7 +3,7 @@
  * variables and no argument about a proxy or a certificate.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { realpathSync } from "node:fs";
+import { mkdirSync, realpathSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { HTTP2_PORT } from "../internet/topology.ts";
 import { CA, Inside, installed, missingFor, pathOf } from "./inside.ts";
@@ -21,6 +21,8 @@ const git = installed("git", "/usr/bin/git");
 const gitHttp = installed("git's HTTP transport", "/usr/lib/git-core/git-remote-https", "/usr/libexec/git-core/git-remote-https");
 const gitServer = installed("git's HTTP server", "/usr/lib/git-core/git-http-backend", "/usr/libexec/git-core/git-http-backend");
 const gh = installed("gh", "/usr/bin/gh");
+const aws = installed("aws", "/usr/bin/aws");
+const cargo = installed("cargo", "/usr/bin/cargo", join(rustDirectory(), "bin/cargo"));
 
 const READ_ONLY = "protocol: rest, access: read-only, enforcement: enforce";
 /** The runtime of this test, as a program of its own inside. */
@@ -57,6 +59,12 @@ async function refused(inside: Inside, argv: readonly string[]): Promise<string>
   expect({ refused: exitCode !== 0, output: exitCode === 0 ? stdout : "" }).toEqual({ refused: true, output: "" });
   expect(await seen()).toEqual(before);
   return stderr;
+}
+
+/** Where Rust's own installer keeps what `cargo` starts; empty without it. */
+function rustDirectory(): string {
+  if (Bun.which("rustc") === null) return "";
+  return Bun.spawnSync(["rustc", "--print", "sysroot"], { stderr: "ignore" }).stdout.toString().trim();
 }
 
 interface Client {
@@ -140,6 +148,20 @@ const clients: readonly Client[] = [
     binary: () => pathOf(gh),
     ask: (method, url) => ["gh", "api", "--method", method, new URL(url).pathname.replace(/^\/api\/v3/, "")],
     flags: ["--env", "GH_HOST=api.example.com", "--env", "GH_ENTERPRISE_TOKEN=a-token"],
+  },
+  {
+    name: "aws",
+    needs: [aws],
+    binary: () => realpathSync("/usr/bin/python3"),
+    ask: (method, url) => {
+      const { origin, pathname } = new URL(url);
+      const [, bucket = "", ...key] = pathname.split("/");
+      const words = `--no-sign-request --region us-east-1 --endpoint-url ${origin} s3api`;
+      const object = `--bucket ${bucket} --key ${key.join("/")}`;
+      const get = `aws ${words} get-object ${object} body >&2 && cat body`;
+      return ["/bin/sh", "-c", method === "GET" ? get : `aws ${words} create-multipart-upload ${object}`];
+    },
+    flags: ["--env", "AWS_MAX_ATTEMPTS=1"],
   },
 ];
 
@@ -249,5 +271,41 @@ describe.skipIf(noNpm !== undefined)("npm", () => {
     const manifest = `'{"name":"mine","version":"1.0.0"}'`;
     const publish = `mkdir -p app; echo ${manifest} > app/package.json; ${run("publish --//npm.example.com/:_authToken=a-token")}`;
     expect(await refused(inside, ["/bin/sh", "-ec", publish])).toMatch(/HTTP:(GET|PUT) .*DENIED .*\/mine/);
+  });
+});
+
+const noCargo = missingFor("cargo through inspection", cargo);
+describe.skipIf(noCargo !== undefined)("cargo", () => {
+  const CARGO = "/programs/cargo";
+  let inside: Inside;
+  beforeAll(async () => {
+    const paths = ["/config.json", "/api/v1/crates"].map((path) => `{ allow: { method: GET, path: "${path}" } }`);
+    const requests = `protocol: rest, enforcement: enforce, rules: [${paths.join(", ")}]`;
+    inside = await Inside.open(
+      [{ binaries: [CARGO], endpoints: ["npm.example.com:443"], requests }],
+      ["--mount", `${pathOf(cargo)}:${CARGO}`, "--env", "CARGO_HOME=/sandbox/cargo", "--env", "CARGO_NET_RETRY=0"],
+    );
+    // A registry is an index of files, whatever its packages are.
+    mkdirSync(inside.place("npm/api/v1"), { recursive: true });
+    writeFileSync(inside.place("npm/config.json"), JSON.stringify({ dl: "https://npm.example.com/dl", api: "https://npm.example.com" }));
+    const crate = { name: "demo-crate", max_version: "1.0.0", description: "found" };
+    writeFileSync(inside.place("npm/api/v1/crates.json"), JSON.stringify({ crates: [crate], meta: { total: 1 } }));
+  });
+  afterAll(() => inside?.[Symbol.asyncDispose]());
+  const index = "--index sparse+https://npm.example.com/";
+
+  test("an allowed registry is searched; taking a package back is refused", async () => {
+    const { exitCode, stdout, stderr } = await inside.run([CARGO, "search", "demo", ...index.split(" ")]);
+    expect({ exitCode, errors: exitCode === 0 ? "" : stderr }).toEqual({ exitCode: 0, errors: "" });
+    expect(stdout).toContain("demo-crate");
+    const yank = [CARGO, "yank", "demo-crate@1.0.0", "--token", "a-token", ...index.split(" ")];
+    const before = (await inside.net.seenWhenQuiet()).requests.length;
+    const yanked = await inside.run(yank);
+    expect({ exitCode: yanked.exitCode === 0, denied: yanked.stderr }).toEqual({
+      exitCode: false,
+      denied: expect.stringMatching(/HTTP:DELETE .*DENIED .*\/yank/),
+    });
+    const { requests } = await inside.net.seenWhenQuiet();
+    expect(requests.slice(before).map(({ method, path }) => `${method} ${path}`)).toEqual(["GET /config.json"]);
   });
 });
