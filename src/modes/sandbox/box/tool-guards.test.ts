@@ -121,9 +121,12 @@ describe("threat-15 from inside", () => {
         `chmod 777 ${name}`,
         `truncate -s 0 ${name}`,
       ];
-      for (const attempt of attempts) {
-        const { code, stderr } = await agent.sh(`cd /work; ${attempt}`);
-        expect({ attempt, refused: code !== 0, why: stderr }).toEqual({
+      // One program for all of them: what each says, and how it ended.
+      const script = attempts.map((attempt) => `(${attempt}) 2>&1; echo " = $?"`).join("\n");
+      const answers = (await agent.sh(`cd /work\n${script}`)).stdout.split(/ = (\d+)\n/).slice(0, -1);
+      for (const [index, attempt] of attempts.entries()) {
+        const [why, code] = answers.slice(index * 2, index * 2 + 2);
+        expect({ attempt, refused: code !== "0", why }).toEqual({
           attempt,
           refused: true,
           why: expect.stringMatching(/Read-only file system|Device or resource busy|Invalid cross-device link/),
@@ -140,7 +143,7 @@ describe("threat-15 from inside", () => {
 
   test("no directory above them can be moved away, and nothing be added to hooks or .vscode", async () => {
     await using agent = await open();
-    for (const attempt of [
+    const attempts = [
       "mv .git old",
       "mv .git/modules old",
       "mv .git/modules/sub .git/modules/other",
@@ -155,10 +158,11 @@ describe("threat-15 from inside", () => {
       "umount .git/config",
       "mount -o remount,rw,bind .git/config",
       "unshare -rm umount .git/config",
-    ]) {
-      const { code } = await agent.sh(`cd /work; ${attempt}`);
-      expect({ attempt, refused: code !== 0 }).toEqual({ attempt, refused: true });
-    }
+    ];
+    const { stdout } = await agent.sh(`cd /work\n${attempts.map((attempt) => `(${attempt}) 2>/dev/null; echo $?`).join("\n")}`);
+    const codes = stdout.trim().split("\n");
+    expect(codes).toHaveLength(attempts.length);
+    expect(attempts.filter((_, index) => codes[index] === "0")).toEqual([]);
     unchanged();
     expect(readdirSync(join(root, ".git/hooks"))).toEqual(["pre-commit"]);
     expect(readdirSync(join(root, ".vscode"))).toEqual(["tasks.json"]);
