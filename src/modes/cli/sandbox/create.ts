@@ -27,9 +27,9 @@ function provisionTimeout(env: Readonly<Record<string, string | undefined>>): nu
 }
 
 /** `--no-keep`: the sandbox lives as long as its main process, whose exit code is ours. */
-async function followToTheEnd(name: string, gateway: Gateway, progress: Progress): Promise<number> {
-  progress.step("Running");
-  const sandbox = await watchUntil("ended", name, gateway, progress, MAX_PROVISION_TIMEOUT);
+async function followToTheEnd(name: string, gateway: Gateway, progress: Progress, idleSeconds: number): Promise<number> {
+  // One watch from start to end: between two of them a short command ends, and its sandbox is gone.
+  const sandbox = await watchUntil("ended", name, gateway, progress, idleSeconds);
   progress.done();
   await gateway.client.deleteSandbox({ workspaceScope: gateway.scope, name, allowMissing: true }, { timeoutMs: CALL_TIMEOUT_MS });
   if (!mainProcessEnded(sandbox)) throw sandboxFailure(name, sandbox);
@@ -218,6 +218,7 @@ export default defineCommand({
         if (sandbox === undefined) throw new OpenShellError("internal", "the gateway answered without a sandbox");
         rememberSandbox(name, gateway, terminal);
         let code = EXIT_OK;
+        if (!args.keep && !tty) return await followToTheEnd(name, gateway, progress, idleSeconds);
         if (args.wait) {
           sandbox = await watchUntil("settled", name, gateway, progress, idleSeconds);
           if (sandbox.status?.phase === SandboxPhase.ERROR && !mainProcessEnded(sandbox)) throw sandboxFailure(name, sandbox);
@@ -240,7 +241,6 @@ export default defineCommand({
               );
             return code;
           }
-          if (!args.keep) return await followToTheEnd(name, gateway, progress);
           if (mainProcessEnded(sandbox)) code = sayMainProcess(sandbox, progress);
         } else progress.done();
         const created = sandbox;

@@ -7,6 +7,9 @@ import { phaseName } from "./view.ts";
 /** Nothing heard of the sandbox for this long: give up (the published client's default; `OPENSHELL_PROVISION_TIMEOUT` in seconds). */
 export const PROVISION_TIMEOUT_SECONDS = 300;
 
+/** Timers hold 24.8 days; nobody follows a command for longer than one without hearing of its sandbox. */
+const MAX_RUN_SECONDS = 86_400;
+
 /** Phases that a new sandbox can rest in. */
 const SETTLED = new Set([SandboxPhase.READY, SandboxPhase.COMPLETED, SandboxPhase.ERROR, SandboxPhase.STOPPED]);
 /** Phases after the main process has ended. */
@@ -43,14 +46,16 @@ export async function watchUntil(
     const request = { workspaceScope: gateway.scope, sandbox: name, followStatus: true, followEvents: true, eventTail: 50 };
     for await (const { payload } of gateway.client.watchSandbox(request, { signal: abort.signal })) {
       clearTimeout(timer);
-      timer = setTimeout(giveUp, idleSeconds * 1000);
+      if (payload.case === "sandbox") last = payload.value;
+      // A main process that runs may be silent for as long as it likes.
+      const running = until === "ended" && last?.status?.phase === SandboxPhase.READY;
+      timer = setTimeout(giveUp, (running ? MAX_RUN_SECONDS : idleSeconds) * 1000);
       if (payload.case === "event") progress.note(`${payload.value.reason}: ${payload.value.message}`);
       if (payload.case !== "sandbox") continue;
-      last = payload.value;
-      const { phase } = last.status ?? {};
-      if (phase !== undefined && wanted.has(phase)) return last;
+      const { phase } = payload.value.status ?? {};
+      if (phase !== undefined && wanted.has(phase)) return payload.value;
       const text = phaseName(phase);
-      if (text !== said && until === "settled") progress.step(text);
+      if (text !== said) progress.step(phase === SandboxPhase.READY && until === "ended" ? "Running" : text);
       said = text;
     }
   } catch (reason) {
