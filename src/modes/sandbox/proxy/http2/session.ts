@@ -1,8 +1,8 @@
+import { DataSender, type DataSenderHost } from "./data-sender.ts";
 import { ConnectionError, ErrorCode, StreamError } from "./errors.ts";
 import { FloodGuard } from "./flood-guard.ts";
 import {
   DEFAULT_WINDOW,
-  dataHeader,
   Flag,
   type Frame,
   FrameReader,
@@ -10,7 +10,6 @@ import {
   frame,
   goawayFrame,
   headerFrames,
-  MAX_FRAME_BYTES,
   MAX_WINDOW,
   numberFrame,
   PREFACE,
@@ -23,6 +22,7 @@ import { HpackEncoder } from "./hpack-encoder.ts";
 import { PeerSettings } from "./peer-settings.ts";
 import { ReceiveWindow } from "./receive-window.ts";
 import { Http2Stream, type StreamEvents, type StreamSession } from "./stream.ts";
+import { StreamTable } from "./stream-table.ts";
 
 /** What a session needs of its socket and of whoever answers requests. */
 export interface SessionHost {
@@ -49,23 +49,14 @@ const STREAM_WINDOW = DEFAULT_WINDOW;
 const MAX_STREAM_WINDOW = 1024 * 1024;
 const CONNECTION_WINDOW = 262_144;
 const MAX_CONNECTION_WINDOW = 4 * 1024 * 1024;
-/** Bytes of DATA that are put together for one write. */
-const WRITE_BYTES = 65_536;
-/** Streams whose end is remembered, to tell late frames from wrong ones. */
-const REMEMBERED = 256;
 /** Requests that are looked at in one go; others of the process have their turn before the next. A decision takes up to 0.1 ms. */
 const REQUESTS_AT_ONCE = 16;
-/** A peer that makes us send less than this although more waits is counted. */
-const CRUMB_BYTES = 256;
-
-/** How a stream ended: both sides said so, the peer reset it, we did. */
-type Ended = "ended" | "peer" | "us";
 
 /**
  * One HTTP/2 connection (RFC 9113), either end of it. Owns no socket and no clock: bytes come in by `receive`, go out by `host.send` when
  * `flush` is called. Push, priorities and extended CONNECT are not offered.
  */
-export class Http2Session implements StreamSession {
+export class Http2Session implements StreamSession, DataSenderHost {
   readonly #role: "server" | "client";
   readonly #host: SessionHost;
   readonly #guard: FloodGuard;
@@ -74,9 +65,8 @@ export class Http2Session implements StreamSession {
   readonly #encoder = new HpackEncoder();
   readonly #peer = new PeerSettings();
   readonly #window = new ReceiveWindow(CONNECTION_WINDOW, MAX_CONNECTION_WINDOW, DEFAULT_WINDOW);
-  readonly #streams = new Map<number, Http2Stream>();
-  readonly #ended = new Map<number, Ended>();
-  readonly #ready = new Set<Http2Stream>();
+  readonly #streams = new StreamTable();
+  readonly #sender: DataSender;
   /** By frame type. */
   readonly #readers: readonly ((received: Frame) => void)[] = [
     (received) => this.#data(received),
@@ -96,12 +86,9 @@ export class Http2Session implements StreamSession {
   #preface: Buffer | undefined;
   #settingsSeen = false;
   #block: HeaderBlock | undefined;
-  #sendWindow = DEFAULT_WINDOW;
-  /** The highest stream of the peer (server) or of ours (client). */
-  #lastStream = 0;
-  /** Streams above it are not taken by who said GOAWAY. */
   /** Frames that were complete by themselves, and header blocks. */
   #completed = 0;
+  /** Streams above `last` are not taken by who said GOAWAY. */
   #goaway: { readonly last: number; readonly ours: boolean } | undefined;
   #over = false;
   /** Streams that the bytes at hand have opened. */
@@ -112,6 +99,7 @@ export class Http2Session implements StreamSession {
     this.#role = role;
     this.#host = host;
     this.#guard = new FloodGuard(now);
+    this.#sender = new DataSender(this);
     this.#decoder = new HpackDecoder(LISTS[role]);
     this.#preface = role === "server" ? Buffer.alloc(0) : undefined;
     const settings: [number, number][] = role === "server" ? [[Setting.maxConcurrentStreams, MAX_STREAMS]] : [[Setting.enablePush, 0]];
@@ -137,7 +125,10 @@ export class Http2Session implements StreamSession {
   /** Whether `request` would open a stream. */
   get hasRoom(): boolean {
     return (
-      this.#goaway === undefined && !this.#over && this.#streams.size < this.#peer.maxConcurrentStreams && this.#lastStream < MAX_WINDOW - 2
+      this.#goaway === undefined &&
+      !this.#over &&
+      this.#streams.size < this.#peer.maxConcurrentStreams &&
+      this.#streams.last < MAX_WINDOW - 2
     );
   }
 
@@ -167,7 +158,7 @@ export class Http2Session implements StreamSession {
   flush(): boolean {
     let sent = false;
     for (;;) {
-      const data = this.#over || !this.#host.writable ? 0 : this.#collectData();
+      const data = this.#over || !this.#host.writable ? 0 : this.#sender.collect();
       if (this.#out.length === 0) return sent;
       const out = this.#out;
       this.#out = [];
@@ -180,8 +171,8 @@ export class Http2Session implements StreamSession {
   /** Opens a stream to a server. Undefined: there is no room now. */
   request(fields: readonly RawField[], last: boolean, events: StreamEvents): Http2Stream | undefined {
     if (!this.hasRoom) return undefined;
-    this.#lastStream = this.#lastStream === 0 ? 1 : this.#lastStream + 2;
-    const stream = this.#addStream(this.#lastStream);
+    this.#streams.last = this.#streams.last === 0 ? 1 : this.#streams.last + 2;
+    const stream = this.#addStream(this.#streams.last);
     stream.events = events;
     this.sendBlock(stream, fields, last);
     return stream;
@@ -190,16 +181,16 @@ export class Http2Session implements StreamSession {
   /** Says that no further stream is taken; those that are open go on. */
   goAway(code: number): void {
     if (this.#over || this.#goaway?.ours === true) return;
-    this.#goaway = { last: this.#lastStream, ours: true };
-    this.#out.push(goawayFrame(this.#role === "server" ? this.#lastStream : 0, code));
+    this.#goaway = { last: this.#streams.last, ours: true };
+    this.#out.push(goawayFrame(this.#role === "server" ? this.#streams.last : 0, code));
   }
 
   /** The socket is gone, or is given up: every stream ends. */
   close(code: number = ErrorCode.cancel): void {
     if (this.#over) return;
     this.#over = true;
-    this.#ready.clear();
-    for (const stream of [...this.#streams.values()]) this.#drop(stream, code);
+    this.#sender.clear();
+    for (const stream of this.#streams.all()) this.#drop(stream, code);
     this.#window.release();
   }
 
@@ -208,17 +199,17 @@ export class Http2Session implements StreamSession {
   sendBlock(stream: Http2Stream, fields: readonly RawField[], last: boolean): void {
     if (this.#over) return;
     this.#out.push(headerFrames(stream.id, this.#encoder.encode(fields), last));
-    if (last) this.#localEnd(stream);
+    if (last) this.localEnd(stream);
   }
 
   schedule(stream: Http2Stream): void {
-    this.#ready.add(stream);
+    this.#sender.schedule(stream);
   }
 
   resetStream(stream: Http2Stream, code: number): void {
     if (this.#over) return;
     this.#out.push(numberFrame(FrameType.resetStream, stream.id, code));
-    this.#remember(stream.id, "us");
+    this.#streams.remember(stream.id, "us");
     this.#drop(stream, code);
   }
 
@@ -316,13 +307,13 @@ export class Http2Session implements StreamSession {
   }
 
   #checkStreamId(id: number): void {
-    if (this.#streams.has(id)) return;
+    if (this.#streams.get(id) !== undefined) return;
     if (this.#role === "client" || id % 2 === 0) {
-      if (this.#isIdle(id)) throw protocolError(`HEADERS on stream ${id}, which nobody has opened`);
+      if (this.#streams.isIdle(id)) throw protocolError(`HEADERS on stream ${id}, which nobody has opened`);
       return;
     }
-    if (id > this.#lastStream) return;
-    const ended = this.#ended.get(id);
+    if (id > this.#streams.last) return;
+    const ended = this.#streams.howEnded(id);
     if (ended !== "us") throw new ConnectionError(ErrorCode.streamClosed, `HEADERS on stream ${id}, which is closed`);
   }
 
@@ -339,7 +330,7 @@ export class Http2Session implements StreamSession {
     const decoded = this.#decoder.decode(block.whole());
     const stream = this.#streams.get(id);
     if (stream !== undefined) this.#furtherBlock(stream, decoded, endStream);
-    else if (this.#role === "server" && id > this.#lastStream) this.#newStream(id, decoded, endStream);
+    else if (this.#role === "server" && id > this.#streams.last) this.#newStream(id, decoded, endStream);
     else this.#guard.charge("idle");
   }
 
@@ -353,7 +344,7 @@ export class Http2Session implements StreamSession {
   }
 
   #newStream(id: number, decoded: DecodedBlock, last: boolean): void {
-    this.#lastStream = id;
+    this.#streams.last = id;
     if (this.#goaway !== undefined) return;
     if (this.#streams.size >= MAX_STREAMS) throw new StreamError(id, ErrorCode.refusedStream, `more than ${MAX_STREAMS} streams`);
     const stream = this.#addStream(id);
@@ -375,12 +366,12 @@ export class Http2Session implements StreamSession {
 
   #reset({ stream: id, payload }: Frame): void {
     if (payload.length !== 4) throw frameSizeError("RST_STREAM");
-    if (id === 0 || this.#isIdle(id)) throw protocolError("RST_STREAM on a stream that nobody has opened");
+    if (id === 0 || this.#streams.isIdle(id)) throw protocolError("RST_STREAM on a stream that nobody has opened");
     const stream = this.#streams.get(id);
     // One that has its whole answer costs nothing more.
     this.#guard.charge(stream === undefined || stream.localEnded ? "idle" : "reset");
     if (stream === undefined) return;
-    this.#remember(id, "peer");
+    this.#streams.remember(id, "peer");
     this.#drop(stream, payload.readUInt32BE(0));
   }
 
@@ -393,10 +384,10 @@ export class Http2Session implements StreamSession {
     }
     const change = this.#peer.apply(payload, this.#role === "server" ? "client" : "server");
     this.#settingsSeen = true;
-    for (const stream of this.#streams.values()) {
+    for (const stream of this.#streams.all()) {
       stream.sendWindow += change;
       if (stream.sendWindow > MAX_WINDOW) throw new ConnectionError(ErrorCode.flowControlError, "SETTINGS make a window too large");
-      if (change > 0) this.#ready.add(stream);
+      if (change > 0) this.#sender.schedule(stream);
     }
     this.#out.push(frame(FrameType.settings, Flag.ack, 0));
     this.#host.capacity();
@@ -416,7 +407,7 @@ export class Http2Session implements StreamSession {
     const last = payload.readUInt32BE(0) & MAX_WINDOW;
     this.#goaway = { last, ours: this.#goaway?.ours ?? false };
     if (this.#role === "client")
-      for (const stream of [...this.#streams.values()]) if (stream.id > last) this.#drop(stream, ErrorCode.refusedStream);
+      for (const stream of this.#streams.all()) if (stream.id > last) this.#drop(stream, ErrorCode.refusedStream);
     this.#host.capacity();
   }
 
@@ -425,11 +416,11 @@ export class Http2Session implements StreamSession {
     const increment = payload.readUInt32BE(0) & MAX_WINDOW;
     if (id === 0) {
       if (increment === 0) throw protocolError("WINDOW_UPDATE of 0");
-      this.#sendWindow += increment;
-      if (this.#sendWindow > MAX_WINDOW) throw new ConnectionError(ErrorCode.flowControlError, "WINDOW_UPDATE beyond 2^31 - 1");
+      this.#sender.window += increment;
+      if (this.#sender.window > MAX_WINDOW) throw new ConnectionError(ErrorCode.flowControlError, "WINDOW_UPDATE beyond 2^31 - 1");
       return;
     }
-    if (this.#isIdle(id)) throw protocolError("WINDOW_UPDATE on a stream that nobody has opened");
+    if (this.#streams.isIdle(id)) throw protocolError("WINDOW_UPDATE on a stream that nobody has opened");
     const stream = this.#streams.get(id);
     if (stream === undefined) {
       this.#guard.charge("idle");
@@ -438,51 +429,29 @@ export class Http2Session implements StreamSession {
     if (increment === 0) throw new StreamError(id, ErrorCode.protocolError, "WINDOW_UPDATE of 0");
     stream.sendWindow += increment;
     if (stream.sendWindow > MAX_WINDOW) throw new StreamError(id, ErrorCode.flowControlError, "WINDOW_UPDATE beyond 2^31 - 1");
-    if (stream.queue.length > 0 || stream.ending !== undefined) this.#ready.add(stream);
+    if (stream.queue.length > 0 || stream.ending !== undefined) this.#sender.schedule(stream);
   }
 
-  // Sending DATA.
+  // What DATA is sent by.
 
-  /** Takes turns among the streams that have something; gives the bytes of DATA that go into the next write. */
-  #collectData(): number {
-    let collected = 0;
-    while (collected < WRITE_BYTES && !this.#over) {
-      const [stream] = this.#ready;
-      if (stream === undefined) break;
-      this.#ready.delete(stream);
-      if (stream.gone || stream.localEnded) continue;
-      if (stream.queue.length > 0) {
-        const allowed = Math.min(MAX_FRAME_BYTES, this.#sendWindow, stream.sendWindow);
-        if (allowed <= 0) {
-          // Without a window of its own it waits for WINDOW_UPDATE; without one of the connection, all do.
-          if (stream.sendWindow > 0) {
-            this.#ready.add(stream);
-            break;
-          }
-          continue;
-        }
-        collected += this.#sendData(stream, allowed);
-      }
-      if (stream.queue.length > 0) this.#ready.add(stream);
-      else this.#sendEnd(stream);
-    }
-    return collected;
+  get over(): boolean {
+    return this.#over;
   }
 
-  #sendData(stream: Http2Stream, allowed: number): number {
-    const bytes = stream.queue.take(allowed);
-    if (bytes.length === allowed && allowed < CRUMB_BYTES && stream.queue.length > 0) this.#chargeCrumb();
-    if (this.#over) return 0;
-    const last = stream.queue.length === 0 && stream.ending !== undefined && stream.ending.length === 0;
-    this.#sendWindow -= bytes.length;
-    stream.sendWindow -= bytes.length;
-    this.#out.push(dataHeader(stream.id, bytes.length, last), bytes);
-    if (last) this.#localEnd(stream);
-    stream.events.progress();
-    return bytes.length;
+  write(...frames: Buffer[]): void {
+    this.#out.push(...frames);
   }
 
-  #chargeCrumb(): void {
+  trailers(stream: Http2Stream, fields: readonly RawField[]): void {
+    this.sendBlock(stream, fields, true);
+  }
+
+  localEnd(stream: Http2Stream): void {
+    stream.localEnded = true;
+    this.#settle(stream);
+  }
+
+  crumb(): void {
     try {
       this.#guard.charge("crumbs");
     } catch (error) {
@@ -491,35 +460,19 @@ export class Http2Session implements StreamSession {
     }
   }
 
-  #sendEnd(stream: Http2Stream): void {
-    const { ending } = stream;
-    if (ending === undefined || stream.localEnded || stream.gone || this.#over) return;
-    if (ending.length > 0) this.sendBlock(stream, ending, true);
-    else {
-      this.#out.push(frame(FrameType.data, Flag.endStream, stream.id));
-      this.#localEnd(stream);
-    }
-    stream.events.progress();
-  }
-
   // The life of streams.
 
   #addStream(id: number): Http2Stream {
     const stream = new Http2Stream(id, this, new ReceiveWindow(STREAM_WINDOW, MAX_STREAM_WINDOW), this.#peer.initialWindow);
-    this.#streams.set(id, stream);
+    this.#streams.add(stream);
     return stream;
-  }
-
-  #localEnd(stream: Http2Stream): void {
-    stream.localEnded = true;
-    this.#settle(stream);
   }
 
   /** Both sides have said everything. What it holds still counts until it is consumed. */
   #settle(stream: Http2Stream): void {
     if (!stream.remoteEnded || !stream.localEnded || stream.gone) return;
     this.#forget(stream);
-    this.#remember(stream.id, "ended");
+    this.#streams.remember(stream.id, "ended");
     stream.events.finished();
     this.#host.capacity();
   }
@@ -538,24 +491,15 @@ export class Http2Session implements StreamSession {
   #forget(stream: Http2Stream): void {
     stream.gone = true;
     stream.window.release();
-    this.#streams.delete(stream.id);
-    this.#ready.delete(stream);
-  }
-
-  #remember(id: number, how: Ended): void {
-    this.#ended.set(id, how);
-    if (this.#ended.size > REMEMBERED) this.#ended.delete(this.#ended.keys().next().value ?? id);
-  }
-
-  #isIdle(id: number): boolean {
-    return id % 2 === 0 || id > this.#lastStream;
+    this.#streams.delete(stream);
+    this.#sender.forget(stream);
   }
 
   /** A frame for a stream that is no more: wrong, unless it crossed our reset. */
   #late(id: number, what: string): void {
-    if (this.#isIdle(id)) throw protocolError(`${what} on stream ${id}, which nobody has opened`);
+    if (this.#streams.isIdle(id)) throw protocolError(`${what} on stream ${id}, which nobody has opened`);
     this.#guard.charge("idle");
-    const ended = this.#ended.get(id);
+    const ended = this.#streams.howEnded(id);
     if (ended === "ended") throw new ConnectionError(ErrorCode.streamClosed, `${what} on stream ${id}, which is closed`);
     if (ended === "peer") throw new StreamError(id, ErrorCode.streamClosed, `${what} on a stream that was reset`);
   }
@@ -568,15 +512,15 @@ export class Http2Session implements StreamSession {
       stream.reset(code);
       return;
     }
-    if (this.#isIdle(id)) throw new ConnectionError(code, "a wrong frame on a stream that nobody has opened");
+    if (this.#streams.isIdle(id)) throw new ConnectionError(code, "a wrong frame on a stream that nobody has opened");
     this.#out.push(numberFrame(FrameType.resetStream, id, code));
-    this.#remember(id, "us");
+    this.#streams.remember(id, "us");
   }
 
   /** Ends the connection for a reason that the peer learns. */
   fail(code: number, reason: string): void {
     if (this.#over) return;
-    this.#out.push(goawayFrame(this.#role === "server" ? this.#lastStream : 0, code));
+    this.#out.push(goawayFrame(this.#role === "server" ? this.#streams.last : 0, code));
     this.close(code);
     this.#host.failed(code, reason);
   }
