@@ -77,10 +77,6 @@ export function forgetProcess(directory: SandboxDirectory): void {
   for (const name of ["supervisor.json", "exit.json"]) rmSync(join(directory.path, name), { force: true });
 }
 
-export function removeDirectory(directory: SandboxDirectory): void {
-  rmSync(directory.path, { recursive: true, force: true });
-}
-
 function readJson<T>(file: string): T | undefined {
   if (!existsSync(file)) return undefined;
   try {

@@ -18,7 +18,6 @@ import {
   makeDirectories,
   readExit,
   readSupervisorRecord,
-  removeDirectory,
   type SandboxDirectory,
   sandboxDirectory,
   writeSpec,
@@ -28,6 +27,7 @@ import {
 import { leaveDelegatedGroup, machineHierarchies } from "./hierarchies.ts";
 import { type LimitWatch, watchLimits } from "./limit-watch.ts";
 import { endProcess, findSupervisors, isRunning, type ProcessName } from "./processes.ts";
+import { removeTree } from "./remove-tree.ts";
 
 export interface LocalDriverOptions {
   /** `$STATE/sandboxes` */
@@ -155,7 +155,7 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
   async function remove(id: string): Promise<void> {
     await stop(id);
     await new SandboxGroup(id).remove();
-    removeDirectory(sandboxDirectory(options.root, id));
+    await removeTree(sandboxDirectory(options.root, id).path);
   }
 
   async function stop(id: string): Promise<void> {
@@ -215,7 +215,7 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
         if (isKnown(id)) continue;
         options.log("warn", `removing ${join(options.root, id)}, which nothing owns`);
         await new SandboxGroup(id).remove();
-        removeDirectory(sandboxDirectory(options.root, id));
+        await removeTree(sandboxDirectory(options.root, id).path);
       }
     },
     close() {
