@@ -345,7 +345,10 @@ export class Http2Session implements StreamSession, DataSenderHost {
 
   #newStream(id: number, decoded: DecodedBlock, last: boolean): void {
     this.#streams.last = id;
-    if (this.#goaway !== undefined) return;
+    if (this.#goaway !== undefined) {
+      this.#guard.charge("idle");
+      return;
+    }
     if (this.#streams.size >= MAX_STREAMS) throw new StreamError(id, ErrorCode.refusedStream, `more than ${MAX_STREAMS} streams`);
     const stream = this.#addStream(id);
     stream.headSeen = true;

@@ -22,7 +22,7 @@ import { refusalAnswer } from "../refusal.ts";
 import { WebSocketInspector } from "../websocket/inspector.ts";
 import { MessageGate, type TextRewrite } from "../websocket/message-gate.ts";
 import { upgradeProblem, withoutExtensions } from "../websocket/upgrade.ts";
-import { methodOverride } from "./method-override.ts";
+import { overrides } from "./override.ts";
 import type { Answer, Ruling, StreamInspector } from "./ruling.ts";
 
 export interface GateSetup {
@@ -197,7 +197,7 @@ export class RequestGate {
 
   #settle(request: OriginRequest, facts: HttpFacts, decision: RequestDecision, body: Buffer | undefined): Ruling {
     if (decision.action === "deny") return this.#denied(facts, decision);
-    const override = methodOverride(request);
+    const override = overrides(request);
     if (override !== undefined) return answering(this.#refused(override, request, NEXT_READABLE, decision.policy));
     const unexpected = unexpectedBody(request, facts, decision);
     if (unexpected !== undefined) return answering(this.#refused(unexpected, request, NEXT_BODY, decision.policy));
