@@ -95,6 +95,12 @@ function commitAll(
     try {
       const fresh = unchanged(drafts, entry.chunk);
       requireToken(fresh, candidateFor(current.policy, fresh, refinedBy(drafts, fresh)), tokens.get(fresh.id) ?? "");
+      // Names were looked up meanwhile: what is to be flagged may have changed.
+      const flagged = reasonToSkip(drafts, fresh, current.policy, request.includeFlagged);
+      if (flagged !== undefined) {
+        skipped.push({ chunkId: fresh.id, reason: flagged });
+        continue;
+      }
       const candidate = candidateFor(policy, fresh, refinedBy(drafts, fresh));
       requireValid(fresh, candidate);
       applied.push({

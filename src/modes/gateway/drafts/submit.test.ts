@@ -210,6 +210,20 @@ test("approve all takes what carries no note, says why the rest is left, and mak
   expect((await failure(gateway.person("approveAllDraftChunks"))).message).toBe("no pending chunks to approve");
 });
 
+test("approve all leaves what got a note while names were looked up", async () => {
+  const gateway = new Gateway();
+  const host = "a.example.test";
+  const proposedRule = {
+    endpoints: [{ host, port: 443, protocol: "rest", enforcement: 1, access: 1 }],
+    binaries: [{ path: "/usr/bin/curl" }],
+  };
+  await gateway.submit([{ ...plain(host), stage: "refined", proposedRule }]);
+  gateway.names.set(host, ["93.184.216.34"]);
+  gateway.meanwhile = () => void gateway.credentialed.push(host);
+  const answer = await gateway.person("approveAllDraftChunks");
+  expect([answer.chunksApproved, answer.skipped.map(({ reason }) => reason)]).toEqual([0, [expect.stringContaining("credential")]]);
+});
+
 test("pages are bound to their list", async () => {
   const gateway = new Gateway();
   await gateway.submit(Array.from({ length: 5 }, (_, i) => plain(`h${i}.example.test`)));
