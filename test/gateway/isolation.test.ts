@@ -61,7 +61,11 @@ describe.each([
 
     const inside = async (name: string, script: string) => (await host.cli("sandbox", "exec", "-n", name, "--", PERL, "-e", script)).out;
     const shell = (script: string) => host.cli("sandbox", "exec", "-n", "second", "--", "/bin/sh", "-c", script);
-    const beats = () => readFileSync(join(host.sandboxesDirectory, first, "workspace/alive"), "utf8").length;
+    /** None before the first second of its life. */
+    const beats = () => {
+      const file = join(host.sandboxesDirectory, first, "workspace/alive");
+      return existsSync(file) ? readFileSync(file, "utf8").length : 0;
+    };
 
     test("the control: from inside the first everything is there", async () => {
       const dial = `use Socket; socket(my $t, PF_INET, SOCK_STREAM, 0); print connect($t, pack_sockaddr_in(${PORT}, inet_aton("127.0.0.1"))) ? "tcp " : "$! "; socket(my $u, PF_UNIX, SOCK_STREAM, 0); print connect($u, pack_sockaddr_un("/tmp/first.sock")) ? "named" : $!`;
