@@ -1,0 +1,86 @@
+/** Rules about method, path and query, by curl inside a sandbox: what passes, what does not, and what reached the server. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { Inside, installed, missingFor, pathOf } from "../clients/inside.ts";
+
+const CURL = installed("curl", "/usr/bin/curl");
+const missing = missingFor("rules about requests", CURL);
+
+const endpoint = (path: string, more: string) =>
+  `calls.example.com, ports: [80, 443], path: '${path}', protocol: rest, enforcement: enforce, ${more}`;
+const ENDPOINTS = [
+  endpoint("/written/**", "access: read-write"),
+  endpoint("/listed/**", "rules: [{ allow: { method: GET, path: '/listed/*/one' } }, { allow: { method: GET, path: '/listed/all/**' } }]"),
+  endpoint(
+    "/asked/**",
+    "rules: [{ allow: { method: GET, path: '/asked/x', query: { tag: { any: ['a*', 'b'] } } } }, { allow: { method: GET, path: '/asked/free' } }]",
+  ),
+  endpoint("/denied/**", "access: full, deny_rules: [{ method: POST, path: '/denied/here/**' }]"),
+];
+
+describe.skipIf(missing !== undefined)("rules about requests", () => {
+  let inside: Inside;
+  beforeAll(async () => {
+    inside = await Inside.open([{ binaries: [pathOf(CURL)], endpoints: ENDPOINTS }]);
+  });
+  afterAll(() => inside?.[Symbol.asyncDispose]());
+
+  /** The status of each request, sent as `METHOD URL`, and how many reached the server; with the log of the sandbox. */
+  async function ask(...requests: readonly string[]) {
+    const lines = requests.map((request) => {
+      const [method = "", url = ""] = request.split(" ");
+      const how = method === "HEAD" ? "--head" : `-X ${method}`;
+      return `curl -sS --path-as-is --max-time 20 -o /dev/null -w '%{http_code} ' ${how} '${url}'`;
+    });
+    const before = (await inside.net.seenWhenQuiet()).requests.length;
+    const { stdout, stderr } = await inside.script(lines.join("\n"));
+    const arrived = (await inside.net.seenWhenQuiet()).requests.length - before;
+    return { statuses: stdout.trim().split(" ").map(Number), arrived, log: stderr };
+  }
+  const HOST = "https://calls.example.com";
+
+  test("case-53 by plain HTTP through the proxy the same rules hold", async () => {
+    const plain = "http://calls.example.com";
+    const { statuses, arrived } = await ask(`GET ${plain}/written/a`, `DELETE ${plain}/written/a`, `POST ${plain}/denied/here/a`);
+    expect([statuses, arrived]).toEqual([[200, 403, 403], 1]);
+  });
+
+  test("case-57 read-write lets write and not delete; case-62 the log names method, address and policy", async () => {
+    const { statuses, arrived, log } = await ask(`PUT ${HOST}/written/a`, `PATCH ${HOST}/written/a`, `DELETE ${HOST}/written/a`);
+    expect([statuses, arrived]).toEqual([[200, 200, 403], 2]);
+    expect(log).toContain("HTTP:PUT [INFO] ALLOWED PUT https://calls.example.com/written/a [policy:rule_0 engine:l7]");
+    expect(log).toContain("HTTP:DELETE [MED] DENIED DELETE https://calls.example.com/written/a [policy:rule_0 engine:l7]");
+  });
+
+  test("case-59 a listed path passes, another does not; * is one segment, ** is many", async () => {
+    const { statuses, arrived } = await ask(
+      `GET ${HOST}/listed/a/one`,
+      `GET ${HOST}/listed/a/two`,
+      `GET ${HOST}/listed/a/b/one`,
+      `GET ${HOST}/listed/all/a/b/c`,
+      `POST ${HOST}/listed/a/one`,
+    );
+    expect([statuses, arrived]).toEqual([[200, 403, 403, 200, 403], 2]);
+  });
+
+  test("case-63 every value of a query has to match; without a matcher any query passes", async () => {
+    const { statuses, arrived } = await ask(
+      `GET ${HOST}/asked/x?tag=abc`,
+      `GET ${HOST}/asked/x?tag=b`,
+      `GET ${HOST}/asked/x?tag=c`,
+      `GET ${HOST}/asked/x?tag=abc&tag=c`,
+      `GET ${HOST}/asked/x`,
+      `GET ${HOST}/asked/free?anything=1`,
+    );
+    expect([statuses, arrived]).toEqual([[200, 200, 403, 403, 403, 200], 3]);
+  });
+
+  test("case-64 HEAD passes where GET does, and a method in lower case is that method", async () => {
+    const { statuses, arrived } = await ask(`HEAD ${HOST}/listed/a/one`, `get ${HOST}/listed/a/one`, `post ${HOST}/listed/a/one`);
+    expect([statuses, arrived]).toEqual([[200, 200, 403], 2]);
+  });
+
+  test("case-65 a deny rule beats full access", async () => {
+    const { statuses, arrived } = await ask(`POST ${HOST}/denied/there`, `POST ${HOST}/denied/here/a`, `GET ${HOST}/denied/here/a`);
+    expect([statuses, arrived]).toEqual([[200, 403, 200], 2]);
+  });
+});
