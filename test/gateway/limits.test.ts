@@ -83,7 +83,8 @@ describe.skipIf(missing !== undefined)("limits of a sandbox", () => {
     await exec(PERL, "-e", small);
     expect((await exec("/bin/echo", "alive")).out).toBe("alive\n");
     expect(await phase()).toBe("Ready");
-  });
+    // Where memory is short the kernel first reads pages of programs again and again.
+  }, 240_000);
 
   test("what cannot be a limit is refused with the numbers, and leaves no name behind", async () => {
     for (const [flag, value, says] of [
