@@ -57,12 +57,8 @@ export interface NetworkEvent extends EventBase {
   readonly stage?: DenialStage;
 }
 
-export interface HttpEvent extends EventBase {
-  readonly kind: "http";
-  readonly action: "allowed" | "denied";
-  readonly method: string;
-  /** Without query string and with credentials masked. */
-  readonly url: string;
+/** What was decided inside a connection: for whom, to which server, by what. */
+interface DecidedInside extends EventBase {
   readonly actor?: Actor;
   readonly host: string;
   readonly port: number;
@@ -71,6 +67,14 @@ export interface HttpEvent extends EventBase {
   readonly reason?: string;
   readonly code?: string;
   readonly stage?: DenialStage;
+}
+
+export interface HttpEvent extends DecidedInside {
+  readonly kind: "http";
+  readonly action: "allowed" | "denied";
+  readonly method: string;
+  /** Without query string and with credentials masked. */
+  readonly url: string;
   /** Names of the credentials that the request was given on its way out. */
   readonly credentials?: readonly string[];
   /** Of a question to a model. */
@@ -94,21 +98,13 @@ export interface InferenceDetails {
 }
 
 /** One statement of a database client; never its text, which may hold anything. */
-export interface SqlEvent extends EventBase {
+export interface SqlEvent extends DecidedInside {
   readonly kind: "sql";
   readonly action: "allowed" | "denied";
   /** First word, in upper case. */
   readonly command: string;
   /** Empty: not said. */
   readonly database: string;
-  readonly actor?: Actor;
-  readonly host: string;
-  readonly port: number;
-  readonly policy?: string;
-  readonly engine: DecisionEngineName;
-  readonly reason?: string;
-  readonly code?: string;
-  readonly stage?: DenialStage;
 }
 
 export interface ProcessEvent extends EventBase {

@@ -1,7 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { ObjectMetaSchema, type Provider, ProviderSchema } from "../../../rpc/gen/openshell/datamodel/v1/datamodel_pb.ts";
+import { type Provider, ProviderSchema } from "../../../rpc/gen/openshell/datamodel/v1/datamodel_pb.ts";
 import { REDACTED } from "../auth/redact.ts";
+import { toObjectMeta } from "../object-meta.ts";
 import type { ProviderRecord } from "./repository.ts";
 
 /**
@@ -10,15 +11,7 @@ import type { ProviderRecord } from "./repository.ts";
  */
 export function toProvider(record: ProviderRecord): Provider {
   return create(ProviderSchema, {
-    metadata: create(ObjectMetaSchema, {
-      id: record.id,
-      name: record.name,
-      workspace: record.workspace,
-      createdTime: timestampFromMs(record.createdAt),
-      labels: { ...record.labels },
-      annotations: { ...record.annotations },
-      resourceVersion: BigInt(record.resourceVersion),
-    }),
+    metadata: toObjectMeta(record),
     type: record.type,
     credentials: Object.fromEntries(Object.keys(record.credentials).map((key) => [key, REDACTED])),
     config: { ...record.config },
