@@ -42,7 +42,7 @@ describe.skipIf(missing !== undefined)("sandbox run: surroundings", () => {
     },
     { name: "a policy that is a directory", words: () => ["--policy", runs.directory, "--", "true"], exitCode: 2, says: [/--policy/] },
     {
-      name: "an unknown user",
+      name: "case-97 a user that the root file system does not have",
       words: () => ["--policy", runs.file("user.yaml", "version: 1\nprocess: { run_as_user: nobody-here }\n"), "--", "true"],
       exitCode: 1,
       says: [/run_as_user/, /nobody-here/, /sandbox/],
