@@ -66,6 +66,7 @@ export interface Gateway {
 export interface GatewayParts {
   readonly supervisorCommand?: readonly string[];
   readonly resolver?: GatewayContext["resolver"];
+  readonly clock?: GatewayContext["clock"];
 }
 
 /** Starts a gateway: state, identity, services, listeners, and then the sandboxes that ran before. */
@@ -73,7 +74,7 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
   // An ordinary user gives its sandboxes no user of their own.
   if (process.getuid?.() === 0) checkSubordinate(options.uidRange, readSubordinate());
   const log = openLog(options.logLevel);
-  const clock = { now: () => Date.now() };
+  const clock = parts.clock ?? { now: () => Date.now() };
   const state = openState(options.stateDirectory);
   const attempt = (what: string, step: () => unknown): void => {
     try {
@@ -109,6 +110,7 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
       endpoint,
       caCertificate: pki?.caCertificate ?? "",
       issueToken: async (sandboxId) => (await tokens.issue(sandboxId, "supervisor")).token,
+      clock,
       trustedCidrs: options.trustedCidrs,
       internalDomains: options.internalDomains,
       ...(options.upstreamCa === undefined ? {} : { upstreamCa: options.upstreamCa }),

@@ -52,6 +52,7 @@ interface Live extends Session {
   readonly pushesConfig: boolean;
   /** Policy version carried by each update that has no result yet. */
   readonly pending: Map<string, number>;
+  /** By a clock that only goes forward: nobody is silent because the time of day was set. */
   lastHeard: number;
   end(): void;
 }
@@ -96,7 +97,7 @@ export class SessionRegistry {
     const stop = (): void => session.end();
     signal.addEventListener("abort", stop, { once: true });
     const heartbeat = setInterval(() => {
-      if (Date.now() - session.lastHeard > SILENCE_MS) session.end();
+      if (performance.now() - session.lastHeard > SILENCE_MS) session.end();
       else session.send({ case: "heartbeat", value: {} });
     }, HEARTBEAT_MS);
     void this.#read(session, incoming).finally(stop);
@@ -161,7 +162,7 @@ export class SessionRegistry {
       outbox,
       pushesConfig: hello.supportsConfigPush,
       pending: new Map(),
-      lastHeard: Date.now(),
+      lastHeard: performance.now(),
       send: (payload) => {
         if (outbox.length >= OUTBOX_LIMIT) session.end();
         else outbox.push(create(GatewayMessageSchema, { payload }));
@@ -194,7 +195,7 @@ export class SessionRegistry {
     const host = this.#requireHost();
     try {
       for (let next = await incoming.next(); next.done !== true; next = await incoming.next()) {
-        session.lastHeard = Date.now();
+        session.lastHeard = performance.now();
         const { payload } = next.value;
         if (payload.case === "configUpdateResult") {
           const version = session.pending.get(payload.value.updateId);

@@ -176,12 +176,13 @@ export class SandboxService {
   async #delete({ id }: SandboxRecord): Promise<void> {
     this.#on.endSession(id);
     await this.#on.driver.remove(id);
+    // A file of its own, so first: killed in between, the next start finds the sandbox and deletes it again.
+    this.#on.logs.deleteSandbox(id);
     this.#on.store.transaction(() => {
       this.#on.settings.deleteSandbox(id);
       this.#on.repository.delete(id);
       this.#on.forget(id);
     });
-    this.#on.logs.deleteSandbox(id);
     this.#on.bus.end(id);
   }
 

@@ -80,16 +80,16 @@ export class SupervisorSession {
     send({ case: "hello", value: { ...this.#handlers.hello(), connectionEpoch: this.#epoch, supportsConfigPush: true } });
 
     let interval = DEFAULT_HEARTBEAT;
-    let heard = Date.now();
+    let heard = performance.now(); // goes on evenly when the time of day is set
     let heartbeat: ReturnType<typeof setInterval> | undefined;
     const beat = () => {
-      if (Date.now() - heard > interval * MISSED_HEARTBEATS) abort.abort();
+      if (performance.now() - heard > interval * MISSED_HEARTBEATS) abort.abort();
       else send({ case: "heartbeat", value: {} });
     };
     const unaccepted = setTimeout(() => abort.abort(), ACCEPT_TIME);
     try {
       for await (const message of this.#client.connectSupervisor(outgoing, { signal: abort.signal })) {
-        heard = Date.now();
+        heard = performance.now();
         if (message.payload.case === "sessionAccepted") {
           const { heartbeatInterval, sessionId } = message.payload.value;
           if (heartbeatInterval) interval = Number(heartbeatInterval.seconds) * 1000 || DEFAULT_HEARTBEAT;

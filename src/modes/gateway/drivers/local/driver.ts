@@ -37,6 +37,7 @@ export interface LocalDriverOptions {
   /** PEM of the authority that signed the gateway's certificate; empty with plaintext. */
   readonly caCertificate: string;
   readonly issueToken: (sandboxId: string) => Promise<string>;
+  readonly clock: { now(): number };
   readonly trustedCidrs: readonly string[];
   readonly internalDomains: readonly string[];
   readonly upstreamCa?: string;
@@ -49,12 +50,20 @@ export interface LocalDriverOptions {
 /** Ends of supervisors that are not our children are noticed within this time. */
 const WATCH_MS = 1000;
 
+/**
+ * A token in a sandbox's file is never older. Supervisors renew theirs by themselves, but a machine that slept, or whose clock was set, wakes
+ * with tokens that are all over: then what the file holds is good. Milliseconds; a third of what a token lives.
+ */
+const TOKEN_AGE_MS = 20 * 60 * 1000;
+
 interface Watched extends ProcessName {
   readonly instanceId: string;
   /** Set while the gateway itself ends the process. */
   stopping: boolean;
   /** Bytes of the log that earlier supervisors wrote. */
   readonly logFrom: number;
+  /** When its token was written last. Milliseconds since the epoch. */
+  tokenAt: number;
   /** Absent: the sandbox has no limits. */
   readonly limits?: LimitWatch;
 }
@@ -71,7 +80,9 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
     for (const [id, supervisor] of watched) {
       try {
         for (const message of supervisor.limits?.news() ?? []) notify({ sandboxId: id, reason: "LimitReached", message });
-        if (!supervisor.stopping && !isRunning(supervisor)) ended(id, supervisor);
+        if (supervisor.stopping) continue;
+        if (!isRunning(supervisor)) ended(id, supervisor);
+        else if (Math.abs(options.clock.now() - supervisor.tokenAt) >= TOKEN_AGE_MS) void renewToken(id, supervisor);
       } catch (error) {
         // The store cannot be written, say: it is watched on, and told at the next look.
         options.log("error", `what became of sandbox ${id} could not be written down`, error);
@@ -79,6 +90,17 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
     }
   };
   const timer = setInterval(check, WATCH_MS);
+
+  /** What was issued before a clock went back lives too long, what before it went ahead is over: both are replaced. */
+  async function renewToken(id: string, supervisor: Watched): Promise<void> {
+    supervisor.tokenAt = options.clock.now();
+    try {
+      const token = await options.issueToken(id);
+      if (watched.get(id) === supervisor && !supervisor.stopping) writeToken(sandboxDirectory(options.root, id), token);
+    } catch (error) {
+      options.log("error", `sandbox ${id} could not be given a new token`, error);
+    }
+  }
 
   function ended(id: string, supervisor: Watched): void {
     if (watched.get(id) !== supervisor || supervisor.stopping) return;
@@ -113,7 +135,15 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
       child.unref();
       const start = startTime(child.pid);
       if (start === undefined) throw new OpenShellError("internal", "the supervisor ended at once");
-      const supervisor: Watched = { pid: child.pid, startTime: start, instanceId, stopping: false, logFrom, ...watchLimits(group, limits) };
+      const supervisor: Watched = {
+        pid: child.pid,
+        startTime: start,
+        instanceId,
+        stopping: false,
+        logFrom,
+        tokenAt: options.clock.now(),
+        ...watchLimits(group, limits),
+      };
       writeSupervisorRecord(directory, { pid: child.pid, startTime: start, bootId: boot, instanceId });
       watched.set(id, supervisor);
       try {
@@ -193,7 +223,8 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
       writeToken(directory, await options.issueToken(record.id));
       const limits = watchLimits(new SandboxGroup(record.id), resourceLimits(record.spec));
       // It runs, so what it could not begin is no matter any more.
-      watched.set(record.id, { ...last, stopping: false, logFrom: Number.POSITIVE_INFINITY, ...limits });
+      const since = { logFrom: Number.POSITIVE_INFINITY, tokenAt: options.clock.now() };
+      watched.set(record.id, { ...last, stopping: false, ...since, ...limits });
       return "running";
     },
     onEnd(listener) {
@@ -250,5 +281,14 @@ function supervisorSpec(record: SandboxRecord, directory: SandboxDirectory, opti
     ...(options.upstreamCa === undefined ? {} : { upstreamCa: options.upstreamCa }),
     ...(options.upstreamProxy === undefined ? {} : { upstreamProxy: options.upstreamProxy }),
     keep: spec.keep ?? true,
+    ...programLimits(record),
   };
+}
+
+/** The groups and the memory of the programs, where the sandbox has limits. */
+function programLimits({ id, spec }: SandboxRecord): Pick<SupervisorSpec, "limits"> {
+  const limits = resourceLimits(spec);
+  const groups = new SandboxGroup(id).agentGroups(limits);
+  const { memoryBytes } = limits;
+  return groups.length === 0 ? {} : { limits: { groups, ...(memoryBytes === undefined ? {} : { memoryBytes }) } };
 }
