@@ -1,3 +1,5 @@
+import type { GraphqlFacts, RpcFacts } from "../engine/decision.ts";
+
 /** Every decision and every security-relevant change is one of these; logs, aggregator and screens read this one stream. */
 export type SecurityEvent = NetworkEvent | HttpEvent | SqlEvent | ProcessEvent | ConfigEvent | FindingEvent | LifecycleEvent;
 
@@ -75,10 +77,22 @@ export interface HttpEvent extends DecidedInside {
   readonly method: string;
   /** Without query string and with credentials masked. */
   readonly url: string;
+  /** Of a request that no rule allowed. */
+  readonly asked?: RequestAsked;
   /** Names of the credentials that the request was given on its way out. */
   readonly credentials?: readonly string[];
   /** Of a question to a model. */
   readonly inference?: InferenceDetails;
+}
+
+/** What a request asked for beside method and path, as far as rules can be about it. */
+export interface RequestAsked {
+  /** Protocol and path selector of the endpoint that decided; both empty when none spoke of it. */
+  readonly protocol: string;
+  readonly selector: string;
+  readonly upgrade?: "websocket";
+  readonly graphql?: readonly GraphqlFacts[];
+  readonly rpc?: readonly RpcFacts[];
 }
 
 /** Where a question to a model went, and what became of it. */

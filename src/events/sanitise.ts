@@ -12,6 +12,22 @@ const SECRET_WORD =
 
 type Rule = readonly [pattern: RegExp, replacement: string];
 
+/** Well-known shapes of keys, wherever they stand. */
+const KEY_SHAPES: readonly Rule[] = [
+  [/\b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{8,}/g, REDACTED],
+  [/\bgh[pousr]_[A-Za-z0-9]{16,}|\bgithub_pat_[A-Za-z0-9_]{16,}|\bglpat-[A-Za-z0-9_-]{16,}/g, REDACTED],
+  [/\b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{12,}/g, REDACTED],
+  [/\bxox[a-z]-[A-Za-z0-9-]{8,}|\bxapp-[A-Za-z0-9-]{8,}/g, REDACTED],
+  [
+    /\bAIza[A-Za-z0-9_-]{20,}|\bya29\.[A-Za-z0-9_-]+|\bnpm_[A-Za-z0-9]{20,}|\bpypi-[A-Za-z0-9_-]{16,}|\bhf_[A-Za-z0-9]{16,}|\bdop_v1_[a-f0-9]{32,}/g,
+    REDACTED,
+  ],
+  [/\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?/g, REDACTED],
+];
+
+/** `token=…` and `password:…`, as names and values stand together. */
+const ASSIGNMENT = new RegExp(`([A-Za-z0-9_.-]*${SECRET_WORD}[A-Za-z0-9_.-]*["']?\\s*[=:]\\s*)("[^"]*"|'[^']*'|[^\\s"',}]+)`, "gi");
+
 /** Applied in this order: whole structures first, then names, then shapes, then whatever is long and random. */
 const RULES: readonly Rule[] = [
   [/-----BEGIN[^-]*-----[\s\S]*?(?:-----END[^-]*-----|$)/g, REDACTED],
@@ -31,18 +47,9 @@ const RULES: readonly Rule[] = [
   // --password x, --api-key=x, -p x is left alone: it is a port more often than a password
   [new RegExp(`(--?[a-z0-9-]*${SECRET_WORD}[a-z0-9-]*)([\\s=]+)("[^"]*"|'[^']*'|\\S+)`, "gi"), `$1$2${REDACTED}`],
   // FOO_TOKEN=…, "secret": "…", password: …
-  [new RegExp(`([A-Za-z0-9_.-]*${SECRET_WORD}[A-Za-z0-9_.-]*["']?\\s*[=:]\\s*)("[^"]*"|'[^']*'|[^\\s"',}]+)`, "gi"), `$1${REDACTED}`],
+  [ASSIGNMENT, `$1${REDACTED}`],
   [/\b(bearer|basic|digest|negotiate|token)\s+[A-Za-z0-9+/=_.~-]{6,}/gi, `$1 ${REDACTED}`],
-  // well-known key shapes
-  [/\b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{8,}/g, REDACTED],
-  [/\bgh[pousr]_[A-Za-z0-9]{16,}|\bgithub_pat_[A-Za-z0-9_]{16,}|\bglpat-[A-Za-z0-9_-]{16,}/g, REDACTED],
-  [/\b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{12,}/g, REDACTED],
-  [/\bxox[a-z]-[A-Za-z0-9-]{8,}|\bxapp-[A-Za-z0-9-]{8,}/g, REDACTED],
-  [
-    /\bAIza[A-Za-z0-9_-]{20,}|\bya29\.[A-Za-z0-9_-]+|\bnpm_[A-Za-z0-9]{20,}|\bpypi-[A-Za-z0-9_-]{16,}|\bhf_[A-Za-z0-9]{16,}|\bdop_v1_[a-f0-9]{32,}/g,
-    REDACTED,
-  ],
-  [/\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?/g, REDACTED],
+  ...KEY_SHAPES,
 ];
 
 /** Runs that could be a key: 20 and more characters of the alphabets that keys are written in. */
@@ -59,14 +66,21 @@ export function sanitiseCommandLine(commandLine: string): string {
   return clip(escapeText(text), MAX_COMMAND_LINE);
 }
 
-/** The path of a request without query and fragment, random segments removed. */
+/** The path of a request without query and fragment; a segment that holds a key, an assignment to a secret's name, or random text is removed whole. */
 export function sanitisePath(path: string): string {
   const segments = path
     .slice(0, MAX_INPUT)
     .replace(/[?#].*$/s, "")
     .split("/");
-  return clip(escapeText(segments.map((segment) => (looksRandom(segment) ? REDACTED : segment)).join("/")), MAX_COMMAND_LINE);
+  return clip(escapeText(segments.map((segment) => (holdsSecret(segment) ? REDACTED : segment)).join("/")), MAX_COMMAND_LINE);
 }
+
+function holdsSecret(segment: string): boolean {
+  const text = segment.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+  return [segment, text].some((spelling) => looksRandom(spelling) || HIDING.some((shape) => spelling.search(shape) >= 0));
+}
+
+const HIDING = [...KEY_SHAPES.map(([shape]) => shape), ASSIGNMENT];
 
 /** Random text has digits among its letters in every long piece; words, paths and names do not. */
 function looksRandom(run: string): boolean {

@@ -1,6 +1,6 @@
 import type { Decision, HttpFacts, RequestDecision, RequestEngine, RequestFacts } from "../../../../engine/decision.ts";
 import { inspectionOf } from "../../../../engine/inspection.ts";
-import type { Actor, EventSink, FindingEvent, HttpEvent } from "../../../../events/event.ts";
+import type { Actor, EventSink, FindingEvent, HttpEvent, RequestAsked } from "../../../../events/event.ts";
 import type { Endpoint } from "../../../../policy/model.ts";
 import type { ProgramIdentity } from "../../box/contract.ts";
 import { maskedStream } from "../../credentials/message-mask.ts";
@@ -341,6 +341,7 @@ export class RequestGate {
       code,
       reason: decision.reason,
       ...(decision.policy === undefined ? {} : { policy: decision.policy }),
+      asked: askedOf(facts, decision),
     });
     const next = code === "request_denied" ? NEXT_DENY_RULE : NEXT_REQUEST;
     return answering(this.#answer(403, "policy_denied", decision.reason, code, next, { facts, decision }));
@@ -406,6 +407,12 @@ export class RequestGate {
   #url(path: string): string {
     return this.#origin + maskedPath(path, this.#setup.credentials.current);
   }
+}
+
+/** For whoever proposes rules: what it would take beside method and path. */
+function askedOf({ upgrade, graphql, rpc }: HttpFacts, { endpoint, code }: RequestDecision): RequestAsked {
+  const { protocol, path: selector } = (code === "path_not_covered" ? undefined : endpoint) ?? { protocol: "", path: "" };
+  return { protocol, selector, ...(upgrade !== "" && { upgrade }), ...(graphql && { graphql }), ...(rpc && { rpc }) };
 }
 
 /** A query as rules see it. */

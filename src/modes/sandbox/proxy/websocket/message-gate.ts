@@ -17,7 +17,7 @@ export interface MessageGateSetup {
   ask(facts: WebSocketTextFacts): RequestDecision;
   /** Whether the connection may stay under the policy in force. */
   stillAllowed(): boolean;
-  emit(event: Pick<HttpEvent, "severity" | "action" | "method" | "policy" | "stage" | "code" | "reason">): void;
+  emit(event: Pick<HttpEvent, "severity" | "action" | "method" | "policy" | "stage" | "code" | "reason" | "asked">): void;
   /** Puts credentials in the place of what stands for them; sees only what policy lets through. */
   readonly rewriteText?: ((text: string) => TextRewrite) | undefined;
 }
@@ -48,7 +48,9 @@ export class MessageGate implements MessageJudge {
     const { action, code, reason, policy } = decision;
     const because = { ...(policy !== undefined && { policy }), ...(code !== undefined && { code, reason }) };
     if (action === "deny") {
-      this.#setup.emit({ severity: "medium", action: "denied", method, stage: "l7_deny", ...because });
+      const { protocol, path: selector } = decision.endpoint ?? { protocol: "", path: "" };
+      const asked = { protocol, selector, ...(read.facts && { graphql: read.facts }) };
+      this.#setup.emit({ severity: "medium", action: "denied", method, stage: "l7_deny", ...because, asked });
       return { allowed: false, reason };
     }
     const rewritten = text === undefined ? undefined : this.#setup.rewriteText?.(text);
