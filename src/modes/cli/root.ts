@@ -120,6 +120,10 @@ export function createRoot(modes: LazyModes): Command {
         { description: "Join standard input and output to a sandbox's SSH server", hidden: true },
         async () => (await import("./enter/ssh-proxy.ts")).default,
       ),
+      "ssh-host-key": lazyCommand(
+        { description: "Vouch for the key of a sandbox's SSH server", hidden: true },
+        async () => (await import("./enter/ssh-host-key.ts")).default,
+      ),
       // The published client's old name for the same commands.
       cluster: group(
         "cluster",

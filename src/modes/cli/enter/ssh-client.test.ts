@@ -1,10 +1,11 @@
 import { expect, test } from "bun:test";
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { CreateSshSessionResponseSchema } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { findSsh, proxyWord, sshConfigBlock } from "./ssh-client.ts";
+import { fingerprintOf } from "./ssh-host-key.ts";
 import { checkedSession } from "./ssh-session.ts";
 
 test("a word of a ProxyCommand reaches the program as it is", async () => {
@@ -47,4 +48,17 @@ test("what a gateway answers must look as it should", () => {
     { ...good, hostKeyFingerprint: "x".repeat(257) },
   ])
     expect(() => checkedSession(create(CreateSshSessionResponseSchema, bad))).toThrow("malformed");
+});
+
+test("the fingerprint of a key is as ssh-keygen prints it", () => {
+  const directory = mkdtempSync(join(tmpdir(), "key-"));
+  try {
+    const file = join(directory, "key");
+    Bun.spawnSync(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", file]);
+    const printed = Bun.spawnSync(["ssh-keygen", "-l", "-f", `${file}.pub`]).stdout.toString();
+    const key = readFileSync(`${file}.pub`, "utf8").split(" ")[1] ?? "";
+    expect(fingerprintOf(key)).toBe(printed.split(" ")[1] ?? "");
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
 });

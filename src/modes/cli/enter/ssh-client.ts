@@ -1,9 +1,8 @@
-import { accessSync, constants, statSync } from "node:fs";
-import { isAbsolute, join } from "node:path";
 import type { Terminal } from "../../../command/terminal.ts";
 import { OpenShellError } from "../../../error.ts";
 import { isCompiled } from "../../../reexec.ts";
 import type { Gateway, GatewayChoice } from "../connection/gateway.ts";
+import { findProgram } from "./find-program.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -19,10 +18,10 @@ export interface SshHost {
 export function sshHost(sandbox: string, gateway: Gateway, { globals, terminal }: GatewayChoice): SshHost {
   const endpoint = globals["gateway-endpoint"];
   const direct = typeof endpoint === "string" && endpoint !== "";
-  const proxy = [
+  const ourselves = (command: string): string[] => [
     ...ownCommand(),
     ...(direct ? ["--gateway-endpoint", endpoint] : []),
-    "ssh-proxy",
+    command,
     ...(direct ? [] : ["--gateway-name", gateway.target.name]),
     ...(gateway.workspace === "default" ? [] : ["--workspace", gateway.workspace]),
     "--name",
@@ -32,11 +31,14 @@ export function sshHost(sandbox: string, gateway: Gateway, { globals, terminal }
     alias: `openshell-${sandbox}.${gateway.workspace}`,
     options: {
       User: "sandbox",
-      ProxyCommand: proxy.map(proxyWord).join(" "),
-      // The connection is the gateway's, which was verified by its certificate; the sandbox's key is new with each start.
-      StrictHostKeyChecking: "no",
+      ProxyCommand: ourselves("ssh-proxy").map(proxyWord).join(" "),
+      // The sandbox's key is new with each start: the gateway, known by its certificate, says which one it is. An ssh before 8.5 cannot ask, and trusts none.
+      IgnoreUnknown: "KnownHostsCommand",
+      KnownHostsCommand: [...ourselves("ssh-host-key").map(proxyWord), "--reason %I --host %H --type %t --key %K"].join(" "),
+      StrictHostKeyChecking: "yes",
       UserKnownHostsFile: "/dev/null",
       GlobalKnownHostsFile: "/dev/null",
+      UpdateHostKeys: "no",
       // The gateway knows who comes: no key of the person's is offered.
       PreferredAuthentications: "none",
       PubkeyAuthentication: "no",
@@ -62,21 +64,10 @@ export function sshConfigBlock({ alias, options }: SshHost, more: readonly strin
   return [`Host ${[alias, ...more].join(" ")}`, ...lines, ""].join("\n");
 }
 
-/**
- * Where ssh is. Only absolute directories of PATH count: a relative one would run what lies in the current directory, which a sandbox may
- * have written.
- */
+/** Where ssh is; throws when it is not installed. */
 export function findSsh(env: Environment): string {
-  for (const directory of (env["PATH"] ?? "").split(":")) {
-    if (!isAbsolute(directory)) continue;
-    const path = join(directory, "ssh");
-    try {
-      accessSync(path, constants.X_OK);
-      if (statSync(path).isFile()) return path;
-    } catch {
-      // Not in this one.
-    }
-  }
+  const path = findProgram("ssh", env);
+  if (path !== undefined) return path;
   throw new OpenShellError("failed_precondition", "ssh is not installed", {
     next: "install OpenSSH's client, or use: openshell sandbox exec",
   });
@@ -100,7 +91,7 @@ function ownCommand(): string[] {
   return isCompiled ? [process.execPath] : [process.execPath, Bun.main];
 }
 
-/** A word of a ProxyCommand: quoted for the shell that runs it, with ssh's own `%` doubled. */
+/** A word of a ProxyCommand or KnownHostsCommand: quoted for the shell, or for ssh's own reading, with its `%` doubled. */
 export function proxyWord(word: string): string {
   const escaped = word.replaceAll("%", "%%");
   return /^[A-Za-z0-9_./:=@%+-]+$/.test(escaped) ? escaped : `'${escaped.replaceAll("'", `'\\''`)}'`;

@@ -9,6 +9,7 @@ import type { SandboxPolicy } from "../../../rpc/gen/openshell/sandbox/v1/sandbo
 import { type Sandbox, SandboxPhase } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { checkSandboxName } from "../../../sandbox-name.ts";
 import { CALL_TIMEOUT_MS, type Gateway, withGateway } from "../connection/gateway.ts";
+import { editorArg, requireEditor } from "../enter/editor.ts";
 import { offerGateway } from "../gateways/offer.ts";
 import { rememberSandbox } from "../last-sandbox.ts";
 import { readPolicyProto } from "../policy/file.ts";
@@ -147,6 +148,7 @@ export default defineCommand({
       description: "Leave out of --upload what .gitignore names",
       negativeDescription: "--no-git-ignore copies everything",
     },
+    editor: editorArg,
     forward: { type: "string", valueHint: "PORT", description: "Forward a port in the background, as forward start -d does" },
     output: outputArg,
     command: {
@@ -179,7 +181,12 @@ export default defineCommand({
     if (args.forward !== undefined && !(args.keep && args.wait)) {
       throw new OpenShellError("invalid_argument", "--forward needs a sandbox that stays, it cannot go with --no-keep or --no-wait");
     }
-    const joins = args.command.length > 0 && args.wait && !args.detach;
+    if (args.editor !== undefined) {
+      if (!args.keep || !args.wait || args.detach || args.tty)
+        throw new OpenShellError("invalid_argument", "--editor cannot go with --no-keep, --no-wait, --detach or --tty");
+      requireEditor(args.editor, terminal.env);
+    }
+    const joins = args.command.length > 0 && args.wait && !args.detach && args.editor === undefined;
     const tty = args.tty ?? (joins && terminal.stdinIsTerminal && terminal.stdoutIsTerminal);
     if (args.replace && args.name === undefined) throw new OpenShellError("invalid_argument", "--replace needs --name");
     const policy = await chosenPolicy(args, terminal.env);
@@ -230,6 +237,10 @@ export default defineCommand({
           if (args.forward !== undefined) {
             const { forwardInBackground } = await import("../forward/command.ts");
             await forwardInBackground({ globals, terminal }, name, args.forward);
+          }
+          if (args.editor !== undefined) {
+            const { openEditor } = await import("../enter/editor.ts");
+            return await openEditor(args.editor, name, gateway, { globals, terminal });
           }
           if (tty && joins) {
             const { joinMain } = await import("../enter/connect.ts");

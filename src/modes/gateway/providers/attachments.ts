@@ -48,7 +48,11 @@ export function attachmentHandlers(context: GatewayContext): Handlers {
         const spec = withProvider(record, providers.find(request.workspaceScope, request.provider));
         const after = (spec && sandboxes.patch(id, { spec })) ?? record;
         const receipt = receiptOf(context, ProviderMutationKind.ATTACH, after, request.provider);
-        return create(AttachSandboxProviderResponseSchema, { sandbox: toSandbox(after), attached: spec !== undefined, receipt });
+        return create(AttachSandboxProviderResponseSchema, {
+          sandbox: toSandbox(after, context.sessions),
+          attached: spec !== undefined,
+          receipt,
+        });
       });
       if (response.attached) changed(id, `provider ${request.provider} attached`);
       return response;
@@ -62,7 +66,11 @@ export function attachmentHandlers(context: GatewayContext): Handlers {
         const spec = withoutProvider(record, request.provider);
         const after = (spec && sandboxes.patch(id, { spec })) ?? record;
         const receipt = receiptOf(context, ProviderMutationKind.DETACH, after, request.provider);
-        return create(DetachSandboxProviderResponseSchema, { sandbox: toSandbox(after), detached: spec !== undefined, receipt });
+        return create(DetachSandboxProviderResponseSchema, {
+          sandbox: toSandbox(after, context.sessions),
+          detached: spec !== undefined,
+          receipt,
+        });
       });
       if (response.detached) changed(id, `provider ${request.provider} detached`);
       return response;

@@ -24,7 +24,7 @@ import { checkHostPaths, settledMounts } from "../sandboxes/host-paths.ts";
 import { transition } from "../sandboxes/lifecycle.ts";
 import { petname } from "../sandboxes/names.ts";
 import { validateCreate } from "../sandboxes/validate-spec.ts";
-import { toSandbox } from "../sandboxes/view.ts";
+import * as view from "../sandboxes/view.ts";
 import { anyWorkspace, oneWorkspace } from "../sandboxes/workspace.ts";
 import type { SandboxRecord } from "../store/sandboxes.ts";
 import { labelSelector } from "./labels.ts";
@@ -33,7 +33,8 @@ import type { Handlers } from "./service-impl.ts";
 
 /** Create, read, list, stop, start and delete sandboxes. */
 export function sandboxHandlers(context: GatewayContext): Handlers {
-  const { sandboxes, repository, once, replay } = context;
+  const { sandboxes, sessions, repository, once, replay } = context;
+  const toSandbox = (record: SandboxRecord): Sandbox => view.toSandbox(record, sessions);
   return {
     createSandbox(request, call) {
       let created: SandboxRecord | undefined;

@@ -47,7 +47,7 @@ export function watchHandlers(context: GatewayContext): Handlers {
       ): SandboxStreamEvent => create(SandboxStreamEventSchema, { payload, cursor: cursor(sequence) });
       const status = (sequence: number): SandboxStreamEvent | undefined => {
         const record = sandboxes.get(id);
-        return record === undefined ? undefined : emit(sequence, { case: "sandbox", value: toSandbox(record) });
+        return record === undefined ? undefined : emit(sequence, { case: "sandbox", value: toSandbox(record, context.sessions) });
       };
       const ended = (): boolean => {
         const record = sandboxes.get(id);

@@ -1,3 +1,5 @@
+import type { TerminalModes } from "../../../linux/terminal-modes.ts";
+
 /**
  * The box: the kernel boundary round one agent. Network namespaces with our listeners, the pid namespace with our init, the root view,
  * and the record of which program opened which connection.
@@ -101,7 +103,7 @@ export interface LaunchSpec {
   /** Inside the view; must exist. */
   readonly workdir: string;
   /** `inherit`: the supervisor's own stdin, stdout and stderr. */
-  readonly stdio: "inherit" | "pipe" | { readonly columns: number; readonly rows: number };
+  readonly stdio: "inherit" | "pipe" | { readonly columns: number; readonly rows: number; readonly modes?: TerminalModes };
   /** Runs our own executable instead of a program of the view: only this program sees it, and it is confined like any other. */
   readonly ownProgram?: true;
 }

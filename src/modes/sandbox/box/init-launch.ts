@@ -4,6 +4,7 @@ import { changeOwner, close, closeAll, duplicate, pipe } from "../../../linux/de
 import { pidfdGetfd, pidfdOpen } from "../../../linux/pidfd.ts";
 import { kill } from "../../../linux/process-state.ts";
 import { openTerminal } from "../../../linux/terminal.ts";
+import { setTerminalModes } from "../../../linux/terminal-modes.ts";
 import type { FromInit, LaunchDescriptors, ToInit } from "./init-protocol.ts";
 import type { LineChannel } from "./line-channel.ts";
 import { hintFromHost } from "./program-path.ts";
@@ -120,6 +121,8 @@ export class Launched {
     }
     const { controller, terminal } = openTerminal(this.#surroundings.devpts, uid, gid, launch.stdio.columns, launch.stdio.rows);
     this.#handed.add(controller);
+    // Before the program can look at them.
+    if (launch.stdio.modes !== undefined) setTerminalModes(terminal, launch.stdio.modes);
     return {
       child: [terminal, terminal, terminal],
       parent: { stdin: controller, stdout: controller, stderr: controller },

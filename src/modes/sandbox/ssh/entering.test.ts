@@ -36,7 +36,7 @@ describe("case-99 a forwarded connection stays on the sandbox's loopback", () =>
 
 describe("programs", () => {
   const surroundings = { shell: "/bin/bash", workdir: "/sandbox", environment: { HOME: "/sandbox", TERM: "dumb" } };
-  const terminal = { columns: 100, rows: 30, term: "screen-256color" };
+  const terminal = { columns: 100, rows: 30, term: "screen-256color", modes: {} };
 
   test("case-98 a command runs in a login shell, a shell with a terminal is one", () => {
     expect(programFor({ kind: "command", command: "id; exit 3" }, undefined, surroundings).argv).toEqual([

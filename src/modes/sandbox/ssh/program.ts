@@ -1,3 +1,4 @@
+import type { TerminalModes } from "../../../linux/terminal-modes.ts";
 import type { LaunchSpec } from "../box/contract.ts";
 
 /** Size of a terminal in characters. */
@@ -9,6 +10,8 @@ export interface TerminalSize {
 /** What a client asked for with `pty-req`. */
 export interface RequestedTerminal extends TerminalSize {
   readonly term: string;
+  /** How the person's own terminal is set. */
+  readonly modes: TerminalModes;
 }
 
 /** What a client wants to run; `shell` is an interactive one. */
@@ -42,6 +45,6 @@ export function programFor(
     argv,
     environment: { ...environment, TERM },
     workdir,
-    stdio: { columns: terminal.columns, rows: terminal.rows },
+    stdio: { columns: terminal.columns, rows: terminal.rows, modes: terminal.modes },
   };
 }

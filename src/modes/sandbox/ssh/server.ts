@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import type { AuthContext, Connection, ServerChannel, Session, TcpipRequestInfo } from "ssh2";
 import type { HostKey } from "./host-key.ts";
+import { requestedModes } from "./requested-modes.ts";
 import { type SessionContext, SshSession } from "./session.ts";
 
 /** The one account of a sandbox. */
@@ -11,6 +12,9 @@ const MAX_CHANNELS = 256;
 
 /** GCM first: it is what both sides do fastest, and the library has no ChaCha20. */
 const CIPHERS = ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr"] as const;
+
+/** The way to the gateway is TLS on this machine or a fast network, and messages are looked at as they are. */
+const COMPRESSION = ["none"] as const;
 
 /** A client that has not logged in by then is none. Milliseconds. */
 const LOGIN_TIME = 30_000;
@@ -47,12 +51,17 @@ export class SshService {
   async #start(): Promise<import("ssh2").Server> {
     const { default: ssh } = await import("ssh2");
     const { hostKey } = this.#context;
-    const options = { hostKeys: [hostKey.privateKey], ident: "OpenShell", algorithms: { cipher: [...CIPHERS] } };
+    const options = {
+      hostKeys: [hostKey.privateKey],
+      ident: "OpenShell",
+      algorithms: { cipher: [...CIPHERS], compress: [...COMPRESSION] },
+    };
     return new ssh.Server(options, (connection) => serveConnection(connection, this.#context));
   }
 }
 
 function serveConnection(connection: Connection, context: SshContext): void {
+  const modes = requestedModes(connection);
   const sessions = new Set<SshSession>();
   let channels = 0;
   const opened = (): boolean => channels < MAX_CHANNELS && ++channels > 0;
@@ -64,7 +73,7 @@ function serveConnection(connection: Connection, context: SshContext): void {
   connection.on("ready", () => clearTimeout(late));
   connection.on("session", (accept, reject) => {
     if (!opened()) return reject();
-    const session = new SshSession(withoutChannel(accept() as Session), context, () => {
+    const session = new SshSession(withoutChannel(accept() as Session), context, modes, () => {
       sessions.delete(session);
       closed();
     });

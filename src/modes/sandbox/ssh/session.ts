@@ -2,6 +2,7 @@ import { constants } from "node:os";
 import type { PseudoTtyInfo, ServerChannel, Session, SignalInfo, WindowChangeInfo } from "ssh2";
 import { OpenShellError } from "../../../error.ts";
 import { duplicate } from "../../../linux/descriptors.ts";
+import type { TerminalModes } from "../../../linux/terminal-modes.ts";
 import { Ending } from "../../../rpc/ending.ts";
 import type { Child, LaunchSpec } from "../box/contract.ts";
 import { DescriptorWriter, readPipe, readTerminal } from "../descriptor-stream.ts";
@@ -44,11 +45,11 @@ export class SshSession {
   #over = false;
   readonly #ended: () => void;
 
-  constructor(session: Session, context: SessionContext, ended: () => void) {
+  constructor(session: Session, context: SessionContext, modes: () => TerminalModes, ended: () => void) {
     this.#context = context;
     this.#ended = ended;
     session.on("pty", (accept, _reject, info) => {
-      this.#terminal = requestedTerminal(info);
+      this.#terminal = requestedTerminal(info, modes());
       accept?.();
     });
     session.on("window-change", (accept, _reject, info) => {
@@ -150,10 +151,10 @@ export class SshSession {
   }
 }
 
-function requestedTerminal(info: PseudoTtyInfo): RequestedTerminal {
+function requestedTerminal(info: PseudoTtyInfo, modes: TerminalModes): RequestedTerminal {
   const { cols, rows, term } = info as PseudoTtyInfo & { readonly term?: string };
   // Zero is what a client says that knows no size.
-  return { columns: cols || DEFAULT_SIZE.columns, rows: rows || DEFAULT_SIZE.rows, term: term ?? "" };
+  return { columns: cols || DEFAULT_SIZE.columns, rows: rows || DEFAULT_SIZE.rows, term: term ?? "", modes };
 }
 
 /** Status, then the end of the output, then the end of the channel. */
