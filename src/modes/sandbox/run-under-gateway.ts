@@ -9,7 +9,7 @@ import type { SupervisorExit, SupervisorSpec } from "../../supervisor-spec.ts";
 import { PolicyAdvisor } from "./advisor/policy-advisor.ts";
 import { boxSpec } from "./box-spec.ts";
 import { childEnvironment } from "./child-environment.ts";
-import { CONTROL_PLANE_HOST } from "./control-plane/entrance.ts";
+import { CONTROL_PLANE_HOST, controlPlane } from "./control-plane/entrance.ts";
 import { AgentRelay } from "./control-plane/relay.ts";
 import { withModels } from "./inference/environment.ts";
 import { EventLog } from "./logs/event-log.ts";
@@ -96,6 +96,7 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
       tlsDirectory: join(spec.directory, "tls"),
       mounts: spec.mounts,
       refuseLinks: true,
+      ...(spec.limits === undefined ? {} : { limits: spec.limits }),
     }),
     policy: configuration.policy,
     oneTimeRules: configuration.oneTimeRules,
@@ -108,7 +109,7 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
     upstreamProxy: spec.upstreamProxy,
     credentials: providers.credentials,
     inference: { routes: routes.routes, limits: inferenceLimits(configuration) },
-    controlPlane: { port: gatewayPort(spec.gateway.endpoint), relay },
+    controlPlane: (ca) => controlPlane(gatewayPort(spec.gateway.endpoint), relay, ca),
   });
   const keeper = new ConfigurationKeeper({
     ...{ client, inference, spec, sandbox, log, advisor, providers, routes },

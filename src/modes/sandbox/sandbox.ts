@@ -6,8 +6,7 @@ import type { Policy } from "../../policy/model.ts";
 import { readUpstreamProxy, routeThrough, type UpstreamProxySettings } from "../../upstream-proxy/settings.ts";
 import type { Box, BoxSpec } from "./box/contract.ts";
 import { openBox } from "./box/open.ts";
-import { controlPlane } from "./control-plane/entrance.ts";
-import type { AgentRelay } from "./control-plane/relay.ts";
+import type { ControlPlane } from "./control-plane/entrance.ts";
 import type { Credentials } from "./credentials/model.ts";
 import type { InferenceService, InferenceSettings } from "./inference/service.ts";
 import { NO_INFERENCE, openInference } from "./inference/start.ts";
@@ -43,8 +42,8 @@ export interface SandboxPlan {
   readonly oneTimeRuleUsed?: (grantId: string) => void;
   /** Secrets that requests are given on their way out; changed while the sandbox runs. */
   readonly credentials?: Credentials;
-  /** Offers the gateway to programs inside; absent: there is none. */
-  readonly controlPlane?: { readonly port: number; readonly relay: AgentRelay };
+  /** Offers the gateway to programs inside; absent: there is none, and what it takes to speak with one is not loaded. */
+  readonly controlPlane?: (ca: SandboxCa) => ControlPlane;
 }
 
 /** Paths at which this program may be found inside; no rule matches them and none is proposed (threat 33). */
@@ -119,7 +118,7 @@ export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
         authorities,
         inference: inference.local,
         ...(plan.credentials && { credentials: plan.credentials }),
-        ...(plan.controlPlane && { controlPlane: controlPlane(plan.controlPlane.port, plan.controlPlane.relay, ca) }),
+        ...(plan.controlPlane && { controlPlane: plan.controlPlane(ca) }),
         upstreamProxy,
         trustedCidrs: plan.trustedCidrs,
         internalDomains: plan.internalDomains,
