@@ -160,6 +160,7 @@ export class Connection {
       ...(verdict.via && { via: verdict.via }),
       port: authority.port,
       host: authority.host,
+      refuses: (address: string) => this.#refusedNow(address)?.reason,
       authorities,
       dialMs: limits.dialMs,
       keepAliveMs: UPSTREAM_KEEP_ALIVE_MS,
@@ -226,7 +227,9 @@ export class Connection {
     if (this.#state !== "dialling" || this.#intent === undefined || this.#verdict === undefined) return;
     if (this.#attempt + 1 < this.#verdict.addresses.length) {
       this.#attempt++;
-      this.#dial();
+      const refused = this.#refusedNow(this.#address());
+      if (refused === undefined) this.#dial();
+      else this.#refuse(refused);
     } else {
       this.#refuse(unreachable(this.#intent, this.#verdict.policy, this.#address(), problem));
     }
@@ -346,6 +349,13 @@ export class Connection {
     const first = intent.request === undefined ? verdict.plan.opaque === "refuse" : verdict.plan.inspected;
     if (first && this.who.known) this.#inspect(intent, this.who.program, verdict, undefined);
     else this.#dial();
+  }
+
+  /** Which addresses may be dialled is a matter of the policy at that moment, not of the one under which they were looked up. */
+  #refusedNow(address: string): Denied | undefined {
+    if (this.#usedRule || this.#intent === undefined || !this.who.known) return undefined;
+    const now = stillPermitted(this.#intent, this.who.program, address, this.#context);
+    return now.allowed ? undefined : now;
   }
 
   #dial(): void {

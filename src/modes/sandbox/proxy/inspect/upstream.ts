@@ -22,6 +22,8 @@ export interface UpstreamTarget {
   readonly port: number;
   /** The name that the server must prove; a name or an address. */
   readonly host: string;
+  /** Why the policy of this moment does not let an address be dialled; undefined: it does. Absent: nothing more is asked. */
+  readonly refuses?: (address: string) => string | undefined;
   /** Certificates that are trusted, PEM. */
   readonly authorities: readonly string[];
   /** The addresses are dialled through it. */
@@ -182,8 +184,16 @@ export class Upstream {
   #dial(scheme: "http" | "https"): void {
     this.#state = "dialling";
     this.#expect("no answer");
-    const { addresses, port, unix, via, keepAliveMs } = this.#target;
+    const { addresses, port, unix, via, keepAliveMs, refuses } = this.#target;
     const attempt = this.#address;
+    const refused = unix === undefined ? refuses?.(addresses[attempt] ?? "") : undefined;
+    if (refused !== undefined) {
+      // Not from inside `open`: who asked for it is in the middle of something.
+      queueMicrotask(() => {
+        if (this.#state === "dialling" && this.#address === attempt) this.#nextAddress(scheme, refused);
+      });
+      return;
+    }
     const current = () => this.#state === "dialling" && this.#address === attempt;
     const handlers: SocketHandler<undefined> = {
       open: (socket) => {
