@@ -3,12 +3,15 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ODD_PORTS } from "../internet/servers/odd.ts";
-import { GRPC_PORT, SSH_PORT } from "../internet/topology.ts";
+import { GIT_PORT, GRPC_PORT, SSH_PORT } from "../internet/topology.ts";
 import { Inside, installed, missingFor, pathOf } from "./inside.ts";
+import { GIT_IDENTITY, serveRepository } from "./served.ts";
 
 const node = installed("Node.js", "/usr/bin/node");
 const ssh = installed("ssh", "/usr/bin/ssh");
 const python = installed("Python", "/usr/bin/python3");
+const git = installed("git", "/usr/bin/git");
+const gitDaemon = installed("git's daemon", "/usr/lib/git-core/git-daemon", "/usr/libexec/git-core/git-daemon");
 
 const noGrpc = missingFor("grpc-js", node);
 describe.skipIf(noGrpc !== undefined)("grpc-js", () => {
@@ -51,6 +54,31 @@ client.makeUnaryRequest("/test.Echo/" + method, bytes, String, text, { deadline:
   test("another host is refused: UNAVAILABLE", async () => {
     const { stdout } = await inside.refused(call(`other.example.com:${GRPC_PORT}`, "Say", "hello"), mount());
     expect(stdout).toMatch(/^14 /);
+  });
+});
+
+const noGit = missingFor("git's own protocol", git, gitDaemon);
+describe.skipIf(noGit !== undefined)("git://", () => {
+  let inside: Inside;
+  beforeAll(async () => {
+    inside = await Inside.open([{ binaries: [pathOf(git)], endpoints: [`git.example.com:${GIT_PORT}`] }], GIT_IDENTITY);
+    serveRepository(inside);
+  });
+  afterAll(() => inside?.[Symbol.asyncDispose]());
+
+  test("case-60: clone, fetch and push pass where the policy allows the port; git knows no proxy for it", async () => {
+    const { exitCode, stdout, stderr } = await inside.script(
+      `git clone -q git://git.example.com/project.git work; cd work; cat file; echo two > file; git commit -qam second
+       git push -q origin main; git fetch -q; git rev-list --count origin/main`,
+    );
+    expect({ exitCode, errors: exitCode === 0 ? "" : stderr }).toEqual({ exitCode: 0, errors: "" });
+    expect(stdout).toBe("one\n2\n");
+    expect(stderr).toMatch(new RegExp(`ALLOWED .*git.*git\\.example\\.com:${GIT_PORT}`));
+  });
+
+  test("case-61: another host is refused, and nobody sees a packet", async () => {
+    const { stderr } = await inside.refused(["git", "clone", "-q", "git://other.example.com/project.git"]);
+    expect(stderr).toMatch(new RegExp(`DENIED .*other\\.example\\.com:${GIT_PORT}`));
   });
 });
 

@@ -7,6 +7,7 @@ import { serveDns, type Zone } from "./dns/server.ts";
 import { countOpenConnections, countPackets, Remembered, type Seen } from "./seen.ts";
 import { serveConnectProxy } from "./servers/connect-proxy.ts";
 import { serveEcho } from "./servers/echo.ts";
+import { serveGit } from "./servers/git-daemon.ts";
 import { serveGrpc } from "./servers/grpc.ts";
 import { serveHttp2 } from "./servers/h2.ts";
 import { serveOdd } from "./servers/odd.ts";
@@ -16,7 +17,18 @@ import { serveSource } from "./servers/source.ts";
 import { serveSshBanner } from "./servers/ssh-banner.ts";
 import { startSshd } from "./servers/sshd.ts";
 import { type Ledger, serveHttp, serveHttps } from "./servers/web.ts";
-import { DNS_ADDRESS, ECHO_PORTS, GRPC_PORT, HTTP_PORTS, HTTP2_PORT, HTTPS_PORTS, PROXY_PORTS, SOURCE_PORT, SSH_PORT } from "./topology.ts";
+import {
+  DNS_ADDRESS,
+  ECHO_PORTS,
+  GIT_PORT,
+  GRPC_PORT,
+  HTTP_PORTS,
+  HTTP2_PORT,
+  HTTPS_PORTS,
+  PROXY_PORTS,
+  SOURCE_PORT,
+  SSH_PORT,
+} from "./topology.ts";
 
 async function main(): Promise<void> {
   const directory = process.argv[2] ?? "";
@@ -29,6 +41,7 @@ async function main(): Promise<void> {
   for (const port of HTTPS_PORTS) await serveHttps(port, ca, ledger, known);
   await serveHttp2(HTTP2_PORT, "h2.example.com", ca, ledger);
   await serveGrpc(GRPC_PORT, ledger);
+  await serveGit(GIT_PORT, join(directory, "git"), ledger);
   await serveSshBanner(SSH_PORT, ledger);
   await serveOdd(ledger);
   await serveConnectProxy(PROXY_PORTS.open, { guarded: false, ledger });

@@ -19,6 +19,8 @@ export const SOURCE_PORT = 19;
 /** HTTP/2 over TLS, and gRPC in plaintext. */
 export const HTTP2_PORT = 9443;
 export const GRPC_PORT = 50_051;
+/** Git's own protocol. */
+export const GIT_PORT = 9418;
 /** The version exchange of SSH. */
 export const SSH_PORT = 2222;
 
