@@ -107,6 +107,7 @@ export class ControlPlaneConnection implements SessionHost {
       drained: () => this.#drained(),
       ended: () => this.#close(),
       failed: () => this.abort(),
+      faulted: () => this.abort(),
     });
     this.#tls.feed(bytes);
   }

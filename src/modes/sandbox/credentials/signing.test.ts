@@ -144,7 +144,9 @@ test("what stands for the body", () => {
   expect(payload(hash, "sigv4:body")).toBeUndefined();
   expect(payload(hash, "sigv4:no_body")).toBe(UNSIGNED_PAYLOAD);
   expect(payload("STREAMING-UNSIGNED-PAYLOAD-TRAILER")).toBe("STREAMING-UNSIGNED-PAYLOAD-TRAILER");
-  expect(reason(() => payload("STREAMING-AWS4-HMAC-SHA256-PAYLOAD"))).toContain("signed chunks");
+  for (const chunks of ["STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"])
+    for (const mode of ["sigv4", "sigv4:body", "sigv4:no_body"] as const) expect(payload(chunks, mode)).toBe(chunks);
+  expect(reason(() => payload("STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD"))).toContain("cannot be signed again");
 });
 
 test.each([

@@ -3,7 +3,8 @@ import { HOP_BY_HOP } from "../proxy/http1/hop-by-hop.ts";
 import type { Credential } from "./model.ts";
 import { asPlaceholder, hasTrace } from "./placeholder.ts";
 import { CredentialRefused } from "./refused.ts";
-import { ALGORITHM, EMPTY_PAYLOAD, type Scope, scopeText, sha256, signature, signedNames, UNSIGNED_PAYLOAD } from "./sigv4.ts";
+import { SignedChunks } from "./signed-chunks.ts";
+import { ALGORITHM, EMPTY_PAYLOAD, type Scope, scopeText, sha256, signature, signedNames, signingKey, UNSIGNED_PAYLOAD } from "./sigv4.ts";
 import type { SigningSlot } from "./slot.ts";
 import { type Head, type Substituted, substituteHead, type Use, usable } from "./substitute.ts";
 
@@ -23,7 +24,7 @@ export type SignedWith = "header" | "query";
 
 const AUTHORIZATION = /^AWS4-HMAC-SHA256\s+Credential=([^,\s]+)\s*,\s*SignedHeaders=([^,\s]+)\s*,\s*Signature=[0-9a-fA-F]*\s*$/;
 /** Chunks with signatures of their own, each made with the placeholder of the key. */
-const SIGNED_CHUNKS = /^STREAMING-AWS4-/;
+const SIGNED_CHUNKS = /^STREAMING-AWS4-HMAC-SHA256-PAYLOAD(-TRAILER)?$/;
 const HASH = /^[0-9a-f]{64}$/;
 const CONTENT_HASH = "x-amz-content-sha256";
 /** A presigned request is sent at once; its signature need not live longer. Seconds. */
@@ -45,10 +46,9 @@ export function signedWith({ query, fields }: Head): SignedWith | undefined {
  */
 export function payloadOf(head: Head, by: SignedWith, { mode, service }: SigningSettings, hasBody: boolean): string | undefined {
   const declared = head.fields.find(({ lower }) => lower === CONTENT_HASH)?.value ?? "";
-  if (SIGNED_CHUNKS.test(declared))
-    throw refused(
-      `the body comes in signed chunks (${declared.slice(0, 64)}), which cannot be signed again: turn chunked signing off in the program`,
-    );
+  if (by === "header" && SIGNED_CHUNKS.test(declared)) return declared;
+  if (declared.startsWith("STREAMING-AWS4-"))
+    throw refused(`the body comes as ${declared.slice(0, 64)}, which cannot be signed again: turn it off in the program`);
   // What a program says of its own chunks stays; no key has a part in it.
   if (declared.startsWith("STREAMING-UNSIGNED-PAYLOAD")) return declared;
   if (mode === "sigv4:no_body") return UNSIGNED_PAYLOAD;
@@ -58,26 +58,32 @@ export function payloadOf(head: Head, by: SignedWith, { mode, service }: Signing
   return declared === UNSIGNED_PAYLOAD || HASH.test(declared) ? declared : undefined;
 }
 
+/** A request as the server gets it, and what signs its body as it passes. */
+export interface Signed extends Substituted<Head> {
+  readonly body?: SignedChunks;
+}
+
 /**
  * Signs a request again with the keys that its placeholders stand for, and puts in place whatever other credentials it has.
  * @param host the `Host` that the server gets
  * @param payload from `payloadOf`, or the body
  */
-export function sign(
-  head: Head,
-  by: SignedWith,
-  settings: SigningSettings,
-  payload: string | Buffer,
-  host: string,
-  use: Use,
-): Substituted<Head> {
+export function sign(head: Head, by: SignedWith, settings: SigningSettings, payload: string | Buffer, host: string, use: Use): Signed {
   const used = new Set<Credential>();
   const hash = typeof payload === "string" ? payload : sha256(payload);
-  const result = by === "header" ? signFields(head, settings, hash, host, use, used) : signQuery(head, settings, hash, host, use, used);
-  return { value: result, used: [...used] };
+  const result =
+    by === "header" ? signFields(head, settings, hash, host, use, used) : { value: signQuery(head, settings, hash, host, use, used) };
+  return { ...result, used: [...used] };
 }
 
-function signFields(head: Head, settings: SigningSettings, payload: string, host: string, use: Use, used: Set<Credential>): Head {
+function signFields(
+  head: Head,
+  settings: SigningSettings,
+  payload: string,
+  host: string,
+  use: Use,
+  used: Set<Credential>,
+): Omit<Signed, "used"> {
   const { fields } = head;
   const [authorization, ...others] = fields.filter(({ lower }) => lower === "authorization");
   const [, credential = "", names = ""] = AUTHORIZATION.exec(authorization?.value ?? "") ?? [];
@@ -96,7 +102,11 @@ function signFields(head: Head, settings: SigningSettings, payload: string, host
   const signed = [{ lower: "host", value: host }, ...whole.filter(({ lower }) => isSigned(lower, asked))];
   const made = signature({ ...substituted.value, fields: signed, payload }, keys, scope, timestamp);
   const value = `${ALGORITHM} Credential=${keys.accessKeyId}/${scopeText(scope)}, SignedHeaders=${signedNames(signed)}, Signature=${made}`;
-  return { ...substituted.value, fields: [...whole, { name: "Authorization", lower: "authorization", value }] };
+  const signedHead = { ...substituted.value, fields: [...whole, { name: "Authorization", lower: "authorization", value }] };
+  const chunks = SIGNED_CHUNKS.exec(payload);
+  if (chunks === null) return { value: signedHead };
+  const trailer = chunks[1] !== undefined;
+  return { value: signedHead, body: new SignedChunks({ key: signingKey(keys, scope), scope, timestamp, seed: made, trailer }) };
 }
 
 /** What the program signed, and all of AWS's own fields. */

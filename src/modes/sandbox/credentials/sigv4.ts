@@ -38,10 +38,19 @@ export const EMPTY_PAYLOAD = sha256("");
  */
 export function signature(parts: SignedParts, keys: SigningKeys, scope: Scope, timestamp: string): string {
   const toSign = [ALGORITHM, timestamp, scopeText(scope), sha256(canonicalRequest(parts, scope.service))].join("\n");
-  const steps = [scope.date, scope.region, scope.service, "aws4_request", toSign];
-  let key: Buffer = Buffer.from(`AWS4${keys.secretAccessKey}`);
-  for (const step of steps) key = createHmac("sha256", key).update(step).digest();
-  return key.toString("hex");
+  return signText(signingKey(keys, scope), toSign);
+}
+
+/** The key of one day, region and service. */
+export function signingKey({ secretAccessKey }: SigningKeys, { date, region, service }: Scope): Buffer {
+  let key: Buffer = Buffer.from(`AWS4${secretAccessKey}`);
+  for (const step of [date, region, service, "aws4_request"]) key = createHmac("sha256", key).update(step).digest();
+  return key;
+}
+
+/** Hex. */
+export function signText(key: Buffer, toSign: string): string {
+  return createHmac("sha256", key).update(toSign).digest("hex");
 }
 
 export function scopeText({ date, region, service }: Scope): string {

@@ -53,7 +53,7 @@ export function prepare(
     const payload = payloadOf(plain, by, settings, hasBody(plain));
     if (payload === undefined && body === undefined) return { kind: "collect", limit: MAX_SIGNED_BODY };
     const signed = sign(plain, by, settings, payload ?? body ?? "", hostField(server.authority, server.scheme), use);
-    return forward(plain, signed, undefined, response);
+    return forward(plain, signed, undefined, { ...response, ...(signed.body && { content: signed.body }) });
   }
   const head = substituteHead(plain, use);
   const kind = rewrites ? bodyKind(field(plain.fields, "content-type")) : undefined;
@@ -115,7 +115,7 @@ function forward(
   request: OriginRequest,
   head: Substituted<Pick<OriginRequest, "path" | "query" | "fields">>,
   body: Substituted<Buffer> | undefined,
-  response: Pick<Forward, "response">,
+  filters: Pick<Forward, "response" | "content">,
 ): Prepared {
   const { path, query, fields } = head.value;
   const used = [...new Set([...head.used, ...(body?.used ?? [])])];
@@ -125,7 +125,7 @@ function forward(
       kind: "forward",
       request: { ...request, path, query, fields },
       ...(body === undefined ? {} : { body: body.value }),
-      ...response,
+      ...filters,
     },
     used,
   };

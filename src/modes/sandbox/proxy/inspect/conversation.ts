@@ -1,9 +1,9 @@
 import { answerBytes } from "../http1/answer.ts";
 import type { Authority } from "../http1/authority.ts";
-import { BodyReader } from "../http1/body.ts";
 import { hostField } from "../http1/origin-form.ts";
 import { type OriginRequest, originRequestHead, readOriginRequest } from "../http1/origin-request.ts";
-import type { Refusal } from "../http1/refused.ts";
+import { PassedBody } from "../http1/passed-body.ts";
+import { HeadError, type Refusal } from "../http1/refused.ts";
 import { ResponseReader } from "../http1/response-reader.ts";
 import { NO_ROOM_FOR_BODY } from "./collected-body.ts";
 import { Collector } from "./collector.ts";
@@ -51,13 +51,22 @@ export const MAX_PIPELINED_BYTES = 65_536;
 /** RFC 9110 section 9.2.2: may be sent again on a new connection when a kept one turns out to be closed. */
 const REPEATABLE: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
 
+export interface ConversationSetup {
+  readonly authority: Authority;
+  readonly scheme: "http" | "https";
+  /** The server's connection stands already. */
+  readonly connected: boolean;
+  /** A client that has closed its side is taken for gone: an answer that takes minutes should not be made for nobody. */
+  readonly abandons?: boolean;
+}
+
 interface Exchange {
   /** As the client sent it. */
   readonly request: OriginRequest;
   readonly forward: Forward;
   /** The head as the server gets it, with the body where that is known whole. */
   readonly head: Buffer;
-  readonly body: BodyReader;
+  readonly body: PassedBody;
   /** The server gets another body than the client's. */
   readonly replaced: boolean;
   readonly response: ResponseReader;
@@ -73,6 +82,7 @@ export class Conversation {
   readonly #authority: Authority;
   readonly #host: ConversationHost;
   readonly #hostField: string;
+  readonly #abandons: boolean;
   /** `head`: between requests. `body`: all of one is waited for. `connecting`: ruled on, no server yet. `exchange`: under way. */
   #turn: "head" | "body" | "connecting" | "exchange" | "over" = "head";
   #pending: Buffer | undefined;
@@ -83,15 +93,12 @@ export class Conversation {
   #kept = false;
   #clientFinished = false;
 
-  /** `connected`: the server's connection stands already. */
-  constructor(
-    { authority, scheme, connected }: { readonly authority: Authority; readonly scheme: "http" | "https"; readonly connected: boolean },
-    host: ConversationHost,
-  ) {
+  constructor({ authority, scheme, connected, abandons = false }: ConversationSetup, host: ConversationHost) {
     this.#authority = authority;
     this.#host = host;
     this.#hostField = hostField(authority, scheme);
     this.#connected = connected;
+    this.#abandons = abandons;
   }
 
   clientData(bytes: Buffer): void {
@@ -101,17 +108,17 @@ export class Conversation {
     if (this.#pending !== undefined && this.#pending.length > MAX_PIPELINED_BYTES && this.#turn !== "head") this.#host.holdClient();
   }
 
-  /** FIN of the client: an answer that is owed is still sent. */
+  /** FIN of the client: an answer that is owed is still sent, see `abandons`. */
   clientFinished(): void {
     this.#clientFinished = true;
     if (this.#turn === "head") this.#finish();
-    else if (this.#turn === "body" || (this.#exchange !== undefined && !this.#exchange.body.done)) this.#abort();
+    else if (this.#abandons || this.#turn === "body" || (this.#exchange !== undefined && !this.#exchange.body.done)) this.#abort();
   }
 
   /** The client is gone. */
   clientClosed(): void {
     this.#turn = "over";
-    this.#collector?.drop();
+    this.#drop();
   }
 
   /** What the client owes has not come in time. */
@@ -247,7 +254,10 @@ export class Conversation {
       request,
       forward,
       head: whole === undefined ? head : Buffer.concat([head, whole]),
-      body: new BodyReader(collected === undefined ? request.body : { kind: "none" }),
+      body: new PassedBody(
+        collected === undefined ? request.body : { kind: "none" },
+        collected === undefined ? forward.content : undefined,
+      ),
       replaced: whole !== undefined,
       response: new ResponseReader({ ...request, upgrade: passed.upgrade }, forward.response),
       bodyBytes: 0,
@@ -270,15 +280,30 @@ export class Conversation {
     const exchange = this.#exchange;
     const bytes = this.#pending;
     if (exchange === undefined || bytes === undefined || exchange.body.done) return;
-    const size = exchange.body.take(bytes);
+    const taken = this.#takeBody(exchange, bytes);
+    if (taken === undefined) return;
+    const { size, passed } = taken;
     if (exchange.body.problem !== undefined) {
       this.#abort();
       return;
     }
     this.#pending = size < bytes.length ? bytes.subarray(size) : undefined;
     exchange.bodyBytes += size;
-    if (size > 0 && !exchange.replaced) this.#host.toUpstream(bytes.subarray(0, size));
+    if (passed.length > 0 && !exchange.replaced) this.#host.toUpstream(passed);
     if (exchange.response.done) this.#settle(exchange);
+  }
+
+  /** Undefined: a filter has refused the body, and that is dealt with. */
+  #takeBody(exchange: Exchange, bytes: Buffer): ReturnType<PassedBody["take"]> | undefined {
+    try {
+      return exchange.body.take(bytes);
+    } catch (error) {
+      if (!(error instanceof HeadError)) throw error;
+      const answer = this.#host.refuse(error.refusal);
+      if (exchange.response.status === 0) this.#end(answer, exchange.request);
+      else this.#abort();
+      return undefined;
+    }
   }
 
   /** The answer is complete. The next request is read once this one's body has passed as well. */
@@ -295,6 +320,7 @@ export class Conversation {
 
   /** The connection goes on to its next request. */
   #next(): void {
+    this.#drop();
     this.#exchange = undefined;
     this.#turn = "head";
     this.#host.entered("idle");
@@ -331,7 +357,7 @@ export class Conversation {
 
   #finish(): void {
     this.#turn = "over";
-    this.#collector?.drop();
+    this.#drop();
     this.#pending = undefined;
     this.#disconnect();
     this.#host.releaseClient();
@@ -340,9 +366,15 @@ export class Conversation {
 
   #abort(): void {
     this.#turn = "over";
-    this.#collector?.drop();
+    this.#drop();
     this.#pending = undefined;
     this.#host.abort();
+  }
+
+  /** What was kept of bodies. */
+  #drop(): void {
+    this.#collector?.drop();
+    this.#exchange?.body.drop();
   }
 
   #disconnect(): void {

@@ -152,16 +152,46 @@ export class Http2Exchange implements StreamEvents, ServerExchangeEvents {
 
   #passUp(bytes: Buffer): void {
     this.#heldUp += bytes.length;
-    if (this.#server === undefined) this.#early.push(bytes);
-    else this.#server.write(bytes);
+    this.#sendUp(bytes, false);
     this.#freeUp();
+  }
+
+  /** By way of what changes bodies; `last`: nothing of it follows. */
+  #sendUp(bytes: Buffer, last: boolean): void {
+    const passed = this.#changed(bytes, last);
+    if (passed === undefined || passed.length === 0) return;
+    if (this.#server === undefined) this.#early.push(passed);
+    else this.#server.write(passed);
+  }
+
+  /** Undefined: the body is refused, and the client has its answer. */
+  #changed(bytes: Buffer, last: boolean): Buffer | undefined {
+    const filter = this.#forward?.content;
+    if (filter === undefined) return bytes;
+    try {
+      return filter.body(bytes, last);
+    } catch (error) {
+      if (!(error instanceof HeadError)) throw error;
+      const answer = this.#host.gate.unreadable(error.refusal);
+      this.#takeBack?.();
+      this.#early.clear();
+      const server = this.#server;
+      this.#server = undefined;
+      server?.cancel(ErrorCode.cancel);
+      if (this.#answered === "none") this.#respond(answer, this.#request?.method);
+      else this.#client.reset(ErrorCode.internalError);
+      return undefined;
+    }
   }
 
   #endRequest(): void {
     this.#requestEnded = true;
     const collected = this.#collect;
     if (collected !== undefined) this.#collected(collected.collect, collected.body.take());
-    else if (this.#replacement === undefined) this.#server?.end(this.#requestTrailers);
+    else if (this.#replacement === undefined) {
+      if (this.#forward?.content !== undefined && this.#answered !== "ours") this.#sendUp(NOTHING, true);
+      this.#server?.end(this.#requestTrailers);
+    }
   }
 
   // What was ruled.
@@ -360,6 +390,7 @@ export class Http2Exchange implements StreamEvents, ServerExchangeEvents {
     this.#collect?.body.drop();
     this.#collect = undefined;
     this.#early.clear();
+    this.#forward?.content?.drop();
     this.#takeBack?.();
     const server = this.#server;
     this.#server = undefined;

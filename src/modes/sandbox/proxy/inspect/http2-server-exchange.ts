@@ -121,7 +121,7 @@ export class Http2ServerExchange implements ServerExchange, StreamEvents {
     try {
       if (!last || block.tooLarge) throw new Malformed("trailers that do not end the stream, or too many");
       if (this.#left !== undefined && this.#left > 0) throw new Malformed("an answer shorter than its content-length");
-      this.#ended(readTrailers(block.fields));
+      this.#ended(readTrailers(block.fields, "answer"));
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;
       this.#broken(error.message);

@@ -304,6 +304,7 @@ describe("what is refused", () => {
         [[[":path", "*"]], /:status=400/],
         [[[":path", "x"]], /:status=400/],
         [[[":path", "/a\\b"]], /:status=400/],
+        [[["x", "caf\xe9"]], /:status=400/],
         [[[":method", "TRACE"]], /:status=405/],
         [[[":method", "CONNECT"]], /:status=405/],
         [[["x", "y".repeat(20_000)]], /:status=431/],
@@ -358,7 +359,7 @@ describe("what is refused", () => {
     session.close();
   });
 
-  test("case-67 a body of another length than announced, and trailers that frame", async () => {
+  test("case-67 threat-23 a body of another length than announced, and trailers that frame, authorise or mean another request", async () => {
     const session = (await raw()).begin();
     let ends = 0;
     serve = (stream) => void stream.resume().on("end", () => ends++);
@@ -372,7 +373,14 @@ describe("what is refused", () => {
     post(9, "9")
       .data(9, "four", false)
       .request(9, [["x", "y"]]);
-    for (const stream of [1, 3, 5, 7, 9]) await session.sees(new RegExp(`^${stream} reset protocolError`));
+    const late = ["authorization: x", "cookie: x", "content-type: x", "x-http-method-override: DELETE", "x: openshell:resolve:env:KEY"];
+    for (const [index, line] of late.entries()) {
+      const [name = "", value = ""] = line.split(": ");
+      post(11 + 2 * index, "4")
+        .data(11 + 2 * index, "four", false)
+        .request(11 + 2 * index, [[name, value]]);
+    }
+    for (const stream of [1, 3, 5, 7, 9, 11, 13, 15, 17, 19]) await session.sees(new RegExp(`^${stream} reset protocolError`));
     expect(ends).toBe(0);
     session.close();
   });

@@ -1,5 +1,6 @@
 import type { Socket } from "bun";
 import type { Inspection } from "../../../../engine/decision.ts";
+import { OpenShellError } from "../../../../error.ts";
 import { descriptorOf } from "../descriptor.ts";
 import { type Authority, readHost } from "../http1/authority.ts";
 import type { OriginRequest } from "../http1/origin-request.ts";
@@ -209,6 +210,7 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
       drained: () => this.#drained(),
       ended: () => this.#ended(),
       failed: (error) => this.#refuseBytes("tls_failed", `TLS with the client failed: ${error.message}`),
+      faulted: (error) => this.#refuseBytes("internal", `the connection could not be handled: ${OpenShellError.from(error).message}`),
     });
     if (early !== undefined) this.#tls.feed(early);
   }
@@ -294,8 +296,10 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
   #converse(): void {
     this.#mode = "requests";
     this.#gate = this.#host.gate(this.#secured);
+    const { authority, target } = this.#setup;
+    const connected = this.#upstream.socket !== undefined;
     this.#conversation = new Conversation(
-      { authority: this.#setup.authority, scheme: this.#secured.scheme, connected: this.#upstream.socket !== undefined },
+      { authority, scheme: this.#secured.scheme, connected, abandons: target.unix !== undefined },
       this,
     );
     const early = this.#early;

@@ -20,6 +20,8 @@ export interface Forward {
   readonly request: OriginRequest;
   /** Goes instead of the client's body, with its own length. Without it, a collected body goes as it came. */
   readonly body?: Buffer;
+  /** Changes the client's body as it passes; not together with `body`. */
+  readonly content?: RequestBodyFilter;
   /** Sees the answer before the client does. */
   readonly response?: ResponseFilter;
   /** Sees both directions once the server has agreed to the upgrade; without it they pass unread. */
@@ -36,6 +38,17 @@ export interface Collect {
   /** May ask for more again. A request without body gives an empty one. */
   ruled(body: Buffer): Ruling;
   exceeded(): Answer;
+}
+
+/** Changes the body of one request on its way to the server; all of it stays as long as it was. */
+export interface RequestBodyFilter {
+  /**
+   * The bytes that the server gets for a piece of the body, without transfer coding; may hold some back until `last`, whose piece may be empty.
+   * Throws a `HeadError` for a body that must not go on: the request ends with that answer, or in the middle.
+   */
+  body(piece: Buffer, last: boolean): Buffer;
+  /** Nobody wants the rest. */
+  drop(): void;
 }
 
 /** Changes an answer on its way to the client. */

@@ -1,4 +1,5 @@
 import type { Inspection } from "../../../../engine/decision.ts";
+import { OpenShellError } from "../../../../error.ts";
 import { InspectedStream } from "../inspect/inspected-stream.ts";
 import type { Upstream, UpstreamEvents } from "../inspect/upstream.ts";
 import { type ByteSocket, Tunnel } from "../relay.ts";
@@ -220,6 +221,7 @@ export class SqlConnection implements UpstreamEvents {
       drained: () => this.#tunnel?.clientDrained(),
       ended: () => this.#finished(),
       failed: (error) => this.#refuse("tls_failed", `TLS with the client failed: ${error.message}`),
+      faulted: (error) => this.#refuse("internal", `the connection could not be handled: ${OpenShellError.from(error).message}`),
     });
   }
 

@@ -50,6 +50,7 @@ function join(room: () => number, piece: number) {
     drained: send,
     ended() {},
     failed() {},
+    faulted() {},
   });
   const received = (bytes: Buffer) => {
     left = bytes;

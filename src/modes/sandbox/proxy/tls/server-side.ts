@@ -14,6 +14,8 @@ export interface ServerSideEvents {
   ended(): void;
   /** The handshake failed or a record was wrong. */
   failed(error: Error): void;
+  /** One of the handlers above has thrown: a fault of ours, not of TLS. */
+  faulted(error: unknown): void;
 }
 
 /** Encrypted bytes that may wait for the client; beyond it, `write` takes nothing. As much as a kernel's socket buffer starts with. */
@@ -59,13 +61,13 @@ export class TlsServerSide implements ByteSocket {
     this.#native.reload({
       socket: {
         handshake: (socket, complete, error) => {
-          if (complete) this.#secured(socket);
+          if (complete) this.#handled(() => this.#secured(socket));
           else this.#fail(error ?? new Error("the client ended the handshake"));
         },
-        data: (_, bytes) => events.data(bytes),
-        drain: () => this.#drained(),
-        end: () => this.#end(),
-        close: () => this.#end(),
+        data: (_, bytes) => this.#handled(() => events.data(bytes)),
+        drain: () => this.#handled(() => this.#drained()),
+        end: () => this.#handled(() => this.#end()),
+        close: () => this.#handled(() => this.#end()),
         error: (_, error) => this.#fail(error),
       },
     });
@@ -165,6 +167,15 @@ export class TlsServerSide implements ByteSocket {
     if (this.#ended || this.#gone) return;
     this.#ended = true;
     this.#events.ended();
+  }
+
+  /** What is thrown out of a handler, the socket would report as an error of its own. */
+  #handled(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (!this.#gone) this.#events.faulted(error);
+    }
   }
 
   #fail(error: Error): void {
