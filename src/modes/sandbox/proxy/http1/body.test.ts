@@ -30,7 +30,9 @@ describe("the end of a body, in pieces of any size", () => {
         expect(play(framing, body + smuggled, size)).toEqual({ body, done: true, problem: undefined }));
 });
 
-describe("refused chunked bodies", () => {
+const trailer = (line: string) => `0\r\n${line}\r\n\r\n`;
+
+describe("threat-23 threat-13 refused chunked bodies", () => {
   const refused = [
     "5\n12345\r\n0\r\n\r\n",
     "5;ext=1\r\n12345\r\n0\r\n\r\n",
@@ -47,10 +49,15 @@ describe("refused chunked bodies", () => {
     "0\r\n X: 1\r\n\r\n",
     "0\r\nContent-Length: 3\r\n\r\n",
     "0\r\nno colon\r\n\r\n",
+    ...["Authorization: x", "cookie:x", "Connection: close", "Upgrade: h2c", "Proxy-Authorization: x", "TE: trailers", "Trailer: x"].map(
+      trailer,
+    ),
+    ...["Content-Type: x", "Content-Encoding: gzip", "X-HTTP-Method-Override: DELETE", "X-Original-URL: /x", "Expect: x"].map(trailer),
+    ...["X: openshell:resolve:env:KEY", "X: %6fpenshell:resolve:env:KEY"].map(trailer),
     `0\r\nX: ${"y".repeat(9000)}\r\n\r\n`,
   ];
   for (const text of refused)
-    test(JSON.stringify(text.slice(0, 40)), () => {
+    test(JSON.stringify(text.slice(0, 60)), () => {
       const result = play(chunked, text, 3);
       expect(result.done).toBe(false);
       expect(result.problem).toBeString();

@@ -1,4 +1,5 @@
 import type { BodyFraming } from "./framing.ts";
+import { requestTrailerProblem } from "./trailers.ts";
 
 /** The longest chunk-size line: 15 hexadecimal digits are more than any body has. */
 const MAX_SIZE_DIGITS = 15;
@@ -138,10 +139,11 @@ export class BodyReader {
     const line = this.#trailer.slice(this.#trailer.lastIndexOf("\n", this.#trailer.length - 2) + 1, -2);
     if (line === "") {
       this.#state = "done";
-    } else if (!TRAILER_LINE.test(line) || FRAMING_FIELD.test(line)) {
-      return "trailer field is not valid";
+      return undefined;
     }
-    return undefined;
+    if (!TRAILER_LINE.test(line) || FRAMING_FIELD.test(line)) return "trailer field is not valid";
+    const colon = line.indexOf(":");
+    return this.#extensions === "refused" ? requestTrailerProblem(line.slice(0, colon).toLowerCase(), line.slice(colon + 1)) : undefined;
   }
 }
 

@@ -2,7 +2,11 @@ import type { Field } from "./fields.ts";
 import { HeadError } from "./refused.ts";
 
 /** Fields that `Connection` must not name: dropping them would change what the request means. */
-const NEVER_NOMINATED: ReadonlySet<string> = new Set(["host", "content-length", "transfer-encoding", "authorization", "cookie", "via"]);
+const NEVER_NOMINATED: ReadonlySet<string> = new Set([
+  ...["host", "content-length", "transfer-encoding", "authorization", "cookie", "via"],
+  // Rules about bodies have read the body as these say.
+  ...["content-type", "content-encoding"],
+]);
 
 const NONE: ReadonlySet<string> = new Set();
 

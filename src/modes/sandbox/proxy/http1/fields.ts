@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { HeadError } from "./refused.ts";
 
 /** One header field. Values keep the bytes they came with, as Latin-1. */
@@ -11,6 +12,17 @@ const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** Everything below a blank except the tab, and DEL (RFC 9110 section 5.5). */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control bytes are what is looked for
 const CONTROL = /[\x00-\x08\x0a-\x1f\x7f]/;
+
+const NOT_ASCII = /[\x80-\xff]/;
+
+/**
+ * Refuses a part of a request (Latin-1) whose bytes are no UTF-8: programs that decode it replace, cut or refuse such bytes, each in its own way. Answers
+ * of old servers have them and pass.
+ */
+export function checkUtf8(text: string): void {
+  if (NOT_ASCII.test(text) && !isUtf8(Buffer.from(text, "latin1")))
+    throw new HeadError(400, "field_encoding", "header field that is not UTF-8");
+}
 
 /** Reads field lines separated by CRLF. Line folding, blanks before the colon and control bytes are refused. */
 export function readFields(text: string, limit: number): Field[] {

@@ -30,6 +30,7 @@ describe("accepted", () => {
     ["a method in another case", "oPtions http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n", { method: "OPTIONS", target: "/" }],
     ["a body by length", get("Host: a.example\r\nContent-Length: 12\r\n"), { body: { kind: "length", length: 12 } }],
     ["a chunked body", get("Host: a.example\r\nTransfer-Encoding: Chunked\r\n"), { body: { kind: "chunked" } }],
+    ["a field in UTF-8", get("Host: a.example\r\nX: caf\xc3\xa9\r\n"), { kind: "forward" }],
     [
       "a name in UTF-8",
       Buffer.from("CONNECT bücher.de:443 HTTP/1.1\r\nHost: bücher.de\r\n\r\n").toString("latin1"),
@@ -48,6 +49,8 @@ describe("refused", () => {
     ["empty line first", "\r\nGET http://a.example/ HTTP/1.1\r\n\r\n", 400, "empty_line"],
     ["bare CR in a field", get("Host: a.example\r\nX: a\rb\r\n"), 400, "control_byte"],
     ["NUL in a field", get("Host: a.example\r\nX: a\0b\r\n"), 400, "control_byte"],
+    ["case-67: a field that is not UTF-8", get("Host: a.example\r\nX: caf\xe9\r\n"), 400, "field_encoding"],
+    ["case-67: half a character at the end of a field", get("Host: a.example\r\nX: \xc3\r\nY: \xa9\r\n"), 400, "field_encoding"],
     ["NUL in the authority", "CONNECT a.ex\0ample:443 HTTP/1.1\r\nHost: a.example\r\n\r\n", 400, "authority"],
     ["tab in the request line", "CONNECT\ta.example:443 HTTP/1.1\r\nHost: a.example\r\n\r\n", 400, "control_byte"],
     ["escape byte in the request line", "CONNECT a.example:443 \x1bHTTP/1.1\r\n\r\n", 400, "control_byte"],

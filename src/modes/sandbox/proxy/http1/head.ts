@@ -1,6 +1,6 @@
 import { type Authority, readAuthority } from "./authority.ts";
 import { checkNominated } from "./connection-options.ts";
-import { type Field, readFields } from "./fields.ts";
+import { checkUtf8, type Field, readFields } from "./fields.ts";
 import { type BodyFraming, readFraming } from "./framing.ts";
 import { HeadError, type Refusal } from "./refused.ts";
 
@@ -103,7 +103,9 @@ export function readRequestParts(text: string): RequestParts {
   if (major !== "1" || (minor !== "0" && minor !== "1"))
     throw new HeadError(505, "http_version", `HTTP/${major}.${minor} is not spoken here`);
   const version = minor === "1" ? "1.1" : "1.0";
-  return { method: canonicalMethod(method), target, version, fields: end < 0 ? [] : readFields(text.slice(end + 2), MAX_FIELDS) };
+  const fields = end < 0 ? "" : text.slice(end + 2);
+  checkUtf8(fields);
+  return { method: canonicalMethod(method), target, version, fields: end < 0 ? [] : readFields(fields, MAX_FIELDS) };
 }
 
 /**

@@ -28,6 +28,7 @@ describe("one spelling of a path", () => {
     ["/a;v=1/b;", "/a/b"],
     ["/a/..;x/b", "/b"],
     ["/%3b%c3%bc", "/%3B%C3%BC"],
+    ["/%c0%e9t%e9/%e0%a0%80", "/%C0%E9t%E9/%E0%A0%80"],
     ["/a%25b", "/a%25b"],
     ["/a%20b", "/a%20b"],
   ] as const)
@@ -52,6 +53,10 @@ describe("one spelling of a path", () => {
     ["/a/b%2f%2e%2e%2fc", "path_encoding"],
     ["/a/x%2F..", "path_encoding"],
     ["/a/..%3Bx", "path_encoding"],
+    ["/a/%c0%ae%C0%AE/b", "path_encoding"],
+    ["/a..%c1%9cb", "path_encoding"],
+    ["/a/%e0%80%af../b", "path_encoding"],
+    ["/a/%f0%80%80%ae/b", "path_encoding"],
     [`/${"a".repeat(MAX_PATH_BYTES)}`, "path_too_long"],
   ] as const)
     test(`${path.slice(0, 30)} is refused: ${reason}`, () => expect(code(() => canonicalPath(path))).toBe(reason));

@@ -37,6 +37,7 @@ const PLAIN = /^[A-Za-z0-9\-._~/!$&'()*+,=:@]*$/;
 function canonicalSegment(text: string): string {
   const parameters = text.indexOf(";");
   const segment = (parameters < 0 ? text : text.slice(0, parameters)).replace(ESCAPE, canonicalEscape);
+  if (OVERLONG.test(segment)) throw new HeadError(400, "path_encoding", "an ASCII character hidden in UTF-8 that is too long");
   if (segment.includes("%") && isHiddenDots(segment)) throw new HeadError(400, "path_encoding", "dot segment hidden by encoding");
   return segment;
 }
@@ -48,6 +49,9 @@ function canonicalEscape(encoded: string, hex: string | undefined): string {
   const character = String.fromCharCode(code);
   return UNRESERVED.test(character) ? character : encoded.toUpperCase();
 }
+
+/** Longer UTF-8 than a character below 0x80 has: old decoders read dots and slashes out of it (RFC 3629 section 10). */
+const OVERLONG = /%C[01]%[89AB]|%E0%8[01]%[89AB]|%F0%80%8[01]%[89AB]|%F8%80%80|%FC%80%80/;
 
 /** A server that decodes again would see `..` or a separator next to dots. */
 function isHiddenDots(segment: string): boolean {

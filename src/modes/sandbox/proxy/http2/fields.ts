@@ -1,4 +1,5 @@
 import type { Field } from "../http1/fields.ts";
+import { requestTrailerProblem } from "../http1/trailers.ts";
 import type { RawField } from "./hpack-decoder.ts";
 
 /** Carries what is malformed (RFC 9113 section 8.1.1) out of a reader; the stream is reset. Never leaves this folder. */
@@ -41,10 +42,14 @@ const NO_PSEUDO: ReadonlySet<string> = new Set();
 /** Fields that say how a message is framed or routed; too late in trailers. */
 const NOT_IN_TRAILERS: ReadonlySet<string> = new Set(["content-length", "host", "te", "trailer"]);
 
-/** Throws Malformed. */
-export function readTrailers(raw: readonly RawField[]): readonly Field[] {
+/** Trailers of a request, or of an answer, which may have more of them. Throws Malformed. */
+export function readTrailers(raw: readonly RawField[], of: "request" | "answer" = "request"): readonly Field[] {
   const { fields } = splitFields(raw, NO_PSEUDO);
-  for (const { name } of fields) if (NOT_IN_TRAILERS.has(name)) throw new Malformed(`${name} in trailers`);
+  for (const { name, value } of fields) {
+    if (NOT_IN_TRAILERS.has(name)) throw new Malformed(`${name} in trailers`);
+    const problem = of === "request" ? requestTrailerProblem(name, value) : undefined;
+    if (problem !== undefined) throw new Malformed(problem);
+  }
   return fields;
 }
 

@@ -1,6 +1,6 @@
 import { type Authority, readAuthority } from "../http1/authority.ts";
 import { nominatedFields } from "../http1/connection-options.ts";
-import type { Field } from "../http1/fields.ts";
+import { checkUtf8, type Field } from "../http1/fields.ts";
 import type { BodyFraming } from "../http1/framing.ts";
 import { canonicalMethod, MAX_FIELDS, ORIGIN_FORM } from "../http1/head.ts";
 import { type OriginRequest, splitTarget, targetOf } from "../http1/origin-request.ts";
@@ -55,6 +55,7 @@ function read(
   if (method === "TRACE") throw new HeadError(405, "trace", "TRACE echoes credentials back and is refused");
   if (fields.length > MAX_FIELDS)
     throw new HeadError(431, "too_many_fields", `${fields.length} header fields, at most ${MAX_FIELDS} are accepted`);
+  for (const { value } of fields) checkUtf8(value);
   if (scheme !== site.scheme) throw new HeadError(421, "scheme", `:scheme is not ${site.scheme}`);
   if (path !== "*" && !path.startsWith("/")) throw new HeadError(400, "target", ":path is not a path");
   if (path === "*" && method !== "OPTIONS") throw new HeadError(400, "target", "* is a target for OPTIONS alone");
