@@ -16,7 +16,7 @@ import {
 } from "../../../linux/descriptors.ts";
 import { createFileAt, ensureDirectoryAt, linkAt } from "../../../linux/directory.ts";
 import { KernelError } from "../../../linux/kernel-error.ts";
-import { EROFS } from "../../../linux/libc.ts";
+import { ENOENT, EROFS } from "../../../linux/libc.ts";
 import {
   attach,
   cloneTree,
@@ -215,7 +215,8 @@ class View {
   /** Where to mount: made in the view's own skeleton, but never in a directory of the host that is shown read-only. */
   #place(step: Extract<ViewStep, { kind: "bind" }>): number {
     try {
-      return step.directory ? ensureDirectoryAt(this.#root, step.target) : createFileAt(this.#root, step.target);
+      if (step.directory) return ensureDirectoryAt(this.#root, step.target);
+      return this.#existing(step.target) ?? createFileAt(this.#root, step.target);
     } catch (cause) {
       if (!(cause instanceof KernelError) || cause.errno !== EROFS) throw cause;
       throw new OpenShellError(
@@ -226,6 +227,16 @@ class View {
           next: "choose a target outside it, or create the entry on the host",
         },
       );
+    }
+  }
+
+  /** A file that is there already can be mounted on also where nothing can be made. */
+  #existing(target: string): number | undefined {
+    try {
+      return this.#open(target, O_PATH);
+    } catch (cause) {
+      if (cause instanceof KernelError && cause.errno === ENOENT) return undefined;
+      throw cause;
     }
   }
 
