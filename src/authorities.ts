@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { OpenShellError } from "./error.ts";
 
 /** Where distributions keep the bundle of all trusted authorities; the first that is not empty counts. */
-const SYSTEM_BUNDLES = [
+export const SYSTEM_BUNDLES = [
   "/etc/ssl/certs/ca-certificates.crt",
   "/etc/pki/tls/certs/ca-bundle.crt",
   "/etc/ssl/ca-bundle.pem",

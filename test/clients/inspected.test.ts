@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, realpathSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { HTTP2_PORT } from "../internet/topology.ts";
-import { CA, Inside, installed, missingFor, pathOf } from "./inside.ts";
+import { Inside, installed, missingFor, pathOf } from "./inside.ts";
 import { GIT_IDENTITY, servePackage, serveRepository, serveWheel } from "./served.ts";
 
 const curl = installed("curl", "/usr/bin/curl");
@@ -24,9 +24,13 @@ const gh = installed("gh", "/usr/bin/gh");
 const aws = installed("aws", "/usr/bin/aws");
 const cargo = installed("cargo", "/usr/bin/cargo", join(rustDirectory(), "bin/cargo"));
 
+/** Not in any distribution: where it is not on PATH, OPENSHELL_TEST_DENO names it. */
+const deno = installed("Deno", ...[process.env["OPENSHELL_TEST_DENO"], Bun.which("deno")].filter((path) => path != null));
+
 const READ_ONLY = "protocol: rest, access: read-only, enforcement: enforce";
 /** The runtime of this test, as a program of its own inside. */
 const BUN = "/programs/bun";
+const DENO = "/programs/deno";
 const UNDICI = join(import.meta.dir, "../../node_modules/undici");
 
 const URLLIB = `
@@ -73,7 +77,7 @@ interface Client {
   /** The executable that connects. */
   readonly binary: () => string;
   readonly ask: (method: "GET" | "POST", url: string) => readonly string[];
-  readonly flags?: readonly string[];
+  readonly flags?: readonly string[] | (() => readonly string[]);
   readonly host?: string;
 }
 
@@ -95,16 +99,8 @@ const clients: readonly Client[] = [
     name: "wget",
     needs: [wget],
     binary: () => pathOf(wget),
-    // The one that no variable tells whom to trust: GnuTLS has none.
-    ask: (method, url) => [
-      "wget",
-      "-q",
-      "-O-",
-      "--tries=1",
-      `--ca-certificate=${CA}`,
-      ...(method === "POST" ? ["--post-data=x"] : []),
-      url,
-    ],
+    // The one that no variable tells whom to trust: GnuTLS reads the system's bundle.
+    ask: (method, url) => ["wget", "-q", "-O-", "--tries=1", ...(method === "POST" ? ["--post-data=x"] : []), url],
   },
   {
     name: "Python's urllib",
@@ -143,6 +139,13 @@ const clients: readonly Client[] = [
     flags: ["--mount", `${realpathSync(process.execPath)}:${BUN}`],
   },
   {
+    name: "Deno's fetch",
+    needs: [deno],
+    binary: () => DENO,
+    ask: (method, url) => [DENO, "eval", FETCH, method, url],
+    flags: () => ["--mount", `${pathOf(deno)}:${DENO}`],
+  },
+  {
     name: "gh",
     needs: [gh],
     binary: () => pathOf(gh),
@@ -170,7 +173,10 @@ for (const { name, needs, binary, ask, flags = [], host = "api.example.com:443" 
   describe.skipIf(missing !== undefined)(name, () => {
     let inside: Inside;
     beforeAll(async () => {
-      inside = await Inside.open([{ binaries: [binary()], endpoints: [host], requests: READ_ONLY }], flags);
+      inside = await Inside.open(
+        [{ binaries: [binary()], endpoints: [host], requests: READ_ONLY }],
+        typeof flags === "function" ? flags() : flags,
+      );
     });
     afterAll(() => inside?.[Symbol.asyncDispose]());
     const url = `https://${host.replace(/:443$/, "")}/api/v3/hello`;

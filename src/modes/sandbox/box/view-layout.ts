@@ -1,12 +1,15 @@
 import { readdirSync } from "node:fs";
+import { SYSTEM_BUNDLES } from "../../../authorities.ts";
 import type { LandlockRule } from "../../../linux/landlock.ts";
-import { isBelow } from "./view-probe.ts";
+import { inspect, isBelow } from "./view-probe.ts";
 
 /** Home and working directory of the agent. */
 export const WORKSPACE_PATH = "/sandbox";
 
 /** Certificates that programs inside are to trust. */
 export const TLS_PATH = "/etc/openshell-tls";
+/** Of these, the file with all that programs trust: the system's authorities and the sandbox's own. */
+export const TRUST_BUNDLE = "ca-bundle.pem";
 
 /** In a policy these always mean the view's own directory, never the host's. */
 const ownPaths = ["/etc", "/tmp", "/dev", "/proc", "/var/log", "/run", "/var/run", WORKSPACE_PATH];
@@ -58,6 +61,13 @@ export const hostConfiguration: readonly string[] = [
   "terminfo",
   "timezone",
 ];
+
+/** The system's bundles of authorities as they lie in the view: after links, in directories that are bound as they are. */
+export function shownBundles(): string[] {
+  const shown = hostConfiguration.map((name) => `/etc/${name}`).filter((path) => inspect(path).real === path);
+  const files = SYSTEM_BUNDLES.map(inspect).filter(({ kind, real }) => kind === "file" && shown.some((path) => isBelow(real, path)));
+  return [...new Set(files.map(({ real }) => real))];
+}
 
 /** Device nodes taken from the host; the rest of its /dev does not exist in a box. */
 export const deviceNodes: readonly string[] = ["null", "zero", "full", "random", "urandom", "tty"];

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { lstatSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { defaultFilesystem } from "./box-fixture.ts";
 import type { BoxSpec } from "./contract.ts";
+import { shownBundles, TRUST_BUNDLE } from "./view-layout.ts";
 import { planView, type ViewPlan } from "./view-plan.ts";
 
 /** A tree of the host to make policies about; not below /tmp, which a policy cannot mean. */
@@ -96,4 +97,20 @@ test("a Unix socket listed in a policy counts as missing", () => {
   using server = Bun.listen({ unix: join(host, "engine.sock"), socket: { data() {} } });
   expect(plan([join(host, "engine.sock")]).missing).toEqual([join(host, "engine.sock")]);
   expect(server).toBeDefined();
+});
+
+test("the system's bundle is the one of the sandbox, unless somebody mounts something there", () => {
+  const [system = ""] = shownBundles();
+  expect(system).toMatch(/^\/etc\//);
+  const tlsDirectory = join(host, "tls");
+  mkdirSync(tlsDirectory);
+  expect(targets(plan(["/usr"], [], { tlsDirectory }))).not.toContain(`bind ${system}`);
+  writeFileSync(join(tlsDirectory, TRUST_BUNDLE), "");
+  const over = plan(["/usr"], [], { tlsDirectory }).steps.find(({ target }) => target === system);
+  expect(over).toMatchObject({ kind: "bind", source: join(tlsDirectory, TRUST_BUNDLE), readWrite: false, directory: false });
+  for (const target of [system, dirname(system)]) {
+    const source = target === system ? join(host, "file") : join(host, "other");
+    const view = plan(["/usr"], [], { tlsDirectory, mounts: [{ source, target, readWrite: false }] });
+    expect(view.steps.filter((step) => step.target === system).every((step) => step.kind === "bind" && step.source === source)).toBe(true);
+  }
 });

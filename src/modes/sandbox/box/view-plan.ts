@@ -3,7 +3,17 @@ import type { LandlockRule } from "../../../linux/landlock.ts";
 import { HOST_PROGRAMS, isUnderAny } from "../../../policy/host-view.ts";
 import type { BoxSpec } from "./contract.ts";
 import { type GuardStep, guardTools } from "./tool-guards.ts";
-import { deviceRules, isOwnPath, scratchDirectories, systemPaths, TLS_PATH, WELL_KNOWN_PATHS, WORKSPACE_PATH } from "./view-layout.ts";
+import {
+  deviceRules,
+  isOwnPath,
+  scratchDirectories,
+  shownBundles,
+  systemPaths,
+  TLS_PATH,
+  TRUST_BUNDLE,
+  WELL_KNOWN_PATHS,
+  WORKSPACE_PATH,
+} from "./view-layout.ts";
 import { type HostPath, inspect, isBelow } from "./view-probe.ts";
 
 /** One thing to put into the new root. Targets are absolute paths inside it. */
@@ -74,7 +84,7 @@ class Planner {
     if (includeWorkdir) this.#grant(WORKSPACE_PATH, "write", true);
     for (const mount of this.#spec.mounts) this.#mount(mount, mount.readWrite || this.#spec.refuseLinks === true);
     const { tlsDirectory } = this.#spec;
-    if (tlsDirectory !== undefined) this.#mount({ source: tlsDirectory, target: TLS_PATH, readWrite: false }, false);
+    if (tlsDirectory !== undefined) this.#trust(tlsDirectory);
     const scratch = readWrite.some((path) => path === "/tmp" || path === "/dev" || path === "/dev/shm");
     this.#rules.push(...deviceRules(scratch));
     this.#guardTools();
@@ -161,6 +171,17 @@ class Planner {
     }
     this.#bind(host, mount.target, mount.readWrite, mount.readWrite);
     this.#grant(mount.target, mount.readWrite ? "write" : "read", true);
+  }
+
+  /** Programs that no variable tells whom to trust read the system's bundle: they find the sandbox's in its place. */
+  #trust(directory: string): void {
+    this.#mount({ source: directory, target: TLS_PATH, readWrite: false }, false);
+    const bundle = inspect(`${directory}/${TRUST_BUNDLE}`);
+    if (bundle.kind !== "file") return;
+    for (const target of shownBundles()) {
+      const named = this.#spec.mounts.some((mount) => mount.target === target || isBelow(target, mount.target));
+      if (!named) this.#bind(bundle, target, false, false);
+    }
   }
 
   /** Last, when all mounts are known: where somebody named a mount of its own, that one says what may be written. */
