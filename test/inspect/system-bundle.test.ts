@@ -27,7 +27,7 @@ const SERVED = /^\{.*"path":"\/bare".*\}\n\{.*"path":"\/bare".*\}\npost 8\n$/s;
 describe.skipIf(missing !== undefined)("the system's bundle", () => {
   let net: TestInternet;
   let shell: Installation;
-  const before = existsSync(BUNDLE) ? readFileSync(BUNDLE) : undefined;
+  const before = existsSync(BUNDLE) ? readFileSync(BUNDLE, "utf8") : "";
   beforeAll(async () => {
     net = await openTestInternet();
     shell = new Installation(net);
@@ -42,7 +42,7 @@ describe.skipIf(missing !== undefined)("the system's bundle", () => {
     const { stdout, stderr } = await net.runOnHost([BINARY, "sandbox", "run", "--policy", file, "--", "/bin/sh", "-c", BARE]);
     expect({ stdout, stderr: SERVED.test(stdout) ? "" : stderr }).toEqual({ stdout: expect.stringMatching(SERVED), stderr: "" });
     expect(stderr).toMatch(/HTTP:POST .*DENIED .*\/bare/);
-    expect(readFileSync(BUNDLE)).toEqual(before as Buffer);
+    expect(readFileSync(BUNDLE, "utf8")).toBe(before);
   });
 
   test("nobody inside can change it", async () => {
@@ -50,7 +50,7 @@ describe.skipIf(missing !== undefined)("the system's bundle", () => {
     const attempts = `echo x >> ${BUNDLE}; rm -f ${BUNDLE}; mv ${BUNDLE} ${BUNDLE}.x; ln -sf /tmp/x ${BUNDLE}; umount ${BUNDLE}; cmp ${BUNDLE} ${CA} && echo same`;
     const { stdout } = await net.runOnHost([BINARY, "sandbox", "run", "--policy", file, "--", "/bin/sh", "-c", attempts]);
     expect(stdout).toBe("same\n");
-    expect(readFileSync(BUNDLE)).toEqual(before as Buffer);
+    expect(readFileSync(BUNDLE, "utf8")).toBe(before);
   });
 
   test("a file that a person mounts in its place stays", async () => {
