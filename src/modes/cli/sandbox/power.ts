@@ -1,30 +1,73 @@
-import { type Command, defineCommand } from "../../../command/define.ts";
+import { defineCommand } from "../../../command/define.ts";
 import { outputArg, print } from "../../../command/output.ts";
 import { printable } from "../../../command/printable.ts";
-import { CALL_TIMEOUT_MS, withGateway } from "../connection/gateway.ts";
+import { type Sandbox, SandboxPhase } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import { CALL_TIMEOUT_MS, type Gateway, type GatewayChoice, withGateway } from "../connection/gateway.ts";
 import { rememberSandbox, sandboxName } from "../last-sandbox.ts";
 import { optionalName } from "./arguments.ts";
+import { openProgress } from "./progress.ts";
 import { phaseName, sandboxData } from "./view.ts";
+import { mainProcessEnded, PROVISION_TIMEOUT_SECONDS, sandboxFailure, watchUntil } from "./wait.ts";
 
-function powerCommand(verb: "stop" | "start", description: string): Command {
-  return defineCommand({
-    meta: { name: verb, description, examples: [`openshell sandbox ${verb} work`] },
-    args: { name: optionalName, output: outputArg },
-    run: ({ args, terminal, globals }) =>
-      withGateway({ globals, terminal }, async (gateway) => {
-        const name = sandboxName(args.name, gateway, terminal);
-        const request = { workspaceScope: gateway.scope, name };
-        const options = { timeoutMs: CALL_TIMEOUT_MS };
-        const { sandbox } =
-          verb === "stop" ? await gateway.client.stopSandbox(request, options) : await gateway.client.startSandbox(request, options);
-        rememberSandbox(name, gateway, terminal);
-        const table = () =>
-          `${terminal.style.green("✓")} Sandbox '${printable(name)}' is ${phaseName(sandbox?.status?.phase).toLowerCase()}\n`;
-        await print(args.output, { data: sandbox === undefined ? {} : sandboxData(sandbox), names: [name], table }, terminal);
-        return undefined;
-      }),
-  });
+const args = { name: optionalName, output: outputArg } as const;
+
+export const stop = defineCommand({
+  meta: { name: "stop", description: "Stop a sandbox; its files stay", examples: ["openshell sandbox stop work"] },
+  args,
+  run: ({ args: { name: given, output }, terminal, globals }) =>
+    withGateway({ globals, terminal }, async (gateway) => {
+      const name = sandboxName(given, gateway, terminal);
+      const { sandbox } = await gateway.client.stopSandbox({ workspaceScope: gateway.scope, name }, { timeoutMs: CALL_TIMEOUT_MS });
+      return say(name, sandbox, output, gateway, terminal);
+    }),
+});
+
+export const start = defineCommand({
+  meta: {
+    name: "start",
+    description: "Start a stopped sandbox again",
+    examples: ["openshell sandbox start work", "openshell sandbox start work --no-wait"],
+  },
+  args: {
+    ...args,
+    wait: {
+      type: "boolean",
+      default: true,
+      description: "Wait until the sandbox is ready",
+      negativeDescription: "--no-wait returns at once",
+    },
+  },
+  run: ({ args: { name: given, output, wait }, terminal, globals }) =>
+    withGateway({ globals, terminal }, async (gateway) => {
+      const name = sandboxName(given, gateway, terminal);
+      let { sandbox } = await gateway.client.startSandbox({ workspaceScope: gateway.scope, name }, { timeoutMs: CALL_TIMEOUT_MS });
+      if (wait) {
+        const progress = openProgress(terminal);
+        try {
+          sandbox = await watchUntil("settled", name, gateway, progress, PROVISION_TIMEOUT_SECONDS);
+          if (sandbox.status?.phase === SandboxPhase.ERROR && !mainProcessEnded(sandbox)) throw sandboxFailure(name, sandbox);
+          progress.done();
+        } catch (reason) {
+          progress.failed();
+          throw reason;
+        }
+      }
+      return say(name, sandbox, output, gateway, terminal);
+    }),
+});
+
+type Output = Parameters<typeof print>[0];
+
+async function say(
+  name: string,
+  sandbox: Sandbox | undefined,
+  output: Output,
+  gateway: Gateway,
+  terminal: GatewayChoice["terminal"],
+): Promise<undefined> {
+  rememberSandbox(name, gateway, terminal);
+  const phase = phaseName(sandbox?.status?.phase).toLowerCase();
+  const table = () => `${terminal.style.green("✓")} Sandbox '${printable(name)}' is ${phase}\n`;
+  await print(output, { data: sandbox === undefined ? {} : sandboxData(sandbox), names: [name], table }, terminal);
+  return undefined;
 }
-
-export const stop = powerCommand("stop", "Stop a sandbox; its files stay");
-export const start = powerCommand("start", "Start a stopped sandbox again");
