@@ -5,14 +5,15 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { describedFile } from "../../../described-file.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file google/rpc/error_details.proto.
  */
 export const file_google_rpc_error_details: GenFile = /*@__PURE__*/
-  fileDesc("Ch5nb29nbGUvcnBjL2Vycm9yX2RldGFpbHMucHJvdG8SCmdvb2dsZS5ycGMikwEKCUVycm9ySW5mbxIOCgZyZWFzb24YASABKAkSDgoGZG9tYWluGAIgASgJEjUKCG1ldGFkYXRhGAMgAygLMiMuZ29vZ2xlLnJwYy5FcnJvckluZm8uTWV0YWRhdGFFbnRyeRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEigwEKCkJhZFJlcXVlc3QSPwoQZmllbGRfdmlvbGF0aW9ucxgBIAMoCzIlLmdvb2dsZS5ycGMuQmFkUmVxdWVzdC5GaWVsZFZpb2xhdGlvbho0Cg5GaWVsZFZpb2xhdGlvbhINCgVmaWVsZBgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCWIGcHJvdG8z");
+  describedFile("{\"messageType\":[{\"field\":[{\"name\":\"reason\",\"number\":1,\"label\":1,\"type\":9,\"jsonName\":\"reason\"},{\"name\":\"domain\",\"number\":2,\"label\":1,\"type\":9,\"jsonName\":\"domain\"},{\"name\":\"metadata\",\"number\":3,\"label\":3,\"type\":11,\"typeName\":\".google.rpc.ErrorInfo.MetadataEntry\",\"jsonName\":\"metadata\"}],\"nestedType\":[{\"field\":[{\"name\":\"key\",\"number\":1,\"label\":1,\"type\":9,\"jsonName\":\"key\"},{\"name\":\"value\",\"number\":2,\"label\":1,\"type\":9,\"jsonName\":\"value\"}],\"name\":\"MetadataEntry\",\"options\":{\"mapEntry\":true}}],\"name\":\"ErrorInfo\"},{\"field\":[{\"name\":\"field_violations\",\"number\":1,\"label\":3,\"type\":11,\"typeName\":\".google.rpc.BadRequest.FieldViolation\",\"jsonName\":\"fieldViolations\"}],\"nestedType\":[{\"field\":[{\"name\":\"field\",\"number\":1,\"label\":1,\"type\":9,\"jsonName\":\"field\"},{\"name\":\"description\",\"number\":2,\"label\":1,\"type\":9,\"jsonName\":\"description\"}],\"name\":\"FieldViolation\"}],\"name\":\"BadRequest\"}],\"name\":\"google/rpc/error_details.proto\",\"package\":\"google.rpc\",\"syntax\":\"proto3\"}");
 
 /**
  * @generated from message google.rpc.ErrorInfo

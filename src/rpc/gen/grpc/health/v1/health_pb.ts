@@ -5,14 +5,15 @@
 /* eslint-disable */
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { describedFile } from "../../../../described-file.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file grpc/health/v1/health.proto.
  */
 export const file_grpc_health_v1_health: GenFile = /*@__PURE__*/
-  fileDesc("ChtncnBjL2hlYWx0aC92MS9oZWFsdGgucHJvdG8SDmdycGMuaGVhbHRoLnYxIiUKEkhlYWx0aENoZWNrUmVxdWVzdBIPCgdzZXJ2aWNlGAEgASgJIqkBChNIZWFsdGhDaGVja1Jlc3BvbnNlEkEKBnN0YXR1cxgBIAEoDjIxLmdycGMuaGVhbHRoLnYxLkhlYWx0aENoZWNrUmVzcG9uc2UuU2VydmluZ1N0YXR1cyJPCg1TZXJ2aW5nU3RhdHVzEgsKB1VOS05PV04QABILCgdTRVJWSU5HEAESDwoLTk9UX1NFUlZJTkcQAhITCg9TRVJWSUNFX1VOS05PV04QAzKuAQoGSGVhbHRoElAKBUNoZWNrEiIuZ3JwYy5oZWFsdGgudjEuSGVhbHRoQ2hlY2tSZXF1ZXN0GiMuZ3JwYy5oZWFsdGgudjEuSGVhbHRoQ2hlY2tSZXNwb25zZRJSCgVXYXRjaBIiLmdycGMuaGVhbHRoLnYxLkhlYWx0aENoZWNrUmVxdWVzdBojLmdycGMuaGVhbHRoLnYxLkhlYWx0aENoZWNrUmVzcG9uc2UwAWIGcHJvdG8z");
+  describedFile("{\"messageType\":[{\"field\":[{\"name\":\"service\",\"number\":1,\"label\":1,\"type\":9,\"jsonName\":\"service\"}],\"name\":\"HealthCheckRequest\"},{\"field\":[{\"name\":\"status\",\"number\":1,\"label\":1,\"type\":14,\"typeName\":\".grpc.health.v1.HealthCheckResponse.ServingStatus\",\"jsonName\":\"status\"}],\"enumType\":[{\"value\":[{\"name\":\"UNKNOWN\",\"number\":0},{\"name\":\"SERVING\",\"number\":1},{\"name\":\"NOT_SERVING\",\"number\":2},{\"name\":\"SERVICE_UNKNOWN\",\"number\":3}],\"name\":\"ServingStatus\"}],\"name\":\"HealthCheckResponse\"}],\"service\":[{\"method\":[{\"name\":\"Check\",\"inputType\":\".grpc.health.v1.HealthCheckRequest\",\"outputType\":\".grpc.health.v1.HealthCheckResponse\"},{\"name\":\"Watch\",\"inputType\":\".grpc.health.v1.HealthCheckRequest\",\"outputType\":\".grpc.health.v1.HealthCheckResponse\",\"serverStreaming\":true}],\"name\":\"Health\"}],\"name\":\"grpc/health/v1/health.proto\",\"package\":\"grpc.health.v1\",\"syntax\":\"proto3\"}");
 
 /**
  * @generated from message grpc.health.v1.HealthCheckRequest

@@ -5,7 +5,8 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { describedFile } from "../../../../described-file.ts";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_openshell_options_v1_options } from "../../options/v1/options_pb.ts";
@@ -15,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file openshell/inference/v1/bundle.proto.
  */
 export const file_openshell_inference_v1_bundle: GenFile = /*@__PURE__*/
-  fileDesc("CiNvcGVuc2hlbGwvaW5mZXJlbmNlL3YxL2J1bmRsZS5wcm90bxIWb3BlbnNoZWxsLmluZmVyZW5jZS52MSKDAgoNUmVzb2x2ZWRSb3V0ZRIMCgRuYW1lGAEgASgJEhAKCGJhc2VfdXJsGAIgASgJEhEKCXByb3RvY29scxgDIAMoCRIVCgdhcGlfa2V5GAQgASgJQgSItRgBEhAKCG1vZGVsX2lkGAUgASgJEhUKDXByb3ZpZGVyX3R5cGUYBiABKAkSKgoHdGltZW91dBhrIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIVCg1tb2RlbF9pbl9wYXRoGAggASgIEiIKFXJlcXVlc3RfcGF0aF9vdmVycmlkZRgJIAEoCUgAiAEBQhgKFl9yZXF1ZXN0X3BhdGhfb3ZlcnJpZGUimQEKGkdldEluZmVyZW5jZUJ1bmRsZVJlc3BvbnNlEjUKBnJvdXRlcxgBIAMoCzIlLm9wZW5zaGVsbC5pbmZlcmVuY2UudjEuUmVzb2x2ZWRSb3V0ZRIQCghyZXZpc2lvbhgCIAEoCRIyCg5nZW5lcmF0ZWRfdGltZRhnIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_openshell_options_v1_options]);
+  describedFile("{\"dependency\":[\"google/protobuf/duration.proto\",\"google/protobuf/timestamp.proto\",\"openshell/options/v1/options.proto\"],\"messageType\":[{\"field\":[{\"name\":\"name\",\"number\":1,\"label\":1,\"type\":9,\"jsonName\":\"name\"},{\"name\":\"base_url\",\"number\":2,\"label\":1,\"type\":9,\"jsonName\":\"baseUrl\"},{\"name\":\"protocols\",\"number\":3,\"label\":3,\"type\":9,\"jsonName\":\"protocols\"},{\"name\":\"api_key\",\"number\":4,\"label\":1,\"type\":9,\"options\":{\"$unknown\":[{\"no\":50001,\"wireType\":0,\"data\":\"AQ==\"}]},\"jsonName\":\"apiKey\"},{\"name\":\"model_id\",\"number\":5,\"label\":1,\"type\":9,\"jsonName\":\"modelId\"},{\"name\":\"provider_type\",\"number\":6,\"label\":1,\"type\":9,\"jsonName\":\"providerType\"},{\"name\":\"timeout\",\"number\":107,\"label\":1,\"type\":11,\"typeName\":\".google.protobuf.Duration\",\"jsonName\":\"timeout\"},{\"name\":\"model_in_path\",\"number\":8,\"label\":1,\"type\":8,\"jsonName\":\"modelInPath\"},{\"name\":\"request_path_override\",\"number\":9,\"label\":1,\"type\":9,\"oneofIndex\":0,\"proto3Optional\":true,\"jsonName\":\"requestPathOverride\"}],\"oneofDecl\":[{\"name\":\"_request_path_override\"}],\"name\":\"ResolvedRoute\"},{\"field\":[{\"name\":\"routes\",\"number\":1,\"label\":3,\"type\":11,\"typeName\":\".openshell.inference.v1.ResolvedRoute\",\"jsonName\":\"routes\"},{\"name\":\"revision\",\"number\":2,\"label\":1,\"type\":9,\"jsonName\":\"revision\"},{\"name\":\"generated_time\",\"number\":103,\"label\":1,\"type\":11,\"typeName\":\".google.protobuf.Timestamp\",\"jsonName\":\"generatedTime\"}],\"name\":\"GetInferenceBundleResponse\"}],\"name\":\"openshell/inference/v1/bundle.proto\",\"package\":\"openshell.inference.v1\",\"syntax\":\"proto3\"}", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_openshell_options_v1_options]);
 
 /**
  * @generated from message openshell.inference.v1.ResolvedRoute

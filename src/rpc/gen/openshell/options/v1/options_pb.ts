@@ -5,7 +5,8 @@
 /* eslint-disable */
 
 import type { GenExtension, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { extDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { extDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { describedFile } from "../../../../described-file.ts";
 import type { FieldOptions, MethodOptions } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_descriptor } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
@@ -14,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file openshell/options/v1/options.proto.
  */
 export const file_openshell_options_v1_options: GenFile = /*@__PURE__*/
-  fileDesc("CiJvcGVuc2hlbGwvb3B0aW9ucy92MS9vcHRpb25zLnByb3RvEhRvcGVuc2hlbGwub3B0aW9ucy52MSJyChFBdXRob3JpemF0aW9uUnVsZRIRCglhdXRoX21vZGUYASABKAkSFgoOd29ya3NwYWNlX3JvbGUYAiABKAkSEwoLZ2xvYmFsX3JvbGUYAyABKAkSDQoFc2NvcGUYBCABKAkSDgoFYWdlbnQY6AcgASgIOm8KDWF1dGhvcml6YXRpb24SHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxjQhgMgASgLMicub3BlbnNoZWxsLm9wdGlvbnMudjEuQXV0aG9yaXphdGlvblJ1bGVSDWF1dGhvcml6YXRpb246NwoGc2VjcmV0Eh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxjRhgMgASgIUgZzZWNyZXRiBnByb3RvMw", [file_google_protobuf_descriptor]);
+  describedFile("{\"dependency\":[\"google/protobuf/descriptor.proto\"],\"messageType\":[{\"field\":[{\"name\":\"auth_mode\",\"number\":1,\"label\":1,\"type\":9,\"jsonName\":\"authMode\"},{\"name\":\"workspace_role\",\"number\":2,\"label\":1,\"type\":9,\"jsonName\":\"workspaceRole\"},{\"name\":\"global_role\",\"number\":3,\"label\":1,\"type\":9,\"jsonName\":\"globalRole\"},{\"name\":\"scope\",\"number\":4,\"label\":1,\"type\":9,\"jsonName\":\"scope\"},{\"name\":\"agent\",\"number\":1000,\"label\":1,\"type\":8,\"jsonName\":\"agent\"}],\"name\":\"AuthorizationRule\"}],\"extension\":[{\"name\":\"authorization\",\"extendee\":\".google.protobuf.MethodOptions\",\"number\":50000,\"label\":1,\"type\":11,\"typeName\":\".openshell.options.v1.AuthorizationRule\",\"jsonName\":\"authorization\"},{\"name\":\"secret\",\"extendee\":\".google.protobuf.FieldOptions\",\"number\":50001,\"label\":1,\"type\":8,\"jsonName\":\"secret\"}],\"name\":\"openshell/options/v1/options.proto\",\"package\":\"openshell.options.v1\",\"syntax\":\"proto3\"}", [file_google_protobuf_descriptor]);
 
 /**
  * @generated from message openshell.options.v1.AuthorizationRule
