@@ -36,6 +36,16 @@ export interface SupervisorSpec {
   readonly upstreamProxy?: UpstreamProxySettings;
   /** Keep the supervisor after the main process has ended, for exec and drafts. */
   readonly keep: boolean;
+  /** Absent: the programs have what the machine has. */
+  readonly limits?: ProgramLimits;
+}
+
+/** What the kernel holds the programs of a box to, and not their supervisor. */
+export interface ProgramLimits {
+  /** Control groups, one directory for each hierarchy with a limit: every program is moved there before it begins. */
+  readonly groups: readonly string[];
+  /** Files in memory are counted in it, so they may take a part only. */
+  readonly memoryBytes?: number;
 }
 
 /** `supervisor.json` in the sandbox's directory: which process runs it. */

@@ -117,8 +117,14 @@ export class GatewayHost implements AsyncDisposable {
   }
 
   /** Runs the command line as the user whom the gateway registered. */
-  async cli(...argv: string[]): Promise<{ readonly code: number; readonly out: string; readonly err: string }> {
-    const child = Bun.spawn({ cmd: this.#command(...argv), cwd: "/", env: this.env, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+  cli(...argv: string[]): Promise<{ readonly code: number; readonly out: string; readonly err: string }> {
+    return this.fed("", ...argv);
+  }
+
+  /** The same with something on its standard input. */
+  async fed(input: string, ...argv: string[]): Promise<{ readonly code: number; readonly out: string; readonly err: string }> {
+    const stdin = input === "" ? "ignore" : new Blob([input]);
+    const child = Bun.spawn({ cmd: this.#command(...argv), cwd: "/", env: this.env, stdin, stdout: "pipe", stderr: "pipe" });
     const [out, err, code] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text(), child.exited]);
     return { code, out, err };
   }

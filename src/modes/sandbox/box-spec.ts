@@ -3,7 +3,7 @@ import type { BoxSpec } from "./box/contract.ts";
 
 /** What a box needs from a policy's static sections. Absent compatibility means `hard_requirement`: nothing falls open. */
 export function boxSpec(policy: Policy, place: Omit<BoxSpec, "filesystem" | "landlock">): BoxSpec {
-  const { sandboxName, uid, gid, workspace, runDirectory, tlsDirectory, mounts, refuseLinks } = place;
+  const { sandboxName, uid, gid, workspace, runDirectory, tlsDirectory, mounts, refuseLinks, limits } = place;
   return {
     sandboxName,
     uid,
@@ -13,6 +13,7 @@ export function boxSpec(policy: Policy, place: Omit<BoxSpec, "filesystem" | "lan
     ...(tlsDirectory === undefined ? {} : { tlsDirectory }),
     mounts,
     ...(refuseLinks === undefined ? {} : { refuseLinks }),
+    ...(limits === undefined ? {} : { limits }),
     filesystem: policy.filesystem ?? { includeWorkdir: true, readOnly: BASELINE_READ_ONLY, readWrite: BASELINE_READ_WRITE },
     landlock: policy.landlock?.compatibility ?? "hard_requirement",
   };

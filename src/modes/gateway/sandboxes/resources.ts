@@ -2,7 +2,7 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import type { SandboxSpec } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { invalid } from "./limits.ts";
 
-/** What one sandbox may use, its supervisor included; undefined: as much as the machine has. */
+/** What the programs of one sandbox may use together, its supervisor not included; undefined: as much as the machine has. */
 export interface ResourceLimits {
   /** Thousandths of a processor. */
   readonly cpuMillis?: number;

@@ -1,4 +1,5 @@
 import type { TerminalModes } from "../../../linux/terminal-modes.ts";
+import type { ProgramLimits } from "../../../supervisor-spec.ts";
 
 /**
  * The box: the kernel boundary round one agent. Network namespaces with our listeners, the pid namespace with our init, the root view,
@@ -148,4 +149,6 @@ export interface BoxSpec {
    * permitted earlier, which another sandbox may have led elsewhere since.
    */
   readonly refuseLinks?: boolean;
+  /** What the kernel holds the programs to, together; the supervisor and its helpers are outside. */
+  readonly limits?: ProgramLimits;
 }

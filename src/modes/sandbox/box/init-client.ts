@@ -1,4 +1,5 @@
 import { OpenShellError } from "../../../error.ts";
+import { moveToGroups } from "../../../linux/cgroup.ts";
 import { close, closeAll, socketPair } from "../../../linux/descriptors.ts";
 import { pidfdGetfd, pidfdOpen, pidfdSendSignal, pidOfPidfd } from "../../../linux/pidfd.ts";
 import { resizeTerminal } from "../../../linux/terminal.ts";
@@ -37,6 +38,7 @@ export class InitClient {
   readonly #pidfd: number;
   readonly #control: LineChannel;
   readonly #onListener: (listener: number) => void;
+  readonly #groups: readonly string[];
   readonly #launches = new Map<number, PendingLaunch>();
   readonly #sockets = new Map<number, PromiseWithResolvers<number>>();
   readonly #viewReady = Promise.withResolvers<void>();
@@ -44,8 +46,11 @@ export class InitClient {
   #lastId = 0;
   #over = false;
 
-  /** Starts init in a new pid namespace. `onListener` gets each program's descriptor of reported connections, which it then owns. */
-  static async start(onListener: (listener: number) => void): Promise<InitClient> {
+  /**
+   * Starts init in a new pid namespace. `onListener` gets each program's descriptor of reported connections, which it then owns; `groups`
+   * are the control groups that every program is in.
+   */
+  static async start(onListener: (listener: number) => void, groups: readonly string[] = []): Promise<InitClient> {
     const [own, theirs] = socketPair();
     const self = pidfdOpen(process.pid);
     try {
@@ -53,17 +58,19 @@ export class InitClient {
         spawnInPidNamespace(["sandbox-init"], ["inherit", "inherit", "inherit", theirs, self]),
         await openLineChannel(own),
         onListener,
+        groups,
       );
     } finally {
       closeAll([theirs, self]);
     }
   }
 
-  private constructor(init: NamespacedProcess, control: LineChannel, onListener: (listener: number) => void) {
+  private constructor(init: NamespacedProcess, control: LineChannel, onListener: (listener: number) => void, groups: readonly string[]) {
     this.pid = init.pid;
     this.#pidfd = pidfdOpen(init.pid);
     this.#control = control;
     this.#onListener = onListener;
+    this.#groups = groups;
     this.ended = init.exited.then(() => this.#onEnd());
     // Whoever waits for readiness gets the failure; nobody waiting is no reason to crash.
     this.#viewReady.promise.catch(() => {});
@@ -186,6 +193,8 @@ export class InitClient {
       const pid = pidOfPidfd(pidfd);
       const stdio = descriptors.stdio && this.#takeStreams(descriptors.stdio, take);
       const listener = take(descriptors.listener);
+      // As late as can be: what a launch itself takes is the supervisor's, so that a box at its limits can still be entered.
+      moveToGroups(pid, this.#groups);
       close(pidfd);
       this.#onListener(listener);
       return { pid, ...(stdio === undefined ? {} : { stdio }) };

@@ -29,7 +29,10 @@ export async function openBox(spec: BoxSpec): Promise<Box> {
 
   await using resources = new AsyncDisposableStack();
   const recorder = resources.use(new ConnectRecorder());
-  const [starting, opening] = await Promise.allSettled([InitClient.start((listener) => recorder.add(listener)), openTrap()]);
+  const [starting, opening] = await Promise.allSettled([
+    InitClient.start((listener) => recorder.add(listener), spec.limits?.groups),
+    openTrap(),
+  ]);
   if (starting.status === "fulfilled") resources.defer(() => starting.value.stop());
   if (opening.status === "fulfilled") resources.use(opening.value);
   if (starting.status === "rejected") throw OpenShellError.from(starting.reason);
@@ -41,7 +44,15 @@ export async function openBox(spec: BoxSpec): Promise<Box> {
   // Without the recorder every connect(2) would wait for ever: the box ends instead.
   recorder.failed.catch(() => init.stop());
   using owners = await mapMountOwners(spec);
-  const view = { plan, mountPoint, uid: spec.uid, gid: spec.gid, hostName: spec.sandboxName, owners: owners.mappings };
+  const view = {
+    plan,
+    mountPoint,
+    uid: spec.uid,
+    gid: spec.gid,
+    hostName: spec.sandboxName,
+    owners: owners.mappings,
+    memory: spec.limits?.memoryBytes,
+  };
   await Promise.all([init.buildView(view), init.giveNetwork(trap.boxNamespace)]);
 
   const landlock = abi === undefined ? {} : { landlock: { abi, rules: plan.landlock } };

@@ -30,6 +30,7 @@ import {
   setTreeAttributes,
 } from "../../../linux/mounts.ts";
 import { applyOwnerMapping } from "../../../linux/owner-mapping.ts";
+import { memoryFiles } from "./memory-files.ts";
 import type { GuardStep } from "./tool-guards.ts";
 import { synthesisedConfiguration } from "./view-accounts.ts";
 import { deviceLinks, deviceNodes, hostConfiguration, maskedProcFiles } from "./view-layout.ts";
@@ -46,14 +47,11 @@ export interface ViewOptions {
   readonly hostName: string;
   /** Descriptors of owner mappings, by source of a writable mount. */
   readonly owners: Readonly<Record<string, number>>;
+  /** Bytes of memory that all programs of the box have together; absent: as much as the machine has. */
+  readonly memory?: number | undefined;
 }
 
 const NOSUID_NODEV = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
-/** Memory that files in /tmp may take: builds of large packages need a gigabyte or two, a machine must survive several boxes. */
-const TEMPORARY_FILES_LIMIT = "25%";
-const SHARED_MEMORY_LIMIT = "10%";
-/** /run and /var/log hold what single programs leave there: sockets, pid files, short logs. */
-const LOG_LIMIT = "64m";
 /** Skeleton of the root: directories and small files only. */
 const ROOT_LIMIT = "16m";
 
@@ -97,7 +95,8 @@ class View {
   add(step: ViewStep): void {
     switch (step.kind) {
       case "scratch": {
-        const options = step.target === "/tmp" ? { size: TEMPORARY_FILES_LIMIT, mode: "1777" } : { size: LOG_LIMIT, mode: "0755" };
+        const { temporary, log } = memoryFiles(this.#options.memory);
+        const options = step.target === "/tmp" ? { size: temporary, mode: "1777" } : { size: log, mode: "0755" };
         this.#mount(newFileSystem("tmpfs", options, NOSUID_NODEV), step.target);
         return;
       }
@@ -138,7 +137,8 @@ class View {
       this.#bindNode(`/dev/${name}`, `/dev/${name}`);
     }
     for (const [name, to] of Object.entries(deviceLinks)) linkAt(this.#root, `/dev/${name}`, to);
-    this.#mount(newFileSystem("tmpfs", { size: SHARED_MEMORY_LIMIT, mode: "1777" }, NOSUID_NODEV | MOUNT_ATTR_NOEXEC), "/dev/shm");
+    const { shared } = memoryFiles(this.#options.memory);
+    this.#mount(newFileSystem("tmpfs", { size: shared, mode: "1777" }, NOSUID_NODEV | MOUNT_ATTR_NOEXEC), "/dev/shm");
     this.#mount(newFileSystem("devpts", { mode: "0600", ptmxmode: "0666" }, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC), "/dev/pts");
     const devices = this.#open("/dev", O_PATH | O_DIRECTORY);
     // Where the agent is the user who builds this, the directory is its own. The nodes and what is mounted in it are mounts of their own.

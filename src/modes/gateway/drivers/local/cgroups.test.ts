@@ -1,12 +1,14 @@
-import { describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { randomUUID } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
+import { moveToGroups } from "../../../../linux/cgroup.ts";
 import { SandboxSpecSchema } from "../../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { resourceLimits } from "../../sandboxes/resources.ts";
 import { SandboxGroup } from "./cgroups.ts";
-import { delegatedParent, findHierarchies } from "./hierarchies.ts";
+import { delegatedParent, findHierarchies, type Hierarchy } from "./hierarchies.ts";
 
 const HYBRID = `30 23 0:26 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw
 31 23 0:27 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd
@@ -52,31 +54,120 @@ describe("hierarchies", () => {
 const here = findHierarchies(readFileSync("/proc/self/mountinfo", "utf8"));
 const usable = process.getuid?.() === 0 && here.memory !== undefined && here.pids !== undefined && here.cpu !== undefined;
 
-test.skipIf(!usable)("limits hold for a real process, and the group is gone afterwards", async () => {
+test.skipIf(!usable)("limits hold for the programs and not for the supervisor, and the groups are gone afterwards", async () => {
   const id = `test-${randomUUID()}`;
   const group = new SandboxGroup(id, here);
   const limits = { pids: 64, memoryBytes: 256 * 1024 * 1024, cpuMillis: 500 };
-  try {
-    group.prepare(limits);
-    const child = Bun.spawn({
-      cmd: ["/bin/sh", "-c", "read go; for i in $(seq 100); do sleep 5 & done 2>&1; echo done"],
-      stdin: "pipe",
-      stdout: "pipe",
-      stderr: "ignore",
-    });
-    group.enter(child.pid, limits);
-    expect(readFileSync(`/proc/${child.pid}/cgroup`, "utf8")).toContain(`/openshell/${id}`);
-    child.stdin.write("go\n");
-    await child.stdin.end();
-    // The shell cannot fork a 65th process.
-    expect(await child.exited).not.toBe(0);
-    const procs = join(here.pids?.mount ?? "", "openshell", id, "cgroup.procs");
+  const groups = group.agentGroups(limits);
+  const spawn = (script: string) =>
+    Bun.spawn({ cmd: ["/bin/sh", "-c", `read go; ${script}`], stdin: "pipe", stdout: "ignore", stderr: "ignore" });
+  const many = "for i in $(seq 100); do sleep 5 & done; echo done";
+  const end = async (leaf: string) => {
+    const procs = join(here.pids?.mount ?? "", "openshell", id, leaf, "cgroup.procs");
     for (const pid of readFileSync(procs, "utf8").trim().split("\n")) if (pid !== "") process.kill(Number(pid), "SIGKILL");
     while (readFileSync(procs, "utf8") !== "") await Bun.sleep(5);
+  };
+  try {
+    group.prepare(limits);
+    const [supervisor, program] = [spawn(many), spawn(many)];
+    group.enter(supervisor.pid, limits);
+    moveToGroups(program.pid, groups);
+    for (const [child, leaf] of [[supervisor, "supervisor"] as const, [program, "agent"] as const]) {
+      for (const controller of ["memory", "pids", "cpu"]) {
+        const line = readFileSync(`/proc/${child.pid}/cgroup`, "utf8")
+          .split("\n")
+          .find((text) => text.split(":")[1]?.split(",").includes(controller));
+        if (line !== undefined) expect(line).toEndWith(`/openshell/${id}/${leaf}`);
+      }
+      child.stdin.write("go\n");
+      await child.stdin.end();
+    }
+    // The program's shell cannot fork a 65th process.
+    expect(await supervisor.exited).toBe(0);
+    expect(await program.exited).not.toBe(0);
+    expect(group.refusals().notStarted).toBeGreaterThan(0);
+    await end("agent");
+    await end("supervisor");
   } finally {
     await group.remove();
   }
   for (const { mount } of here.all) expect(existsSync(join(mount, "openshell", id))).toBe(false);
+});
+
+describe("the paths of the groups", () => {
+  let root: string;
+  beforeEach(() => {
+    root = mkdtempSync(join(tmpdir(), "groups-"));
+  });
+  afterEach(() => rmSync(root, { recursive: true, force: true }));
+  const GIB = 2 ** 30;
+  /** A mount whose parent is there; a real one would have the files of a new group at once. */
+  const mount = (name: string, version: 1 | 2): Hierarchy => {
+    const parent = join(root, name, "openshell");
+    mkdirSync(parent, { recursive: true });
+    return { mount: join(root, name), version, parent };
+  };
+  const withFiles = (hierarchy: Hierarchy, files: Readonly<Record<string, readonly string[]>>) => {
+    for (const [group, names] of Object.entries(files)) {
+      mkdirSync(join(hierarchy.parent ?? "", group), { recursive: true });
+      for (const name of names) writeFileSync(join(hierarchy.parent ?? "", group, name), "");
+    }
+  };
+  const read = (hierarchy: Hierarchy, path: string) => readFileSync(join(hierarchy.parent ?? "", path), "utf8");
+
+  test("version 2: supervisor and programs beside each other, limits for the programs, protection for the supervisor at every level", async () => {
+    const all = mount("unified", 2);
+    const hierarchies = { cpu: all, memory: all, pids: all, all: [all] };
+    withFiles(all, {
+      "": ["memory.low"],
+      other: ["memory.low"],
+      x: ["memory.low"],
+      "x/supervisor": ["memory.low", "cgroup.procs"],
+      "x/agent": ["cgroup.procs", "cpu.max", "memory.max", "memory.swap.max", "pids.max", "memory.low"],
+    });
+    const group = new SandboxGroup("x", hierarchies);
+    const limits = { memoryBytes: GIB, cpuMillis: 1500, pids: 100 };
+    group.prepare(limits);
+    expect(["cpu.max", "memory.max", "memory.swap.max", "pids.max"].map((file) => read(all, `x/agent/${file}`))).toEqual([
+      "150000 100000",
+      `${GIB}`,
+      "0",
+      "100",
+    ]);
+    expect([
+      read(all, "x/supervisor/memory.low"),
+      read(all, "x/memory.low"),
+      read(all, "memory.low"),
+      read(all, "x/agent/memory.low"),
+    ]).toEqual([`${96 * 2 ** 20}`, `${96 * 2 ** 20}`, `${2 * 96 * 2 ** 20}`, ""]);
+    expect(group.agentGroups(limits)).toEqual([join(root, "unified/openshell/x/agent")]);
+    group.enter(4711, limits);
+    expect([read(all, "x/supervisor/cgroup.procs"), read(all, "x/agent/cgroup.procs")]).toEqual(["4711", ""]);
+    moveToGroups(4712, group.agentGroups(limits));
+    expect([read(all, "x/supervisor/cgroup.procs"), read(all, "x/agent/cgroup.procs")]).toEqual(["4711", "4712"]);
+    writeFileSync(join(all.parent ?? "", "x/agent/memory.events"), "low 0\nhigh 0\nmax 7\noom 1\noom_kill 3\n");
+    writeFileSync(join(all.parent ?? "", "x/agent/memory.peak"), `${GIB}\n`);
+    writeFileSync(join(all.parent ?? "", "x/agent/pids.events"), "max 2\n");
+    expect(group.refusals()).toEqual({ killed: 3, peak: GIB, notStarted: 2 });
+  });
+
+  test("hybrid: programs are moved only where there is a limit", () => {
+    const [memory, pids, unified] = [mount("memory", 1), mount("pids", 1), mount("unified", 2)];
+    const group = new SandboxGroup("x", { memory, pids, all: [unified, memory, pids] });
+    withFiles(memory, { "x/agent": ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"] });
+    group.prepare({ memoryBytes: GIB });
+    expect(read(memory, "x/agent/memory.limit_in_bytes")).toBe(`${GIB}`);
+    expect(group.agentGroups({ memoryBytes: GIB })).toEqual([join(root, "memory/openshell/x/agent")]);
+    expect([pids, unified].map(({ parent = "" }) => existsSync(join(parent, "x/supervisor")))).toEqual([true, true]);
+    expect([pids, unified].map(({ parent = "" }) => existsSync(join(parent, "x/agent")))).toEqual([false, false]);
+    expect(group.agentGroups({})).toEqual([]);
+    expect(() => group.enter(1, { memoryBytes: GIB })).toThrow();
+  });
+
+  test("a program is not started where its group is gone, and no file is made in its place", () => {
+    expect(() => moveToGroups(process.pid, [root])).toThrow("does not take its programs");
+    expect(existsSync(join(root, "cgroup.procs"))).toBe(false);
+  });
 });
 
 test("a limit that the machine cannot enforce is refused, no limit never is", () => {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { OpenShellError } from "../../../../error.ts";
 import type { ResourceLimits } from "../../sandboxes/resources.ts";
@@ -11,15 +11,28 @@ const EMPTY_POLL_MS = 20;
 /** The kernel ends the processes of a box after its init at its leisure. Milliseconds. */
 const EMPTY_WAIT_MS = 5000;
 
-/** How often the kernel had to hold a sandbox to its limits since its groups were made. */
+/** How the kernel held a sandbox to its limits since its groups were made. */
 export interface Refusals {
   /** Processes killed because the memory was used up. */
   readonly killed: number;
+  /** Memory that the programs had at most, in bytes; 0 where the kernel does not say. */
+  readonly peak: number;
   /** Processes and threads that were not started because there were too many. */
   readonly notStarted: number;
 }
 
-/** The group of one sandbox in every hierarchy. */
+/** Its supervisor and the supervisor's helpers: outside of every limit, so that what the programs use up is never the supervisor's. */
+const SUPERVISOR = "supervisor";
+/** The programs in the box. */
+const AGENT = "agent";
+
+/** What a supervisor and its helpers take at rest; in version 2 the kernel takes this much of it last when the machine is short. Bytes. */
+const SUPERVISOR_MEMORY = 96 * 1024 * 1024;
+
+/**
+ * The groups of one sandbox in every hierarchy: one for its supervisor, and where there is a limit one for its programs. They are beside each
+ * other, since in version 2 a group that divides its controllers holds no process.
+ */
 export class SandboxGroup {
   readonly #hierarchies: Hierarchies;
   readonly #id: string;
@@ -31,9 +44,7 @@ export class SandboxGroup {
 
   /** Refuses a limit that cannot be set here, before anything is made for the sandbox. */
   static check(limits: ResourceLimits, hierarchies: Hierarchies = machineHierarchies()): void {
-    const asked = { cpu: limits.cpuMillis, memory: limits.memoryBytes, pids: limits.pids };
-    for (const name of CONTROLLERS) {
-      if (asked[name] === undefined) continue;
+    for (const name of limited(limits)) {
       const hierarchy = hierarchies[name];
       if (hierarchy?.parent === undefined || !canWrite(dirname(hierarchy.parent))) throw cannotLimit(name, hierarchy);
     }
@@ -45,7 +56,8 @@ export class SandboxGroup {
    */
   prepare(limits: ResourceLimits): void {
     const { cpu, memory, pids, all } = this.#hierarchies;
-    for (const hierarchy of all) attempt(() => this.#make(hierarchy));
+    const withLimits = this.#limited(limits);
+    for (const hierarchy of all) attempt(() => this.#make(hierarchy, withLimits.has(hierarchy)));
     const { cpuMillis, memoryBytes, pids: processes } = limits;
     if (cpuMillis !== undefined) {
       const quota = Math.round((cpuMillis * CPU_PERIOD) / 1000);
@@ -74,56 +86,77 @@ export class SandboxGroup {
     if (processes !== undefined) this.#limit("pids", pids, [["pids.max", processes]]);
   }
 
-  /** Moves a process, and with it what it will start, into the groups. */
+  /** Moves a supervisor, and with it the helpers that it will start, into its groups. */
   enter(pid: number, limits: ResourceLimits): void {
-    const needed = new Set(
-      [
-        limits.cpuMillis === undefined ? undefined : this.#hierarchies.cpu,
-        limits.memoryBytes === undefined ? undefined : this.#hierarchies.memory,
-      ].concat(limits.pids === undefined ? undefined : this.#hierarchies.pids),
-    );
+    const needed = this.#limited(limits);
     for (const hierarchy of this.#hierarchies.all) {
       const path = this.#path(hierarchy);
       if (path === undefined) continue;
-      const move = (): void => writeFileSync(join(path, "cgroup.procs"), String(pid));
+      const move = (): void => writeFileSync(join(path, SUPERVISOR, "cgroup.procs"), String(pid), { flag: "r+" });
       if (needed.has(hierarchy)) move();
       else attempt(move);
     }
+  }
+
+  /** Where the supervisor is to move the programs of the box: a directory for each hierarchy that limits something. */
+  agentGroups(limits: ResourceLimits): string[] {
+    return [...this.#limited(limits)].flatMap((hierarchy) => {
+      const path = this.#path(hierarchy);
+      return path === undefined ? [] : [join(path, AGENT)];
+    });
   }
 
   /** What the limits have stopped so far; zero where the kernel does not count it. */
   refusals(): Refusals {
     const { memory, pids } = this.#hierarchies;
     const killed = counter(this.#read(memory, memory?.version === 2 ? "memory.events" : "memory.oom_control"), "oom_kill");
-    return { killed, notStarted: counter(this.#read(pids, "pids.events"), "max") };
+    const peak = Number(this.#read(memory, memory?.version === 2 ? "memory.peak" : "memory.max_usage_in_bytes")) || 0;
+    return { killed, peak, notStarted: counter(this.#read(pids, "pids.events"), "max") };
   }
 
   /** Ends what is left in the groups of a sandbox whose supervisor has ended, and removes them. */
   async remove(): Promise<void> {
     for (const hierarchy of this.#hierarchies.all) {
       const path = this.#path(hierarchy);
-      if (path === undefined) continue;
-      for (let waited = 0; existsSync(path); waited += EMPTY_POLL_MS) {
-        if (attempt(() => rmdirSync(path)) || waited >= EMPTY_WAIT_MS) break;
-        for (const pid of processesOf(path)) attempt(() => process.kill(pid, "SIGKILL"));
-        await Bun.sleep(EMPTY_POLL_MS);
-      }
+      if (path === undefined || !existsSync(path)) continue;
+      for (const group of [join(path, AGENT), join(path, SUPERVISOR), path]) await removeGroup(group);
+      this.#protect(hierarchy);
     }
   }
 
-  #make(hierarchy: Hierarchy): void {
+  #make(hierarchy: Hierarchy, isLimited: boolean): void {
     const { parent, version } = hierarchy;
     const path = this.#path(hierarchy);
     if (parent === undefined || path === undefined) return;
-    mkdirSync(parent, { recursive: true });
+    mkdirSync(path, { recursive: true });
     if (version === 2) {
       for (const name of CONTROLLERS) {
         if (this.#hierarchies[name] !== hierarchy) continue;
-        for (const directory of [dirname(parent), parent])
+        for (const directory of [dirname(parent), parent, path])
           attempt(() => writeFileSync(join(directory, "cgroup.subtree_control"), `+${name}`));
       }
     }
-    mkdirSync(path, { recursive: true });
+    for (const name of isLimited ? [SUPERVISOR, AGENT] : [SUPERVISOR]) mkdirSync(join(path, name), { recursive: true });
+    if (isLimited) this.#protect(hierarchy);
+  }
+
+  /** Where memory is short, limits of others included, the kernel takes the supervisors' last. Each level can give on what it has. */
+  #protect(hierarchy: Hierarchy): void {
+    const { parent, version } = hierarchy;
+    const path = this.#path(hierarchy);
+    if (version === 1 || this.#hierarchies.memory !== hierarchy || parent === undefined || path === undefined) return;
+    const protect = (group: string, bytes: number): void =>
+      void attempt(() => writeFileSync(join(group, "memory.low"), String(bytes), { flag: "r+" }));
+    protect(join(path, SUPERVISOR), SUPERVISOR_MEMORY);
+    protect(path, SUPERVISOR_MEMORY);
+    attempt(() => {
+      const sandboxes = readdirSync(parent, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+      protect(parent, sandboxes.length * SUPERVISOR_MEMORY);
+    });
+  }
+
+  #limited(limits: ResourceLimits): Set<Hierarchy> {
+    return new Set(limited(limits).flatMap((name) => this.#hierarchies[name] ?? []));
   }
 
   #path({ parent }: Hierarchy): string | undefined {
@@ -132,7 +165,7 @@ export class SandboxGroup {
 
   #read(hierarchy: Hierarchy | undefined, file: string): string {
     const path = hierarchy === undefined ? undefined : this.#path(hierarchy);
-    return path === undefined ? "" : readText(join(path, file));
+    return path === undefined ? "" : readText(join(path, AGENT, file));
   }
 
   #limit(name: Controller, hierarchy: Hierarchy | undefined, values: readonly (readonly [string, string | number])[]): void {
@@ -145,11 +178,25 @@ export class SandboxGroup {
 
   #write(hierarchy: Hierarchy | undefined, file: string, value: string | number): void {
     const group = hierarchy === undefined ? undefined : this.#path(hierarchy);
-    const path = group === undefined ? undefined : join(group, file);
+    const path = group === undefined ? undefined : join(group, AGENT, file);
     // Writing would make a plain file where the controller is not there.
     if (path === undefined || !existsSync(path)) throw new Error(`no ${file}`);
     writeFileSync(path, String(value));
   }
+}
+
+/** Ends what is left in a group, and removes it. */
+async function removeGroup(path: string): Promise<void> {
+  for (let waited = 0; existsSync(path); waited += EMPTY_POLL_MS) {
+    if (attempt(() => rmdirSync(path)) || waited >= EMPTY_WAIT_MS) return;
+    for (const pid of processesOf(path)) attempt(() => process.kill(pid, "SIGKILL"));
+    await Bun.sleep(EMPTY_POLL_MS);
+  }
+}
+
+function limited(limits: ResourceLimits): Controller[] {
+  const asked = { cpu: limits.cpuMillis, memory: limits.memoryBytes, pids: limits.pids };
+  return CONTROLLERS.filter((name) => asked[name] !== undefined);
 }
 
 type Controller = (typeof CONTROLLERS)[number];

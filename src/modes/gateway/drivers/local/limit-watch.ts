@@ -15,19 +15,23 @@ export class LimitWatch {
 
   /** What happened since the last call, in sentences. */
   news(): string[] {
-    const { killed, notStarted } = this.#group.refusals();
+    const now = this.#group.refusals();
+    const { killed, peak, notStarted } = now;
     const before = this.#known;
-    this.#known = { killed, notStarted };
+    this.#known = now;
     const { memoryBytes = 0, pids } = this.#limits;
     const said: string[] = [];
     if (killed > before.killed) {
+      // Kernels before 5.19 do not say in version 2 how much it was: then it was all there is.
+      const used = mebibytes(peak === 0 ? memoryBytes : peak);
+      const what = count(killed - before.killed, "program", "programs");
       said.push(
-        `The kernel killed ${count(killed - before.killed, "process", "processes")}: the memory limit of ${Math.floor(memoryBytes / 2 ** 20)} MiB was reached`,
+        `The kernel killed ${what} in the sandbox: ${used} MiB of memory were in use, the limit is ${mebibytes(memoryBytes)} MiB (--memory)`,
       );
     }
     // Programs try again, thousands of times: one sentence until the gateway starts anew.
     if (notStarted > 0 && before.notStarted === 0)
-      said.push(`The limit of ${pids} processes and threads was reached; no more were started`);
+      said.push(`The limit of ${pids} processes and threads was reached (--pids); no more were started`);
     return said;
   }
 }
@@ -39,4 +43,8 @@ export function watchLimits(group: SandboxGroup, limits: ResourceLimits): { read
 
 function count(number: number, one: string, many: string): string {
   return number === 1 ? `a ${one}` : `${number} ${many}`;
+}
+
+function mebibytes(bytes: number): number {
+  return Math.round(bytes / 2 ** 20);
 }
