@@ -22,6 +22,15 @@ const targets = new WeakMap<object, SeenConnection>();
 
 type Sites = ReadonlyMap<string, Site>;
 
+/** A client that goes away in the middle of its request gets no answer, and is nobody's fault. */
+function untilGone(serve: (request: IncomingMessage, response: ServerResponse) => Promise<void>) {
+  return (request: IncomingMessage, response: ServerResponse): void => {
+    serve(request, response).catch((reason: unknown) => {
+      if (!request.destroyed || request.complete) throw reason;
+    });
+  };
+}
+
 function serve(scheme: "http" | "https", ledger: Ledger, sites: Sites) {
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const site = sites.get((request.headers.host ?? "").replace(/:\d+$/, ""));
@@ -92,13 +101,13 @@ async function listen(port: number, accept: (socket: Socket) => void, ledger: Le
 
 /** Plain HTTP on `port`. */
 export async function serveHttp(port: number, ledger: Ledger, sites: Sites = new Map()): Promise<void> {
-  const http = createHttpServer(serve("http", ledger, sites)).on("upgrade", upgrade("http", ledger));
+  const http = createHttpServer(untilGone(serve("http", ledger, sites))).on("upgrade", upgrade("http", ledger));
   await listen(port, (socket) => http.emit("connection", socket), ledger);
 }
 
 /** HTTPS on `port`, with a certificate for whatever name (or else address) the client asks for. */
 export async function serveHttps(port: number, ca: TestCa, ledger: Ledger, sites: Sites = new Map()): Promise<void> {
-  const http = createHttpServer(serve("https", ledger, sites)).on("upgrade", upgrade("https", ledger));
+  const http = createHttpServer(untilGone(serve("https", ledger, sites))).on("upgrade", upgrade("https", ledger));
   await listen(
     port,
     async (socket) => {
