@@ -37,6 +37,7 @@ export const DEFAULT_ZONE = {
   "proxy.example.com": ["93.184.216.60"],
   "api.example.com": ["93.184.216.34", "2606:2800::1"],
   "other.example.com": ["93.184.216.35"],
+  "bucket.example.com": ["93.184.216.39"],
   "calls.example.com": ["93.184.216.37"],
   "cdn.example.net": ["151.101.1.10"],
   "internal.example.com": ["10.1.2.3"],

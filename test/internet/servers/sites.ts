@@ -12,6 +12,7 @@ export type Site = (request: IncomingMessage, body: Buffer, response: ServerResp
 /** By `Host`, without port. What they serve is in `directory`, put there by the test. */
 export function sites(directory: string): ReadonlyMap<string, Site> {
   return new Map([
+    ["bucket.example.com", mirrorSite(directory)],
     ["calls.example.com", echoBody],
     ["git.example.com", gitSite(join(directory, "git"))],
     ["mirror.example.com", mirrorSite(directory)],
