@@ -274,6 +274,23 @@ describe("TLS with request rules", () => {
     expect(events.at(-1)).toMatchObject({ kind: "network", action: "denied", code: "tls_timeout" });
   });
 
+  test("threat-23 what comes byte by byte has no more time than what does not come", async () => {
+    engine.load(policy(readOnly([tlsPort])));
+    const drip = async (socket: Socket, text: string): Promise<string> => {
+      const answer = read(socket, undefined);
+      const bytes = [...Buffer.from(text, "latin1")].values();
+      const timer = setInterval(() => socket.write(Buffer.of(bytes.next().value ?? 0x61)), 50);
+      return await answer.finally(() => clearInterval(timer));
+    };
+    events.length = 0;
+    expect(await drip(await tunnel(tlsPort), "\x16\x03\x01\x40\x00\x01\x00\x3f\xfc\x03\x03")).toBe("");
+    expect(events.at(-1)).toMatchObject({ code: "tls_timeout" });
+    const inside = await secure(tlsPort);
+    inside.write("GET /slow HTTP/1.1\r\nX: ");
+    expect(await drip(inside, "a")).toStartWith("HTTP/1.1 408 ");
+    expect(events.at(-1)).toMatchObject({ code: "head_timeout" });
+  });
+
   test("threat-23 half a method, or half of another beginning, is not waited for", async () => {
     engine.load(policy(readOnly([tlsPort, plainPort])));
     for (const beginning of ["G", "POST", "PRI * HT", "DELETE "]) {

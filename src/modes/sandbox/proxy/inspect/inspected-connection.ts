@@ -263,10 +263,9 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
   #recognise(bytes: Buffer): void {
     const early = this.#keep(bytes);
     const spoken = spokenIn(early);
-    if (spoken === "unknown") {
-      if (early.length === bytes.length) this.#host.lasts(this.#setup.limits.headMs);
-      return;
-    }
+    // What is not complete has its time from its first byte on, however slowly the others come.
+    if (early.length === bytes.length && (spoken === "unknown" || spoken === "tls")) this.#host.lasts(this.#setup.limits.headMs);
+    if (spoken === "unknown") return;
     if (this.#speaksSql(spoken, early)) this.#watchStatements(early);
     else if (spoken === "tls" && this.#tls === undefined) this.#hello(early);
     else if (spoken === "http" && this.#upstream.protocol !== HTTP2) this.#converse();
@@ -276,10 +275,7 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
 
   #hello(early: Buffer): void {
     const hello = readClientHello(early);
-    if (hello.kind === "incomplete") {
-      this.#host.lasts(this.#setup.limits.headMs);
-      return;
-    }
+    if (hello.kind === "incomplete") return;
     this.#host.lasts(0);
     if (hello.kind === "invalid") {
       this.#refuseBytes("tls_malformed", hello.reason);
@@ -549,6 +545,8 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
   }
 
   entered(phase: Phase): void {
+    // A head that comes in pieces has its time from its first byte on.
+    if (phase === "head" && this.#phase === "head") return;
     const { headMs, bodyMs } = this.#setup.limits;
     this.#phase = phase;
     this.#host.lasts(phase === "head" ? headMs : phase === "body" ? bodyMs : 0);

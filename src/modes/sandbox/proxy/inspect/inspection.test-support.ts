@@ -8,6 +8,7 @@ import type { SecurityEvent } from "../../../../events/event.ts";
 import { listenTcp } from "../../../../linux/listener.ts";
 import { parsePolicyYaml } from "../../../../policy/yaml.ts";
 import type { ProgramIdentity } from "../../box/contract.ts";
+import { Credentials } from "../../credentials/model.ts";
 import { BinaryTrust } from "../binary-trust.ts";
 import { Resolver } from "../destination/resolver.ts";
 import type { EgressLimits } from "../limits.ts";
@@ -42,7 +43,7 @@ export class InspectingProxy implements Disposable {
   readonly egress: Egress;
   readonly upstreamCa: TestCa;
 
-  private constructor(upstreamCa: TestCa, limits: Partial<EgressLimits>) {
+  private constructor(upstreamCa: TestCa, limits: Partial<EgressLimits>, credentials: Credentials) {
     this.upstreamCa = upstreamCa;
     const free = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
     this.port = free.port;
@@ -59,12 +60,13 @@ export class InspectingProxy implements Disposable {
       classify: (address) => (address.startsWith("127.") ? "public" : classifyAddress(address)),
       ca: this.ca,
       authorities: [upstreamCa.certificate],
+      credentials,
       limits: { sweepMs: 50, lingerMs: 500, ...limits },
     });
   }
 
-  static async open(limits: Partial<EgressLimits> = {}): Promise<InspectingProxy> {
-    return new InspectingProxy(await TestCa.create(), limits);
+  static async open(limits: Partial<EgressLimits> = {}, credentials: Credentials = new Credentials()): Promise<InspectingProxy> {
+    return new InspectingProxy(await TestCa.create(), limits, credentials);
   }
 
   /** Requests to these ports are decided: `access` is a preset, `rules` a flow sequence. */

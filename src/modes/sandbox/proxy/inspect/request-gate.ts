@@ -3,6 +3,7 @@ import { inspectionOf } from "../../../../engine/inspection.ts";
 import type { Actor, EventSink, FindingEvent, HttpEvent, RequestAsked } from "../../../../events/event.ts";
 import type { Endpoint } from "../../../../policy/model.ts";
 import type { ProgramIdentity } from "../../box/contract.ts";
+import { planWithCredentials } from "../../credentials/connection-plan.ts";
 import { maskedStream } from "../../credentials/message-mask.ts";
 import type { CredentialSet, Credentials } from "../../credentials/model.ts";
 import { hasTrace, masked, maskedPath } from "../../credentials/placeholder.ts";
@@ -313,8 +314,9 @@ export class RequestGate {
   #unruled(request: OriginRequest, body: Buffer | undefined): Ruling {
     const connection = this.#connection();
     const endpoints = connection.allowed ? connection.endpoints.map(({ endpoint }) => endpoint) : [];
-    if (request.upgrade !== "") messageMask(endpoints, false, this.#setup.credentials);
-    return this.#prepared(pathForCredentials(request), endpoints, body, (credentials) => {
+    const passed = this.#withoutUnreadUpgrade(pathForCredentials(request), connection, endpoints);
+    if (passed.upgrade !== "") messageMask(endpoints, false, this.#setup.credentials);
+    return this.#prepared(passed, endpoints, body, (credentials) => {
       this.#use(request, connection.allowed ? rulesOf(connection.endpoints) : []);
       this.#emit({
         severity: "informational",
@@ -327,6 +329,14 @@ export class RequestGate {
       });
       return undefined;
     });
+  }
+
+  /** Where credentials may go every request is seen, so that no other protocol than WebSocket may follow one (threat 23). */
+  #withoutUnreadUpgrade(request: OriginRequest, connection: Decision, endpoints: readonly Endpoint[]): OriginRequest {
+    if (request.upgrade === "" || request.upgrade === "websocket" || !connection.allowed) return request;
+    const { authority, credentials } = this.#setup;
+    const plan = planWithCredentials(inspectionOf(connection), endpoints, authority, credentials.current);
+    return plan?.opaque === "relay" ? request : { ...request, upgrade: "" };
   }
 
   #denied(facts: HttpFacts, decision: RequestDecision): Ruling {
@@ -344,14 +354,15 @@ export class RequestGate {
       asked: askedOf(facts, decision),
     });
     const next = code === "request_denied" ? NEXT_DENY_RULE : NEXT_REQUEST;
-    return answering(this.#answer(403, "policy_denied", decision.reason, code, next, { facts, decision }));
+    return answering(this.#answer(403, "policy_denied", decision.reason, code, next, { ...facts, decision }));
   }
 
   /** No rule is about it, so that no proposal follows: only the program or the person who attached the credential can change it. */
   #withoutCredential({ status, code, message }: CredentialRefused, request: OriginRequest): Answer {
     const { method, path } = request;
+    const { policy } = this.#setup;
     this.#emit({ severity: "medium", action: "denied", method, url: this.#url(path), engine: "credentials", code, reason: message });
-    return this.#answer(status, code, message, code, NEXT_CREDENTIAL, undefined);
+    return this.#answer(status, code, message, code, NEXT_CREDENTIAL, { method, path, policy });
   }
 
   #refused(
@@ -369,31 +380,26 @@ export class RequestGate {
       ...(policy === undefined ? {} : { policy }),
       ...codeAndReason(refusal),
     });
-    return this.#answer(refusal.status, "bad_request", refusal.reason, refusal.code, next, undefined);
+    const { method, path } = request;
+    return this.#answer(refusal.status, "bad_request", refusal.reason, refusal.code, next, { method, path, policy });
   }
 
-  #answer(
-    status: number,
-    error: string,
-    detail: string,
-    reason: string,
-    next: string,
-    denied: { readonly facts: HttpFacts; readonly decision: RequestDecision } | undefined,
-  ): Answer {
-    const { authority, program } = this.#setup;
+  #answer(status: number, error: string, detail: string, reason: string, next: string, asked: Asked | undefined): Answer {
+    const { authority, program, credentials } = this.#setup;
+    const { method, path, decision, policy = decision?.policy } = asked ?? {};
     return refusalAnswer({
       status,
       error,
       detail,
       layer: "l7",
       authority,
-      method: denied?.facts.method,
-      path: denied?.facts.path,
-      protocol: denied?.decision.endpoint?.protocol,
+      method,
+      path: path === undefined ? undefined : maskedPath(path, credentials.current),
+      protocol: decision?.endpoint?.protocol,
       binary: program.exe,
-      policy: denied?.decision.policy,
+      policy,
       reason,
-      ruleMissing: denied?.decision.ruleMissing,
+      ruleMissing: decision?.ruleMissing,
       nextSteps: [next],
     });
   }
@@ -407,6 +413,12 @@ export class RequestGate {
   #url(path: string): string {
     return this.#origin + maskedPath(path, this.#setup.credentials.current);
   }
+}
+
+/** What a refusal says of its request. */
+interface Asked extends Pick<OriginRequest, "method" | "path"> {
+  readonly decision?: RequestDecision;
+  readonly policy?: string | undefined;
 }
 
 /** For whoever proposes rules: what it would take beside method and path. */
