@@ -170,9 +170,9 @@ describe.skipIf(missing !== undefined)("limits of a sandbox", () => {
 
   test("what cannot be a limit is refused with the numbers, and leaves no name behind", async () => {
     for (const [flag, value, says] of [
-      ["--memory", "1Mi", "128Mi"],
+      ["--memory", "1Mi", "16Mi"],
       ["--cpu", "0", "processors"],
-      ["--pids", "3", "64"],
+      ["--pids", "3", "8"],
     ]) {
       const refused = await host.cli("sandbox", "create", "--name", "refused", flag ?? "", value ?? "");
       expect(refused.code).not.toBe(0);

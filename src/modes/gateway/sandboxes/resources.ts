@@ -11,12 +11,12 @@ export interface ResourceLimits {
   readonly pids?: number;
 }
 
-/** A supervisor alone takes some 60 MB; below this no sandbox would start. */
-const MIN_MEMORY = 128 * 1024 * 1024;
+/** What a program starts from is ours for a moment (some 8 MB); below this no shell would start. */
+const MIN_MEMORY = 16 * 1024 * 1024;
 /** The kernel takes quotas from a hundredth of a processor. */
 const MIN_CPU_MILLIS = 10;
-/** The helpers of a sandbox and their threads. */
-const MIN_PIDS = 64;
+/** A shell, what it starts, and a person who looks. */
+const MIN_PIDS = 8;
 /** The kernel's own limit of process ids. */
 const MAX_PIDS = 4_194_304;
 

@@ -207,6 +207,6 @@ describe("limits of a spec", () => {
   });
 
   test("too few processes to start", () => {
-    expect(() => limits({}, 3)).toThrow("spec.pids_limit: is 3, expected 64");
+    expect(() => limits({}, 3)).toThrow("spec.pids_limit: is 3, expected 8");
   });
 });
