@@ -3,20 +3,21 @@ import { closeSync, fchownSync, fsyncSync, openSync, renameSync, rmSync, writeSy
 
 /**
  * Replaces a file in one step, so that a reader, or a start after a crash, sees the old content or the new, never half of either.
- * The temporary file is new (O_EXCL) and has its mode before its content.
+ * The temporary file is new (O_EXCL) and has its mode before its content. `lastsBoot`: what nobody reads once the machine was off need not
+ * reach the disk.
  */
 export function writeFileAtomically(
   path: string,
   content: string,
   mode: number,
-  owner?: { readonly uid: number; readonly gid: number },
+  { owner, lastsBoot = false }: { readonly owner?: { readonly uid: number; readonly gid: number }; readonly lastsBoot?: boolean } = {},
 ): void {
   const scratch = `${path}.${randomBytes(6).toString("hex")}.tmp`;
   const fd = openSync(scratch, "wx", mode);
   try {
     writeSync(fd, content);
     if (owner !== undefined) fchownSync(fd, owner.uid, owner.gid);
-    fsyncSync(fd);
+    if (!lastsBoot) fsyncSync(fd);
     closeSync(fd);
     renameSync(scratch, path);
   } catch (error) {

@@ -199,13 +199,16 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
         return inference.bundle(record.workspace);
       },
       connected: (session) => {
-        sandboxes.patchStatus(session.sandboxId, { enforcement: session.hello.enforcement });
-        sandboxes.apply(session.sandboxId, { kind: "connected" });
+        store.derived(() => {
+          sandboxes.patchStatus(session.sandboxId, { enforcement: session.hello.enforcement });
+          sandboxes.apply(session.sandboxId, { kind: "connected" });
+        });
         relays.replay(session);
       },
       // Told by timers and by streams that end, where nobody would catch that the store cannot be written.
-      disconnected: ({ sandboxId }) => attempt("a lost session", () => sandboxes.apply(sandboxId, { kind: "disconnected" })),
-      configResult: (session, result, version) => configApplied(context, session, result, version),
+      disconnected: ({ sandboxId }) =>
+        attempt("a lost session", () => store.derived(() => sandboxes.apply(sandboxId, { kind: "disconnected" }))),
+      configResult: (session, result, version) => store.derived(() => configApplied(context, session, result, version)),
       relayMessage: ({ sandboxId }, payload) => {
         if (payload.case === "relayOpenResult" && payload.value.success) return;
         const { channelId } = payload.value;

@@ -1,4 +1,4 @@
-import { type DescMethod, getOption, hasOption } from "@bufbuild/protobuf";
+import { type DescMethod, type ExtensionValueShape, getOption, hasOption } from "@bufbuild/protobuf";
 import { OpenShellError } from "../../../error.ts";
 import { authorization } from "../../../rpc/gen/openshell/options/v1/options_pb.ts";
 import type { Principal } from "./principal.ts";
@@ -22,6 +22,19 @@ function needsCredential(): OpenShellError {
   });
 }
 
+type Rule = ExtensionValueShape<typeof authorization>;
+
+const rules = new Map<DescMethod, Rule | undefined>();
+
+/** Remembered per method: to read an option costs more than to decide by it. */
+function ruleOf(method: DescMethod): Rule | undefined {
+  const known = rules.get(method);
+  if (known !== undefined || rules.has(method)) return known;
+  const rule = hasOption(method, authorization) ? getOption(method, authorization) : undefined;
+  rules.set(method, rule);
+  return rule;
+}
+
 /**
  * Decides from the method's `authorization` option alone whether a kind of caller may call it; throws the refusal. A method without the
  * option, or with a mode this gateway does not know, is closed to everyone.
@@ -32,8 +45,8 @@ export function authorize(method: DescMethod, principal: Principal): void {
     authorizeStandard(standard, principal);
     return;
   }
-  if (!hasOption(method, authorization)) throw new OpenShellError("permission_denied", `${method.name} declares no caller and is closed`);
-  const rule = getOption(method, authorization);
+  const rule = ruleOf(method);
+  if (rule === undefined) throw new OpenShellError("permission_denied", `${method.name} declares no caller and is closed`);
   if (principal.kind === "sandbox" && principal.token === "agent") {
     if (rule.agent) return;
     throw new OpenShellError("permission_denied", `${method.name} is not open to the inside of a sandbox`);

@@ -193,9 +193,9 @@ export class SandboxService {
   async recover(): Promise<void> {
     const { driver, repository } = this.#on;
     // Those of before, without what is created from now on.
-    const records = repository.all();
+    const ids = repository.all().map(({ id }) => id);
     await driver.sweep((id) => repository.get(id) !== undefined);
-    for (const { id } of records) {
+    for (const id of ids) {
       // The gateway answers already: it may have been stopped or deleted since the list was made.
       const record = repository.get(id);
       if (record === undefined) continue;
@@ -210,7 +210,7 @@ export class SandboxService {
     const ended = record.status.phase === SandboxPhase.COMPLETED || record.status.phase === SandboxPhase.ERROR;
     // A supervisor may have come back while we looked; then its session says what is.
     if (found === "running") {
-      if (!this.#on.hasSession(record.id)) this.apply(record.id, { kind: "disconnected" });
+      if (!this.#on.hasSession(record.id)) this.#on.store.derived(() => this.apply(record.id, { kind: "disconnected" }));
     } else if (ended && record.status.nextRestartTime !== undefined) this.#restartLater(record, "The gateway was away");
     else if (ended) return;
     else if (found === "rebooted") await this.restart(record, "The machine was restarted; the sandbox starts again");
@@ -261,6 +261,8 @@ export class SandboxService {
     const record = this.#on.repository.get(id);
     if (record === undefined) return undefined;
     const after = this.#on.repository.update(id, change(record));
+    // Supervisors that come back say what is known: nobody needs to hear it again.
+    if (after.resourceVersion === record.resourceVersion) return after;
     this.#on.store.afterCommit(() => {
       if (after.status.phase !== record.status.phase) this.#announce(after, record.status);
       this.#on.bus.publish(id, { case: "status" });

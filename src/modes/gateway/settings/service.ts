@@ -48,13 +48,11 @@ export function settingsService(repository: SettingsRepository): SettingsService
     },
     effective(sandboxId) {
       const all: Record<string, EffectiveSetting> = {};
+      const [global, own] = [repository.all(GLOBAL_SCOPE), repository.all(sandboxId)];
       for (const key of Object.keys(SETTINGS)) {
-        const from = scope(sandboxId, key);
-        const value = from === undefined ? undefined : repository.get(from === "gateway" ? GLOBAL_SCOPE : sandboxId, key);
-        all[key] = create(EffectiveSettingSchema, {
-          ...(value === undefined ? {} : { value: toValue(value) }),
-          scope: from === undefined ? SettingScope.UNSPECIFIED : from === "gateway" ? SettingScope.GLOBAL : SettingScope.SANDBOX,
-        });
+        const value = global.get(key) ?? own.get(key);
+        const from = global.has(key) ? SettingScope.GLOBAL : own.has(key) ? SettingScope.SANDBOX : SettingScope.UNSPECIFIED;
+        all[key] = create(EffectiveSettingSchema, { ...(value === undefined ? {} : { value: toValue(value) }), scope: from });
       }
       return all;
     },

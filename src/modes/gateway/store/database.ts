@@ -8,6 +8,11 @@ export interface Store extends Disposable {
   readonly db: Database;
   /** Runs `fn` so that all of its writes happen or none; nested calls join the outer one. */
   transaction<T>(fn: () => T): T;
+  /**
+   * The same for what supervisors say of themselves, which they say again when they come back: a kill loses nothing of it, a power cut may lose
+   * the last. It does not wait for the disk, which a thousand sessions that come at once would have everybody else wait for.
+   */
+  derived<T>(fn: () => T): T;
   /** Runs `fn` once what was written is durable: at once outside a transaction, never when the transaction is rolled back. */
   afterCommit(fn: () => void): void;
 }
@@ -45,17 +50,31 @@ export function openPrivate(file: string): Database {
 /** The transactions of a database whose schema is up to date. */
 export function storeOn(db: Database): Store {
   let waiting: (() => void)[] = [];
+  const commit = <T>(fn: () => T): { readonly result: T; readonly told: readonly (() => void)[] } => {
+    waiting = [];
+    const result = db.transaction(fn).immediate();
+    const told = waiting;
+    waiting = [];
+    return { result, told };
+  };
+  const commitUnsynced = <T>(fn: () => T): ReturnType<typeof commit<T>> => {
+    db.run("PRAGMA synchronous = NORMAL");
+    try {
+      return commit(fn);
+    } finally {
+      db.run("PRAGMA synchronous = FULL");
+    }
+  };
+  const run = <T>(fn: () => T, how: typeof commit): T => {
+    if (db.inTransaction) return fn();
+    const { result, told } = how(fn);
+    for (const tell of told) tell();
+    return result;
+  };
   return {
     db,
-    transaction(fn) {
-      if (db.inTransaction) return fn();
-      waiting = [];
-      const result = db.transaction(fn).immediate();
-      const told = waiting;
-      waiting = [];
-      for (const tell of told) tell();
-      return result;
-    },
+    transaction: (fn) => run(fn, commit),
+    derived: (fn) => run(fn, commitUnsynced),
     afterCommit(fn) {
       if (db.inTransaction) waiting.push(fn);
       else fn();

@@ -47,6 +47,9 @@ export function policyRevisionRepository(db: Database): PolicyRevisionRepository
   const insert = db.query<null, [string, number, string, Uint8Array, number, string]>(
     "INSERT INTO policy_revisions (sandbox_id, version, hash, policy, status, created_at, provenance) VALUES (?, ?, ?, ?, 'pending', ?, ?)",
   );
+  const isLoaded = db.query<{ loaded: number }, [string, number]>(
+    "SELECT status = 'loaded' AS loaded FROM policy_revisions WHERE sandbox_id = ? AND version = ?",
+  );
   const loaded = db.query<null, [number, string, number]>(
     "UPDATE policy_revisions SET status = 'loaded', load_error = '', loaded_at = ? WHERE sandbox_id = ? AND version = ?",
   );
@@ -64,9 +67,13 @@ export function policyRevisionRepository(db: Database): PolicyRevisionRepository
       insert.run(r.sandboxId, r.version, r.hash, r.policy, r.createdAt, JSON.stringify(r.provenance));
     },
     markLoaded(sandboxId, version, at) {
-      const found = loaded.run(at, sandboxId, version).changes > 0;
-      if (found) supersede.run(sandboxId, version);
-      return found;
+      const before = isLoaded.get(sandboxId, version);
+      if (before === null) return false;
+      // A supervisor that comes back says it again.
+      if (before.loaded === 1) return true;
+      loaded.run(at, sandboxId, version);
+      supersede.run(sandboxId, version);
+      return true;
     },
     markFailed: (sandboxId, version, error) => failed.run(error, sandboxId, version).changes > 0,
   };

@@ -54,7 +54,7 @@ export interface SandboxRepository {
   uids(): Set<number>;
   /** Throws `already_exists` for a name that is taken in the workspace. */
   insert(record: SandboxRecord): void;
-  /** Writes the change, counts the resource version up and returns the new record; `not_found` when it is gone. */
+  /** Writes the change, counts the resource version up and returns the new record; one that changes nothing counts nothing. `not_found` when it is gone. */
   update(id: string, change: SandboxChange): SandboxRecord;
   delete(id: string): boolean;
 }
@@ -102,18 +102,21 @@ export function sandboxRepository(db: Database): SandboxRepository {
       );
     },
     update(id, change) {
-      const before = get(id);
-      if (before === undefined) throw new OpenShellError("not_found", "sandbox not found");
+      const row = byId.get(id);
+      if (row === null) throw new OpenShellError("not_found", "sandbox not found");
+      const before = toRecord(row);
       const after: SandboxRecord = { ...before, ...change, resourceVersion: before.resourceVersion + 1 };
-      update.run(
-        after.resourceVersion,
-        JSON.stringify(after.annotations),
-        toBinary(SandboxSpecSchema, after.spec),
-        toBinary(SandboxStatusSchema, after.status),
-        after.desired,
-        after.instanceId,
-        id,
-      );
+      const annotations = change.annotations === undefined ? row.annotations : JSON.stringify(after.annotations);
+      const spec = change.spec === undefined ? row.spec : toBinary(SandboxSpecSchema, after.spec);
+      const status = change.status === undefined ? row.status : toBinary(SandboxStatusSchema, after.status);
+      const same =
+        annotations === row.annotations &&
+        after.desired === row.desired &&
+        after.instanceId === row.instance_id &&
+        Buffer.compare(spec, row.spec) === 0 &&
+        Buffer.compare(status, row.status) === 0;
+      if (same) return before;
+      update.run(after.resourceVersion, annotations, spec, status, after.desired, after.instanceId, id);
       return after;
     },
     delete: (id) => remove.run(id).changes > 0,

@@ -7,6 +7,8 @@ export const GLOBAL_SCOPE = "";
 
 export interface SettingsRepository {
   get(scope: string, key: string): SettingScalar | undefined;
+  /** Every value of a scope, by its key. */
+  all(scope: string): ReadonlyMap<string, SettingScalar>;
   /** Undefined deletes. Returns whether anything changed, and counts the revision up if so. */
   put(scope: string, key: string, value: SettingScalar | undefined): boolean;
   deleteScope(scope: string): void;
@@ -16,6 +18,7 @@ export interface SettingsRepository {
 
 export function settingsRepository(db: Database): SettingsRepository {
   const get = db.query<{ value: string }, [string, string]>("SELECT value FROM settings WHERE scope = ? AND key = ?");
+  const all = db.query<{ key: string; value: string }, [string]>("SELECT key, value FROM settings WHERE scope = ?");
   const upsert = db.query<null, [string, string, string]>(
     "INSERT INTO settings VALUES (?, ?, ?) ON CONFLICT (scope, key) DO UPDATE SET value = excluded.value WHERE value <> excluded.value",
   );
@@ -29,6 +32,7 @@ export function settingsRepository(db: Database): SettingsRepository {
       const row = get.get(scope, key);
       return row === null ? undefined : (JSON.parse(row.value) as SettingScalar);
     },
+    all: (scope) => new Map(all.all(scope).map(({ key, value }) => [key, JSON.parse(value) as SettingScalar])),
     put(scope, key, value) {
       const result = value === undefined ? remove.run(scope, key) : upsert.run(scope, key, JSON.stringify(value));
       if (result.changes > 0) count.run();

@@ -52,9 +52,10 @@ export function gatewayTransport(
   gateway: Pick<SupervisorSpec["gateway"], "endpoint" | "caFile">,
   interceptors: Interceptor[],
 ): { readonly transport: Transport; renew(): void } {
+  const pings = { pingIntervalMs: PING_INTERVAL, pingIdleConnection: true };
+  // Read once: the file goes with the sandbox, and a connection that is lost then must not end in an error of ours.
+  const tls = { ca: readFileSync(gateway.caFile), rejectUnauthorized: true };
   const open = (): Transport => {
-    const pings = { pingIntervalMs: PING_INTERVAL, pingIdleConnection: true };
-    const tls = { ca: readFileSync(gateway.caFile), rejectUnauthorized: true };
     const sessionManager = new Http2SessionManager(gateway.endpoint, pings, tls);
     const options = { baseUrl: gateway.endpoint, sessionManager, interceptors, writeMaxBytes: MAX_REQUEST_BYTES };
     const lost = untilLost(sessionManager);

@@ -35,15 +35,15 @@ export function makeDirectories(directory: SandboxDirectory, owner: { readonly u
 }
 
 export function writeSpec(directory: SandboxDirectory, spec: SupervisorSpec): void {
-  writeFileAtomically(directory.specFile, JSON.stringify(spec), 0o600);
+  writeFileAtomically(directory.specFile, JSON.stringify(spec), 0o600, { lastsBoot: true });
 }
 
 export function writeToken(directory: SandboxDirectory, token: string): void {
-  writeFileAtomically(directory.tokenFile, token, 0o600);
+  writeFileAtomically(directory.tokenFile, token, 0o600, { lastsBoot: true });
 }
 
 export function writeSupervisorRecord(directory: SandboxDirectory, record: SupervisorRecord): void {
-  writeFileAtomically(join(directory.path, "supervisor.json"), JSON.stringify(record), 0o600);
+  writeFileAtomically(join(directory.path, "supervisor.json"), JSON.stringify(record), 0o600, { lastsBoot: true });
 }
 
 export function readSupervisorRecord(directory: SandboxDirectory): SupervisorRecord | undefined {

@@ -177,7 +177,7 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
     makeDirectories(directory, idsOf(record));
     forgetProcess(directory);
     writeToken(directory, await options.issueToken(record.id));
-    writeFileAtomically(directory.caFile, options.caCertificate, 0o644);
+    writeFileAtomically(directory.caFile, options.caCertificate, 0o644, { lastsBoot: true });
     writeSpec(directory, supervisorSpec(record, directory, options));
     spawn(record, directory);
   }
