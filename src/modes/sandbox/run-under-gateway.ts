@@ -157,7 +157,11 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
   keeper.start();
   advisor.start();
   try {
-    const mainProcess = runMainProcess(spec, main, client);
+    let stopping = false;
+    void stop.then(() => {
+      stopping = true;
+    });
+    const mainProcess = runMainProcess(spec, main, client, () => stopping);
     return await Promise.race([
       stop.then((name) => ({ exitCode: 0, reason: `stopped by ${name}` })),
       sandbox.box.ended.then(() => ({ exitCode: 1, reason: "the box ended: its init was killed" })),
@@ -174,10 +178,19 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
   }
 }
 
-/** Runs the main process, if there is one, and tells the gateway how it ended. */
-async function runMainProcess(spec: SupervisorSpec, main: MainProcess | undefined, client: GatewayClient): Promise<number> {
+/**
+ * Runs the main process, if there is one, and tells the gateway how it ended. Nothing is told of one that ends because this supervisor was told
+ * to: a sandbox that a shutdown or a starting gateway ends did not fail.
+ */
+async function runMainProcess(
+  spec: SupervisorSpec,
+  main: MainProcess | undefined,
+  client: GatewayClient,
+  stopping: () => boolean,
+): Promise<number> {
   if (main === undefined) return new Promise<never>(() => {});
   const exitCode = await main.run();
+  if (stopping()) return exitCode;
   await untilDelivered(() => client.reportMainProcessExit({ sandboxId: spec.sandboxId, instanceId: spec.instanceId, exitCode }));
   return exitCode;
 }
