@@ -116,6 +116,37 @@ describe.skipIf(missing !== undefined)("reports of supervisors", () => {
     expect(await codeOf(supervisor.unary(method.reportProviderReadiness, { sandboxId }))).toBe(status.INVALID_ARGUMENT);
   });
 
+  test("what the supervisor itself sees: an endpoint that cannot be reached, and that its providers are in place", async () => {
+    const host9 = "nowhere.invalid";
+    const rule = { name: "far", endpoints: [{ host: host9, port: 443, ports: [443] }], binaries: [{ path: "/usr/bin/curl" }] };
+    const policy = { version: 1, networkPolicies: { far: rule } };
+    await person.unary(method.createSandbox, { workspaceScope, name: "seer", spec: { policy } });
+    const seer = async () => (await person.unary(method.getSandbox, { workspaceScope, name: "seer" })).sandbox;
+    await eventually("seer to be ready", 30_000, async () => ((await seer())?.status?.phase === SandboxPhase.READY ? true : undefined));
+    const command = ["/usr/bin/curl", "-sS", "-m", "20", `https://${host9}/`];
+    for await (const _ of person.stream(method.execSandbox, { workspaceScope, sandbox: "seer", command }));
+    const status = await eventually("the endpoint's status", 30_000, async () => (await seer())?.status?.endpointStatuses[0]);
+    expect([status.endpointId, status.lastResult, status.lastFailure?.code]).toEqual([
+      "far/0",
+      EndpointResult.TRANSPORT_FAILED,
+      "resolution_failed",
+    ]);
+    expect((await host.cli("sandbox", "get", "seer")).out).toMatch(/far\/0\s+nowhere\.invalid:443\s+transport_failed\s+resolution_failed/);
+
+    const provider = { metadata: { name: "hub" }, type: "github", credentials: { GITHUB_TOKEN: "secret-of-the-test" } };
+    await person.unary(method.createProvider, { workspaceScope, provider });
+    await person.unary(method.attachSandboxProvider, { workspaceScope, sandbox: "seer", provider: "hub" });
+    const observed = await eventually("the supervisor's report", 30_000, async () => {
+      const answer = await person.unary(method.getSandboxProviderStatus, { workspaceScope, sandbox: "seer", provider: "hub" });
+      const { receipt, observed } = answer.status ?? {};
+      return observed?.credentialsInstalled && observed.providerEnvRevision === receipt?.desired?.providerEnvRevision
+        ? observed
+        : undefined;
+    });
+    expect(observed.sequence).toBeGreaterThan(0n);
+    expect(observed.attachmentEpoch).not.toBe("");
+  }, 90_000);
+
   test("a grant that nobody gave ends nothing", async () => {
     expect(await codeOf(supervisor.unary(method.reportOneTimeRuleUsed, { sandboxId, grantId: "none" }))).toBe(status.OK);
     expect(await codeOf(supervisor.unary(method.reportOneTimeRuleUsed, { sandboxId }))).toBe(status.INVALID_ARGUMENT);

@@ -16,12 +16,14 @@ import { EventLog } from "./logs/event-log.ts";
 import { LogPush } from "./logs/log-push.ts";
 import { MainProcess } from "./main-process.ts";
 import { fanOut, OWN_EXECUTABLES, type Sandbox, startSandbox } from "./sandbox.ts";
-import { firstConfiguration, retried, scope } from "./session/configuration.ts";
+import { type Configuration, firstConfiguration, retried, scope } from "./session/configuration.ts";
 import { ConfigurationKeeper } from "./session/configuration-keeper.ts";
+import { EndpointReporter } from "./session/endpoint-reporter.ts";
 import { serveExecRelay } from "./session/exec-relay.ts";
 import { connectGateway, type GatewayClient, gatewayTransport } from "./session/gateway-client.ts";
 import { bundledRoutes, inferenceLimits } from "./session/inference-bundle.ts";
 import { fetchCredentials, NO_PROVIDERS, ProviderState } from "./session/provider-credentials.ts";
+import { ReadinessReporter } from "./session/readiness-reporter.ts";
 import { SupervisorSession } from "./session/supervisor-session.ts";
 import { openEntrance } from "./ssh/entrance.ts";
 
@@ -79,10 +81,13 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
     ownExecutables: OWN_EXECUTABLES,
     emit: (event) => emit(event),
   });
+  let applied = (): Configuration => configuration;
+  const endpoints = new EndpointReporter({ client, sandboxId: spec.sandboxId, current: () => applied() });
   const emit: EventSink = fanOut(
     log.write,
     (event) => push.observe(event),
     (event) => advisor.observe(event),
+    (event) => endpoints.observe(event),
   );
   for (const message of notes) emit({ kind: "config", activity: "loaded", time: Date.now(), severity: "informational", message });
 
@@ -115,6 +120,11 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
     ...{ client, inference, spec, sandbox, log, advisor, providers, routes },
     applied: configuration,
   });
+  applied = () => keeper.applied;
+  const readiness = new ReadinessReporter(client, spec, () => ({
+    configuration: keeper.applied,
+    environmentRevision: providers.revision,
+  }));
   const environment = (added: Readonly<Record<string, string>>) =>
     childEnvironment(
       { ...spec, endpoint },
@@ -131,13 +141,20 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
       enforcement: sandbox.box.enforcement.map((entry) => ({ ...entry })),
       hostKeyFingerprint: entrance.hostKeyFingerprint,
     }),
-    applyConfig: (update) => keeper.apply(update),
+    applyConfig: async (update) => {
+      const result = await keeper.apply(update);
+      void readiness.report();
+      return result;
+    },
     openRelay: (open) =>
       open.target.case === "exec"
         ? serveExecRelay({ client, box: sandbox.box, environment, workdir: WORKDIR }, open)
         : entrance.relay(open),
     connected: (sessionId) => {
       push.connected = true;
+      endpoints.session = sessionId;
+      readiness.session = sessionId;
+      void readiness.report();
       advisor.nudge();
       emit({
         kind: "lifecycle",
@@ -150,6 +167,8 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
     disconnected: (reason) => {
       renew();
       push.connected = false;
+      endpoints.session = undefined;
+      readiness.session = undefined;
       emit({ kind: "lifecycle", activity: "stop", time: Date.now(), severity: "low", message: `session with the gateway lost: ${reason}` });
     },
   });
@@ -169,6 +188,7 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
     ]);
   } finally {
     advisor.stop();
+    endpoints.stop();
     keeper.stop();
     token.stop();
     await push.flush();

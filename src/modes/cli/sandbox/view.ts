@@ -2,7 +2,7 @@ import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
 import { printable } from "../../../command/printable.ts";
 import { type Cell, renderFields, renderTable } from "../../../command/table.ts";
 import type { Style } from "../../../command/terminal.ts";
-import { type Sandbox, SandboxPhase } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import { EndpointResult, type EndpointStatus, type Sandbox, SandboxPhase } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 
 /** `READY` → `Ready`; a phase that this client does not know is shown by its number. */
 export function phaseName(phase: SandboxPhase | undefined): string {
@@ -45,8 +45,37 @@ export function sandboxData(sandbox: Sandbox): Record<string, unknown> {
       message,
       transition_time: isoTime(transitionTime) ?? null,
     })),
+    endpoints: (status?.endpointStatuses ?? []).map(({ endpointId, host, ports, path, lastResult, lastFailure, lastReportedTime }) => ({
+      id: endpointId,
+      host,
+      ports,
+      path,
+      result: endpointResult(lastResult),
+      failure: lastFailure?.code || null,
+      reported_at: isoTime(lastReportedTime) ?? null,
+    })),
     enforcement: (status?.enforcement ?? []).map(({ feature, requested, enforced, detail }) => ({ feature, requested, enforced, detail })),
   };
+}
+
+/** `TRANSPORT_FAILED` → `transport_failed`; one that this client does not know is shown by its number. */
+function endpointResult(result: EndpointResult): string {
+  return EndpointResult[result]?.toLowerCase() ?? `result_${result}`;
+}
+
+/** What was last seen of the policy's endpoints. */
+function endpointTable(statuses: readonly EndpointStatus[], style: Style): string {
+  return renderTable(
+    ["ENDPOINT", "HOST", "RESULT", "REASON", "SEEN"],
+    statuses.map(({ endpointId, host, ports, path, lastResult, lastFailure, lastReportedTime }) => [
+      endpointId,
+      `${host}:${ports.join(",")}${path}`,
+      endpointResult(lastResult),
+      lastFailure?.code ?? "",
+      tableTime(lastReportedTime),
+    ]),
+    style,
+  );
 }
 
 /** The colour of a phase. */
@@ -105,6 +134,8 @@ export function sandboxDetails(sandbox: Sandbox, style: Style): string {
       style,
     )}`;
   }
+  const endpoints = status?.endpointStatuses ?? [];
+  if (endpoints.length > 0) text += `\n${endpointTable(endpoints, style)}`;
   const enforcement = status?.enforcement ?? [];
   if (enforcement.length > 0) {
     text += `\n${renderTable(

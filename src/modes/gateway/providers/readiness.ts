@@ -8,11 +8,13 @@ import {
   type ProviderMutationKind,
   type ProviderMutationReceipt,
   ProviderMutationReceiptSchema,
+  type ProviderReadinessObservation,
   ProviderReadinessObservationSchema,
   ProviderReadinessReason,
   ProviderReadinessState,
   type ProviderReadinessStatus,
   ProviderReadinessStatusSchema,
+  type SandboxConfigurationAdmission,
 } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import type { GatewayContext } from "../context.ts";
 import { configSnapshot } from "../policies/snapshot.ts";
@@ -61,19 +63,30 @@ export function readinessOf(
       ? {}
       : {
           observedTime: now,
-          observed: create(ProviderReadinessObservationSchema, {
-            sessionId: context.sessions.get(sandbox.id)?.id ?? "",
-            attachmentEpoch: sandbox.spec.providerAttachmentEpoch,
-            providerEnvRevision: admission.providerEnvRevision,
-            configRevision: admission.configRevision,
-            policyHash: admission.policyHash,
-            credentialsInstalled: ready,
-            policyActive: admission.state === ConfigurationAdmissionState.ACCEPTED,
-            launchEnvironmentInstalled: ready,
-            processInstanceId: admission.instanceId,
-            reason,
-          }),
+          observed: context.sessions.get(sandbox.id)?.readiness ?? acknowledged(context, sandbox, admission, ready, reason),
         }),
+  });
+}
+
+/** What follows from a supervisor's acknowledgement, while it has not said more. */
+function acknowledged(
+  context: Needs,
+  sandbox: SandboxRecord,
+  admission: SandboxConfigurationAdmission,
+  ready: boolean,
+  reason: ProviderReadinessReason,
+): ProviderReadinessObservation {
+  return create(ProviderReadinessObservationSchema, {
+    sessionId: context.sessions.get(sandbox.id)?.id ?? "",
+    attachmentEpoch: sandbox.spec.providerAttachmentEpoch,
+    providerEnvRevision: admission.providerEnvRevision,
+    configRevision: admission.configRevision,
+    policyHash: admission.policyHash,
+    credentialsInstalled: ready,
+    policyActive: admission.state === ConfigurationAdmissionState.ACCEPTED,
+    launchEnvironmentInstalled: ready,
+    processInstanceId: admission.instanceId,
+    reason,
   });
 }
 

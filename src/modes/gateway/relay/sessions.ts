@@ -10,6 +10,7 @@ import {
   type GatewayMessage,
   GatewayMessageSchema,
   type ProviderEnvironmentSnapshot,
+  type ProviderReadinessObservation,
   type SupervisorHello,
   type SupervisorMessage,
 } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
@@ -27,6 +28,8 @@ export interface Session {
   readonly sandboxId: string;
   readonly instanceId: string;
   readonly hello: SupervisorHello;
+  /** The newest report of the supervisor on its providers. */
+  readiness?: ProviderReadinessObservation;
   /** Queues a message for the supervisor; a full queue ends the session. */
   send(payload: NonNullable<MessageInitShape<typeof GatewayMessageSchema>["payload"]>): void;
 }

@@ -10,6 +10,8 @@ import {
   EndpointResult,
   type EndpointStatus,
   EndpointStatusSchema,
+  type ProviderReadinessObservation,
+  ProviderReadinessObservationSchema,
   ReportEndpointStatusResponseSchema,
   ReportProviderReadinessResponseSchema,
 } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
@@ -64,17 +66,19 @@ export function observationHandlers(context: GatewayContext): Handlers {
         const observation = observed.get(id);
         if (observation !== undefined) return [statusOf(id, endpoint, observation, clock.now())];
         const before = known.get(id);
-        return before === undefined ? [] : [before];
+        return before === undefined || !isAbout(before, endpoint) ? [] : [before];
       });
       sandboxes.patchStatus(sandboxId, { endpointStatuses: statuses });
       return create(ReportEndpointStatusResponseSchema);
     },
 
-    /** Readiness follows from the configuration that a supervisor has acknowledged; a report of it is taken and needs no more. */
+    /** Whether a provider is ready follows from the configuration that the supervisor has acknowledged; its report is shown beside. */
     reportProviderReadiness({ observation }, call) {
       if (observation === undefined) throw new OpenShellError("invalid_argument", "observation is required");
       const { sandboxId } = sandboxPrincipal(call);
-      isNew("readiness", sandboxId, observation.sessionId, observation.sequence);
+      const session = sessions.get(sandboxId);
+      if (isNew("readiness", sandboxId, observation.sessionId, observation.sequence) && session !== undefined)
+        session.readiness = printableObservation(observation);
       return create(ReportProviderReadinessResponseSchema, {
         acceptedSequence: sequences.get(`readiness ${sandboxId}`)?.last ?? 0n,
         reportInterval: durationFromMs(REPORT_INTERVAL_MS),
@@ -96,6 +100,20 @@ function statusOf(endpointId: string, { host, ports, path }: Endpoint, observati
   return create(EndpointStatusSchema, {
     ...{ endpointId, host, ports: [...ports], path, lastResult: result, lastReportedTime: timestampFromMs(now) },
     ...(observation.failure === undefined ? {} : { lastFailure: printableFailure(observation.failure) }),
+  });
+}
+
+/** Whether a status was of this endpoint, and not of another that had its id in an earlier policy. */
+function isAbout({ host, ports, path }: EndpointStatus, endpoint: Endpoint): boolean {
+  return host === endpoint.host && path === endpoint.path && ports.join() === endpoint.ports.join();
+}
+
+function printableObservation(observation: ProviderReadinessObservation): ProviderReadinessObservation {
+  const safe = (text: string) => safeText(text, MAX_FAILURE_TEXT).text;
+  const { attachmentEpoch, policyHash, processInstanceId } = observation;
+  return create(ProviderReadinessObservationSchema, {
+    ...observation,
+    ...{ attachmentEpoch: safe(attachmentEpoch), policyHash: safe(policyHash), processInstanceId: safe(processInstanceId) },
   });
 }
 

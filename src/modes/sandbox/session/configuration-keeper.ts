@@ -41,6 +41,11 @@ export class ConfigurationKeeper {
     this.#useSettings(options.applied);
   }
 
+  /** What is in force. */
+  get applied(): Configuration {
+    return this.#applied;
+  }
+
   start(): void {
     this.#timer = setInterval(() => void this.#poll(), POLL_INTERVAL);
   }

@@ -26,6 +26,8 @@ export interface Configuration {
   readonly revision: bigint;
   /** State of the providers whose credentials the sandbox has; 0: none. */
   readonly environmentRevision: bigint;
+  /** Names the set of providers that are attached. */
+  readonly attachmentEpoch: string;
   readonly settings: ReadonlyMap<string, string | boolean | bigint>;
 }
 
@@ -95,6 +97,7 @@ export function readConfiguration(snapshot: SandboxConfigSnapshot | GetSandboxCo
     oneTimeRules: snapshot.oneTimeRules.map(({ rule, grantId }) => ({ rule, grantId })),
     version: snapshot.version,
     hash: snapshot.policyHash,
+    attachmentEpoch: snapshot.providerAttachmentEpoch,
     revision: snapshot.configRevision,
     environmentRevision: snapshot.providerEnvRevision,
     settings,
