@@ -79,3 +79,50 @@ test("what a client takes slowly arrives whole and in order, the end behind it",
     expect(pair.ended()).toBe(true);
   }
 });
+
+test.each(["secured", "data", "ended"] as const)("what the handler %s throws is a fault of ours, not of TLS", async (which) => {
+  const said: string[] = [];
+  const fault = Promise.withResolvers<void>();
+  const wire = new Duplex({
+    read() {},
+    write(bytes: Buffer, _, done) {
+      side.feed(Buffer.from(bytes));
+      done();
+    },
+    final(done) {
+      side.rawEnded();
+      done();
+    },
+  });
+  const raw: ByteSocket = {
+    write(bytes) {
+      wire.push(Buffer.from(bytes));
+      return bytes.length;
+    },
+    shutdown() {},
+    end() {},
+    terminate() {},
+    pause() {},
+    resume() {},
+  };
+  const fails = (name: typeof which) => () => {
+    if (name === which) throw new Error(`no ${name}`);
+  };
+  const side = new TlsServerSide(raw, ca.context("a.example"), [], {
+    secured: fails("secured"),
+    data: fails("data"),
+    drained() {},
+    ended: fails("ended"),
+    failed: (error) => said.push(`tls: ${error.message}`),
+    faulted: (error) => {
+      said.push(String(error));
+      fault.resolve();
+    },
+  });
+  const client = connect({ socket: wire, servername: "a.example", ca: ca.certificate }, () => client.end("hello"));
+  client.on("error", () => {});
+  await fault.promise;
+  expect(said).toEqual([`Error: no ${which}`]);
+  side.rawClosed();
+  client.destroy();
+});
