@@ -17,6 +17,7 @@ export const MASKED_SEGMENT = "[REDACTED]";
 const MANY_VALUES = 4;
 /** Shorter hexadecimal words may be words (`face`, `decade`). */
 const HEX_ID = /^[0-9a-fA-F]{16,}$/;
+const PATTERN = /[*?[\]{}\\]/;
 const UUID = /^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$/;
 
 /** Whether a segment names one of many things: digits, a UUID, long hexadecimal, or what was masked. */
@@ -54,6 +55,8 @@ function hasFixed(segments: readonly string[], place: number): boolean {
 /** Whether a template says no more than these requests do: some match it, and they explain every place that it leaves open. */
 export function isExplainedBy(template: ObservedRequest, requests: readonly ObservedRequest[]): boolean {
   const wanted = template.path.split("/");
+  // A request may spell a pattern; a rule with it would say more than that.
+  if (wanted.some((segment) => segment !== "*" && PATTERN.test(segment))) return false;
   const matching = requests
     .filter(({ method }) => method === template.method)
     .map(({ path }) => path.split("/"))

@@ -1,19 +1,21 @@
-import { coveredBy } from "../../../policy/merge.ts";
 import type { Policy } from "../../../policy/model.ts";
 import { hostsMeet } from "../../../policy/patterns.ts";
 import { validatePolicy } from "../../../policy/validate.ts";
-import { candidateFor } from "./candidate.ts";
 import { type Chunk, keysOf } from "./chunk.ts";
-import { type Drafts, refinedBy } from "./drafts.ts";
+import { isCovered } from "./covered.ts";
+import { ancestorsOf, candidateOf, type Drafts, denialsOf, refinedBy } from "./drafts.ts";
 import { isWritable } from "./flags.ts";
 import { MAX_PENDING_CHUNKS } from "./limits.ts";
 import { firstRefusal, type Refusal, refuse } from "./refusal.ts";
 import { allowsWrites, isEnforced } from "./requests.ts";
 import type { ChunkStatus } from "./state.ts";
+import { asksMore, joined, refuseWider } from "./widening.ts";
 
 /** How a proposal is taken: into an open chunk, or as a new one for which others step back. */
 export interface Admission {
   readonly fold: Chunk | undefined;
+  /** What is stored: the proposal, or it together with an open one for the same program and place. */
+  readonly chunk: Chunk;
   /** Chunks that end with it: their new status and why. */
   readonly retire: readonly (readonly [Chunk, ChunkStatus, string])[];
 }
@@ -27,7 +29,10 @@ export function admit(drafts: Drafts, chunk: Chunk): Admission | Refusal {
     () => refuseLineage(drafts, chunk),
     () => refuseUnseen(drafts, chunk),
     () =>
-      chunk.supersedes === "" && coveredBy(policy, chunk.rule) ? refuse("already_covered", "the policy allows this already") : undefined,
+      chunk.supersedes === "" && isCovered(policy, chunk, ancestorsOf(denialsOf(drafts, chunk)))
+        ? refuse("already_covered", "the policy allows this already")
+        : undefined,
+    () => (chunk.supersedes === "" ? refuseWider(chunk.rule, policy, (key) => drafts.repository.denial(chunk.sandboxId, key)) : undefined),
     () => refuseCredentialed(chunk, policy, drafts.context.credentialedHosts?.(chunk.sandboxId) ?? []),
     () => refuseBackedOff(drafts, chunk),
   ]);
@@ -37,7 +42,10 @@ export function admit(drafts: Drafts, chunk: Chunk): Admission | Refusal {
     .openFor(chunk.sandboxId, chunk.stage, keys)
     .flatMap((id) => drafts.repository.chunk(chunk.sandboxId, id) ?? []);
   const holder = open[0];
-  if (holder && open.length === 1 && isSubset(chunk, holder)) return { fold: holder, retire: [] };
+  if (holder && open.length === 1 && isSubset(chunk, holder)) {
+    if (!asksMore(chunk, holder) || chunk.supersedes !== "") return { fold: holder, chunk, retire: [] };
+    return join(drafts, holder, chunk, policy);
+  }
   // A chunk that says more replaces those it contains, unless a person already worked on one.
   if (!open.every((older) => isSubset(older, chunk) && older.viewedTime === undefined)) {
     return refuse("overlaps", `chunk ${holder?.id} is open for a part of this; propose the rest alone`);
@@ -45,6 +53,15 @@ export function admit(drafts: Drafts, chunk: Chunk): Admission | Refusal {
   const conflict = refuseConflict(drafts, chunk, policy);
   if (conflict) return conflict;
   return room(drafts, chunk, open, policy);
+}
+
+/** More requests of a program and place that an open chunk is about: one that names all of them takes its place. */
+function join(drafts: Drafts, holder: Chunk, chunk: Chunk, policy: Policy): Admission | Refusal {
+  if (holder.edited || holder.supersedes !== "" || holder.analysisMode !== chunk.analysisMode)
+    return refuse("overlaps", `chunk ${holder.id} is open for this program and place; decide on it first`);
+  const both = joined(holder, chunk);
+  if ("code" in both) return both;
+  return refuseConflict(drafts, both, policy) ?? room(drafts, both, [holder], policy);
 }
 
 function isSubset(part: Chunk, whole: Chunk): boolean {
@@ -59,9 +76,9 @@ function refuseLineage(drafts: Drafts, chunk: Chunk): Refusal | undefined {
   return refuse("unknown_supersedes", "supersedes_chunk_id names no approved chunk that this one narrows");
 }
 
-/** A model and an agent may only propose what was really denied (advisor.md, threat 22). */
+/** Only what was denied may be proposed, whoever says so (threat 22). */
 function refuseUnseen(drafts: Drafts, chunk: Chunk): Refusal | undefined {
-  if (chunk.analysisMode === "mechanistic" || chunk.supersedes !== "") return undefined;
+  if (chunk.supersedes !== "") return undefined;
   const unseen = keysOf(chunk.rule).find((key) => !drafts.repository.denial(chunk.sandboxId, key));
   return unseen && refuse("no_denial", `the gateway holds no denial of ${unseen.binary} to ${unseen.host}:${unseen.port}`);
 }
@@ -97,7 +114,7 @@ function refuseBackedOff(drafts: Drafts, chunk: Chunk): Refusal | undefined {
 
 /** A dry run of the approval: what cannot be merged is not worth a person's time. */
 function refuseConflict(drafts: Drafts, chunk: Chunk, policy: Policy): Refusal | undefined {
-  const violations = validatePolicy(candidateFor(policy, chunk, refinedBy(drafts, chunk)).policy);
+  const violations = validatePolicy(candidateOf(drafts, policy, chunk).policy);
   return violations.length > 0 ? refuse("conflict", violations.map(({ field, message }) => `${field}: ${message}`).join("; ")) : undefined;
 }
 
@@ -109,10 +126,12 @@ function room(drafts: Drafts, chunk: Chunk, replaced: readonly Chunk[], policy: 
     .flatMap((id) => repository.chunk(chunk.sandboxId, id) ?? []);
   const retire: (readonly [Chunk, ChunkStatus, string])[] = [
     ...replaced.map((older) => [older, "superseded", "replaced by a proposal that contains it"] as const),
-    ...rejected.map((older) => [older, "superseded", "a later analysis proposed it again"] as const),
+    ...rejected
+      .filter((older) => !asksMore(older, chunk))
+      .map((older) => [older, "superseded", "a later analysis proposed it again"] as const),
   ];
   const pending = repository.pending(chunk.sandboxId).filter((other) => !replaced.some(({ id }) => id === other.id));
-  if (pending.length < MAX_PENDING_CHUNKS) return { fold: undefined, retire };
+  if (pending.length < MAX_PENDING_CHUNKS) return { fold: undefined, chunk, retire };
   const victim = victimFor(chunk, pending, policy);
   if (!victim) {
     return refuse(
@@ -120,7 +139,7 @@ function room(drafts: Drafts, chunk: Chunk, replaced: readonly Chunk[], policy: 
       `${pending.length} proposals are pending, at most ${MAX_PENDING_CHUNKS} are kept; offer it again when there is room`,
     );
   }
-  return { fold: undefined, retire: [...retire, [victim, "expired", "made room for another program"]] };
+  return { fold: undefined, chunk, retire: [...retire, [victim, "expired", "made room for another program"]] };
 }
 
 /** The oldest chunk that nobody has seen, of the program that holds most places, if it holds at least two more than the newcomer's. */

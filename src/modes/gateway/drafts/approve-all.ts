@@ -1,9 +1,9 @@
 import { OpenShellError } from "../../../error.ts";
 import { check, markApproved, type Revision, requireToken, unchanged } from "./approve.ts";
-import { candidateFor, requireValid } from "./candidate.ts";
+import { requireValid } from "./candidate.ts";
 import type { Chunk } from "./chunk.ts";
 import type { DraftSandbox } from "./context.ts";
-import { announce, changeablePolicy, type Drafts, denialsOf, findChunk, refinedBy } from "./drafts.ts";
+import { announce, candidateOf, changeablePolicy, type Drafts, denialsOf, findChunk } from "./drafts.ts";
 import { flagsOf } from "./flags.ts";
 import { difference, sentenceFor } from "./reach.ts";
 import type { ResolutionVerdict } from "./resolve.ts";
@@ -94,14 +94,14 @@ function commitAll(
   for (const entry of checked) {
     try {
       const fresh = unchanged(drafts, entry.chunk);
-      requireToken(fresh, candidateFor(current.policy, fresh, refinedBy(drafts, fresh)), tokens.get(fresh.id) ?? "");
+      requireToken(fresh, candidateOf(drafts, current.policy, fresh), tokens.get(fresh.id) ?? "");
       // Names were looked up meanwhile: what is to be flagged may have changed.
       const flagged = reasonToSkip(drafts, fresh, current.policy, request.includeFlagged);
       if (flagged !== undefined) {
         skipped.push({ chunkId: fresh.id, reason: flagged });
         continue;
       }
-      const candidate = candidateFor(policy, fresh, refinedBy(drafts, fresh));
+      const candidate = candidateOf(drafts, policy, fresh);
       requireValid(fresh, candidate);
       applied.push({
         checked: entry,

@@ -1,9 +1,19 @@
 import { OpenShellError } from "../../../error.ts";
 import type { ChunkLifetime } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
-import { type Candidate, candidateFor, requireValid, reviewToken } from "./candidate.ts";
+import { type Candidate, requireValid, reviewToken } from "./candidate.ts";
 import type { Chunk } from "./chunk.ts";
 import type { DraftSandbox } from "./context.ts";
-import { announce, changeablePolicy, type Drafts, denialsOf, findChunk, GATEWAY_ACTOR, moveChunk, refinedBy } from "./drafts.ts";
+import {
+  announce,
+  candidateOf,
+  changeablePolicy,
+  type Drafts,
+  denialsOf,
+  findChunk,
+  GATEWAY_ACTOR,
+  moveChunk,
+  refinedBy,
+} from "./drafts.ts";
 import { LASTING, type Term, termOf } from "./lifetime.ts";
 import { difference, sentenceFor } from "./reach.ts";
 import { judgeAnswers, type ResolutionVerdict, resolveHosts } from "./resolve.ts";
@@ -45,7 +55,7 @@ export async function approveChunk(
   const { revision, sentence } = drafts.context.store.transaction(() => {
     const fresh = unchanged(drafts, chunk);
     const current = changeablePolicy(drafts, sandbox);
-    const candidate = candidateFor(current.policy, fresh, refinedBy(drafts, fresh));
+    const candidate = candidateOf(drafts, current.policy, fresh);
     requireToken(fresh, candidate, approval.reviewToken);
     requireValid(fresh, candidate);
     const provenance = `approved ${fresh.id} (${fresh.ruleName}) by ${approval.actor}`;
@@ -68,8 +78,10 @@ export async function approveChunk(
 
 /** Looks the hosts of a chunk up and judges the answers. The only step that waits; nothing is held while it does. */
 export async function check(drafts: Drafts, sandbox: DraftSandbox, chunk: Chunk): Promise<ResolutionVerdict> {
-  const answers = await resolveHosts(chunk.rule, drafts.context.resolver);
-  return judgeAnswers(chunk.rule, answers, {
+  // As it would be added: what the policy says of the host's addresses already holds for it too.
+  const { rule } = candidateOf(drafts, changeablePolicy(drafts, sandbox).policy, chunk);
+  const answers = await resolveHosts(rule, drafts.context.resolver);
+  return judgeAnswers(rule, answers, {
     trustedCidrs: sandbox.trustedCidrs,
     denials: denialsOf(drafts, chunk),
     sandboxName: sandbox.name,

@@ -20,11 +20,13 @@ export interface Candidate {
 /**
  * Merges a chunk into a policy. `refined` is the approved chunk that it supersedes: its rule goes in the same step.
  * Existing rules are never touched otherwise (threat 14). Where the same program already has an inspected endpoint on that host and port, the
- * proposal takes over how it is inspected: a connection is treated in one way.
+ * proposal takes over how it is inspected: a connection is treated in one way. `ancestors`: of the program, for rules about a family.
  */
-export function candidateFor(policy: Policy, chunk: Chunk, refined: Chunk | undefined): Candidate {
+export function candidateFor(policy: Policy, chunk: Chunk, refined: Chunk | undefined, ancestors: readonly string[] = []): Candidate {
   const base = refined?.applied ? removeAddedRule(policy, refined.applied.key, refined.applied.rule) : policy;
-  const merged = chunk.edited ? addEditedRule(base, chunk) : addProposedRule(base, chunk.ruleName, withExistingSettings(base, chunk.rule));
+  const merged = chunk.edited
+    ? addEditedRule(base, chunk)
+    : addProposedRule(base, chunk.ruleName, withExistingSettings(base, chunk.rule, ancestors));
   return {
     policy: merged.policy,
     hash: policyHash(merged.policy),

@@ -65,11 +65,21 @@ export interface Denial extends DenialKey {
   readonly commandLines: readonly string[];
   readonly resolvedIps: readonly string[];
   readonly escaped: boolean;
+  /** What was asked for inside connections that the policy allows. */
+  readonly requests: readonly RequestSample[];
   readonly totalCount: number;
   /** Bursts more than a cool-down apart. */
   readonly bursts: number;
   readonly firstSeen: number;
   readonly lastSeen: number;
+}
+
+/** Requests alike, as the sandbox saw them: without query, secrets masked. */
+export interface RequestSample {
+  readonly method: string;
+  readonly path: string;
+  readonly decision: string;
+  readonly count: number;
 }
 
 /** A security note: a code for programs and a sentence for people. Any note keeps a chunk out of `approve --all`. */

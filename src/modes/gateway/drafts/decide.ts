@@ -5,10 +5,10 @@ import type { NetworkRule } from "../../../policy/model.ts";
 import type { NetworkPolicyRule } from "../../../rpc/gen/openshell/sandbox/v1/sandbox_pb.ts";
 import { type Revision, requireToken } from "./approve.ts";
 import { afterRejection } from "./backoff.ts";
-import { candidateFor, requireValid } from "./candidate.ts";
+import { requireValid } from "./candidate.ts";
 import { type Chunk, keysOf } from "./chunk.ts";
 import type { DraftSandbox } from "./context.ts";
-import { announce, changeablePolicy, type Drafts, findChunk, GATEWAY_ACTOR, moveChunk, refinedBy } from "./drafts.ts";
+import { announce, candidateOf, changeablePolicy, type Drafts, findChunk, GATEWAY_ACTOR, moveChunk } from "./drafts.ts";
 import { readEdit } from "./edit.ts";
 import { LASTING } from "./lifetime.ts";
 import { MAX_PENDING_CHUNKS } from "./limits.ts";
@@ -94,9 +94,9 @@ export function editChunk(
     const found = findChunk(drafts, sandbox, chunkId);
     requireState(found, "edit");
     const current = changeablePolicy(drafts, sandbox);
-    requireToken(found, candidateFor(current.policy, found, refinedBy(drafts, found)), reviewToken);
+    requireToken(found, candidateOf(drafts, current.policy, found), reviewToken);
     const edited: Chunk = { ...found, edited: true, rule: readEdit(found, rule, drafts.context.ownEndpoint) };
-    requireValid(edited, candidateFor(current.policy, edited, refinedBy(drafts, edited)));
+    requireValid(edited, candidateOf(drafts, current.policy, edited));
     const other = drafts.repository.openFor(sandbox.id, found.stage, keysOf(edited.rule)).find((id) => id !== found.id);
     if (other)
       throw new OpenShellError("failed_precondition", `chunk ${other} is pending for a part of this`, { next: "decide on that one first" });

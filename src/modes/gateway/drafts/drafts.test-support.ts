@@ -20,6 +20,7 @@ import { type Principal, principalKey } from "../auth/principal.ts";
 import { storeOn } from "../store/database.ts";
 import schema from "../store/migrations/010-drafts.sql" with { type: "text" };
 import lifetimes from "../store/migrations/011-draft-lifetimes.sql" with { type: "text" };
+import requests from "../store/migrations/012-draft-requests.sql" with { type: "text" };
 import type { DraftContext, PolicyRevision } from "./context.ts";
 import { type Drafts, openDrafts } from "./drafts.ts";
 import { draftHandlers } from "./handlers.ts";
@@ -51,6 +52,7 @@ export class Gateway {
     this.db.run("PRAGMA foreign_keys = ON");
     this.db.run(schema);
     this.db.run(lifetimes);
+    this.db.run(requests);
     this.revisions.push({ version: 1, policy, hash: policyHash(policy) });
     const context: DraftContext = {
       store: storeOn(this.db),
@@ -135,8 +137,10 @@ export class Gateway {
     more: Omit<MessageInitShape<typeof SubmitPolicyAnalysisRequestSchema>, "$typeName"> = {},
   ): Promise<SubmitPolicyAnalysisResponse> {
     this.now += 5_000;
+    const proposedChunks = chunks.map((chunk) => create(PolicyChunkSchema, chunk as object));
     return this.supervisor("submitPolicyAnalysis", {
-      proposedChunks: chunks.map((chunk) => create(PolicyChunkSchema, chunk as object)),
+      proposedChunks,
+      summaries: proposedChunks.flatMap(denialsFor),
       ...more,
     });
   }
@@ -188,6 +192,15 @@ export function denial(
     totalCount: 1,
     ...more,
   } as object);
+}
+
+/** The denials that a sandbox would report with a proposal. */
+function denialsFor({ proposedRule }: PolicyChunk) {
+  return (proposedRule?.endpoints ?? []).flatMap(({ host, port, ports }) =>
+    (proposedRule?.binaries ?? []).flatMap(({ path: binary }) =>
+      (ports.length > 0 ? ports : [port]).map((one) => denial(host, { port: one, binary })),
+    ),
+  );
 }
 
 /** The first of a list that must have one. */

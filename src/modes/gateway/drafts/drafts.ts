@@ -1,6 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { OpenShellError } from "../../../error.ts";
+import type { Policy } from "../../../policy/model.ts";
 import { DraftPolicyUpdateSchema } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import { type Candidate, candidateFor } from "./candidate.ts";
 import type { Chunk, Denial } from "./chunk.ts";
 import { keysOf } from "./chunk.ts";
 import type { DraftContext, DraftSandbox, PolicyRevision } from "./context.ts";
@@ -119,6 +121,16 @@ export function refinedBy(drafts: Drafts, chunk: Chunk): Chunk | undefined {
   if (chunk.supersedes === "") return undefined;
   const older = drafts.repository.chunk(chunk.sandboxId, chunk.supersedes);
   return older?.status === "approved" ? older : undefined;
+}
+
+/** The policy as it would be with a chunk. */
+export function candidateOf(drafts: Drafts, policy: Policy, chunk: Chunk): Candidate {
+  return candidateFor(policy, chunk, refinedBy(drafts, chunk), ancestorsOf(denialsOf(drafts, chunk)));
+}
+
+/** The programs that started the denied ones, each once. */
+export function ancestorsOf(denials: readonly Denial[]): string[] {
+  return [...new Set(denials.flatMap(({ ancestors }) => ancestors))];
 }
 
 /** The denials that a chunk is about, as far as the gateway still holds them. */

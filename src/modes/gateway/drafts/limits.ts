@@ -43,6 +43,9 @@ export const MAX_SAMPLE_LENGTH = 512;
 /** Command lines and ancestors kept per denial (advisor.md, "DenialAggregator"). */
 export const MAX_SAMPLES = 5;
 
+/** Requests kept per denial (advisor.md, "DenialAggregator"), twice: what an open proposal rests on stays while new ones come. */
+export const MAX_REQUESTS_PER_DENIAL = 100;
+
 /** Hits that one submission may add to a chunk; a sandbox must not outrun the thresholds at once. */
 export const MAX_HITS_PER_SUBMISSION = 100;
 

@@ -1,6 +1,8 @@
 import type { Endpoint, NetworkRule, RequestRule } from "../../../policy/model.ts";
 import { ruleFromProto } from "../../../policy/proto.ts";
+import { observedAs, PROPOSABLE_METHODS } from "../../../policy/request-evidence.ts";
 import { validatePolicy } from "../../../policy/validate.ts";
+import { hasGraphqlFields } from "../../../policy/validate-rules.ts";
 import type { NetworkPolicyRule } from "../../../rpc/gen/openshell/sandbox/v1/sandbox_pb.ts";
 import type { AnalysisMode, ChunkStage } from "./chunk.ts";
 import { type OwnEndpoint, refuseAllowedIp, refuseDestination } from "./destination.ts";
@@ -16,7 +18,7 @@ import {
   MAX_RULES_PER_ENDPOINT,
 } from "./limits.ts";
 import { firstRefusal, type Refusal, refuse } from "./refusal.ts";
-import { isPrintable, PATTERN_CHARACTERS } from "./text.ts";
+import { isPrintable, PATTERN_CHARACTERS, safeText } from "./text.ts";
 
 /** What a rule is judged against; all of it is the gateway's own knowledge. */
 export interface ProposalFacts {
@@ -25,9 +27,6 @@ export interface ProposalFacts {
   readonly ownEndpoint: OwnEndpoint;
   readonly trustedCidrs: readonly string[];
 }
-
-/** Methods that a proposal may name; `*` would allow what nobody saw. */
-const METHODS = new Set(["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]);
 
 /** Rule names are keys of a map that people type and read. */
 const RULE_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]*$/;
@@ -131,10 +130,10 @@ function refuseBinary(path: string): Refusal | undefined {
 
 /** Endpoint fields that weaken inspection or move credentials are for people to write. */
 function refuseFields(endpoint: Endpoint, { mode }: ProposalFacts): Refusal | undefined {
+  if (!isPrintable(endpoint.path)) return refuse("not_printable", "path holds characters outside printable ASCII");
   if (endpoint.denyRules.length > 0) return refuse("not_additive", "deny_rules would take away what the policy allows");
   const set: [string, boolean][] = [
     ["tls", endpoint.tls !== ""],
-    ["path", endpoint.path !== ""],
     ["allow_encoded_slash", endpoint.allowEncodedSlash],
     ["websocket_credential_rewrite", endpoint.websocketCredentialRewrite],
     ["request_body_credential_rewrite", endpoint.requestBodyCredentialRewrite],
@@ -151,11 +150,17 @@ function refuseFields(endpoint: Endpoint, { mode }: ProposalFacts): Refusal | un
 
 function refuseRequests(endpoint: Endpoint, facts: ProposalFacts): Refusal | undefined {
   for (const rule of endpoint.rules) {
-    if (endpoint.protocol === "rest" && !METHODS.has(rule.method)) {
-      return refuse("pattern_character", `method '${rule.method}' is not one of ${[...METHODS].join(", ")}`);
+    const http = endpoint.protocol === "rest" || (endpoint.protocol === "websocket" && !hasGraphqlFields(rule));
+    if (http && !PROPOSABLE_METHODS.has(rule.method)) {
+      return refuse("pattern_character", `method '${safeText(rule.method, 64).text}' is not one of ${[...PROPOSABLE_METHODS].join(", ")}`);
     }
     const refusal = refuseRequestText(rule) ?? refuseTemplate(rule.path, facts);
     if (refusal) return refusal;
+    if (observedAs(endpoint.protocol, rule) === undefined)
+      return refuse(
+        "wider_than_denied",
+        `a request rule of protocol ${endpoint.protocol} does not say one thing that could have been denied`,
+      );
   }
   return undefined;
 }

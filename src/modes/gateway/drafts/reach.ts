@@ -1,15 +1,18 @@
+import { inspectingEndpoints } from "../../../policy/adopt.ts";
 import { endpointText } from "../../../policy/hash.ts";
 import { coveredBy } from "../../../policy/merge.ts";
 import type { Binary, Endpoint, NetworkRule, Policy } from "../../../policy/model.ts";
 import { registrableDomain } from "./host.ts";
 import { baseName } from "./known.ts";
-import { describeRequests } from "./requests.ts";
+import { describeRequests, isEnforced } from "./requests.ts";
 
 /** One program that may reach one port of one host in one way: the smallest piece of a network policy. */
 export interface Grant {
   readonly binary: Binary;
   readonly endpoint: Endpoint;
   readonly port: number;
+  /** The program may ask for other things there already. */
+  readonly further?: boolean;
 }
 
 /** What changes between two effective policies. */
@@ -26,7 +29,9 @@ const usualDirectories = ["/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin", "/s
 /** What the second policy allows that the first did not, and the other way round. Nothing else may make a sentence (threat 18). */
 export function difference(before: Policy, after: Policy): Reach {
   const [added, removed] = [onlyIn(after, before), onlyIn(before, after)];
-  const gained = added.filter((grant) => !coveredBy(before, ruleOf(grant)));
+  const gained: Grant[] = added
+    .filter((grant) => !coveredBy(before, ruleOf(grant)))
+    .map((grant) => ({ ...grant, further: isFurther(before, grant) }));
   const gone = removed.filter((grant) => !coveredBy(after, ruleOf(grant)));
   const remains = new Map(added.filter((grant) => !gained.includes(grant)).map((grant) => [subject(grant), grant]));
   const narrowed = gone.flatMap((grant) => {
@@ -36,19 +41,40 @@ export function difference(before: Policy, after: Policy): Reach {
   return { gained, narrowed, lost: gone.filter((grant) => !remains.has(subject(grant))) };
 }
 
+/** Whether requests of that program there are decided one by one already, and some more are to be allowed. */
+function isFurther(before: Policy, { binary, endpoint, port }: Grant): boolean {
+  if (!isEnforced(endpoint)) return false;
+  return inspectingEndpoints(before, { host: endpoint.host, port, binary: binary.path, ancestors: [] }).length > 0;
+}
+
 /** The difference in words: one clause for every program, port and kind of request. */
 export function sentenceFor({ gained, narrowed, lost }: Reach): string {
   const fewer = narrowed.map(
     ({ now, before }) => `${clause([now], now, "may still connect to")}, no longer ${describeRequests(before.endpoint)}`,
   );
-  return [...clauses(gained, "may connect to"), ...fewer, ...clauses(lost, "may no longer connect to")].join("; ") || NO_CHANGE;
+  const further = gained.filter(({ further: isFurther }) => isFurther);
+  return (
+    [
+      ...clauses(
+        gained.filter((grant) => !further.includes(grant)),
+        "may connect to",
+      ),
+      ...clauses(further, FURTHER),
+      ...fewer,
+      ...clauses(lost, "may no longer connect to"),
+    ].join("; ") || NO_CHANGE
+  );
 }
+
+/** Of requests to a place where others are decided already. */
+const FURTHER = "may also ask";
 
 const NO_CHANGE = "nothing changes: the policy says so already";
 
 /** Every host and port that becomes reachable, with the registrable domain apart, and by whom. */
 export function newlyReachable(reach: Reach): string[] {
-  return [...new Set(reach.gained.map((grant) => `${place(grant)} by ${grant.binary.path}`))];
+  const what = ({ endpoint, further }: Grant): string => (further ? `, ${describeRequests(endpoint)}` : "");
+  return [...new Set(reach.gained.map((grant) => `${place(grant)} by ${grant.binary.path}${what(grant)}`))];
 }
 
 function place({ endpoint, port }: Grant): string {
@@ -70,7 +96,9 @@ function clauses(grants: readonly Grant[], verb: string): string[] {
 function clause(group: readonly Grant[], { binary, endpoint, port }: Grant, verb: string): string {
   const hosts = [...new Set(group.map((grant) => grant.endpoint.host || "any host"))].join(", ");
   const at = endpoint.allowedIps.length > 0 ? ` at ${endpoint.allowedIps.join(", ")}` : "";
-  return `${program(binary)} ${verb} ${hosts}${at} on port ${port} — ${describeRequests(endpoint)}`;
+  const requests = describeRequests(endpoint);
+  const what = verb === FURTHER ? ` for ${requests.replace(/^only /, "")}` : ` — ${requests}`;
+  return `${program(binary)} ${verb} ${hosts}${at} on port ${port}${what}`;
 }
 
 function program({ path, selfOnly }: Binary): string {

@@ -16,6 +16,7 @@ export type RefusalCode =
   | "credentialed_host"
   | "unknown_supersedes"
   | "no_denial"
+  | "wider_than_denied"
   | "no_policy"
   | "already_covered"
   | "backed_off"

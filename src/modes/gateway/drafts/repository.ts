@@ -207,7 +207,7 @@ export class DraftRepository {
     this.db
       .query(
         `INSERT OR REPLACE INTO draft_denials (sandbox_id, host, port, binary, id, deny_reason, stages, ancestors, command_lines, resolved_ips,
-           escaped, total_count, bursts, first_seen, last_seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+           escaped, requests, total_count, bursts, first_seen, last_seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       )
       .run(
         sandboxId,
@@ -221,6 +221,7 @@ export class DraftRepository {
         JSON.stringify(denial.commandLines),
         JSON.stringify(denial.resolvedIps),
         Number(denial.escaped),
+        JSON.stringify(denial.requests),
         denial.totalCount,
         denial.bursts,
         denial.firstSeen,

@@ -1,5 +1,5 @@
 import type { NetworkRule } from "../../../policy/model.ts";
-import type { AnalysisMode, Chunk, ChunkStage, Denial, Lifetime } from "./chunk.ts";
+import type { AnalysisMode, Chunk, ChunkStage, Denial, Lifetime, RequestSample } from "./chunk.ts";
 import type { ChunkStatus } from "./state.ts";
 
 /** A row of `draft_chunks`. */
@@ -82,6 +82,7 @@ export interface DenialRow {
   readonly command_lines: string;
   readonly resolved_ips: string;
   readonly escaped: number;
+  readonly requests: string;
   readonly total_count: number;
   readonly bursts: number;
   readonly first_seen: number;
@@ -100,6 +101,7 @@ export function denialFromRow(row: DenialRow): Denial {
     commandLines: JSON.parse(row.command_lines) as string[],
     resolvedIps: JSON.parse(row.resolved_ips) as string[],
     escaped: row.escaped !== 0,
+    requests: JSON.parse(row.requests) as RequestSample[],
     totalCount: row.total_count,
     bursts: row.bursts,
     firstSeen: row.first_seen,

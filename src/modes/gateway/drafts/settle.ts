@@ -1,6 +1,6 @@
-import { coveredBy } from "../../../policy/merge.ts";
+import { isCovered } from "./covered.ts";
 import type { Drafts } from "./drafts.ts";
-import { announce, GATEWAY_ACTOR, moveChunk } from "./drafts.ts";
+import { ancestorsOf, announce, denialsOf, GATEWAY_ACTOR, moveChunk } from "./drafts.ts";
 import { draftTtl } from "./settings.ts";
 
 /**
@@ -18,7 +18,7 @@ export function settle(drafts: Drafts, sandboxId: string): number {
       if (now - chunk.pendingSince >= ttl) {
         const description = `no new hit for ${Math.round(ttl / 1000)} s`;
         moveChunk(drafts, chunk, { status: "expired", decidedTime: now }, { eventType: "expired", actor: GATEWAY_ACTOR, description });
-      } else if (chunk.supersedes === "" && current && coveredBy(current.policy, chunk.rule)) {
+      } else if (chunk.supersedes === "" && current && isCovered(current.policy, chunk, ancestorsOf(denialsOf(drafts, chunk)))) {
         const description = `covered by policy version ${current.version}`;
         moveChunk(
           drafts,

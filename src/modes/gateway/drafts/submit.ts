@@ -11,7 +11,7 @@ import { type Admission, admit } from "./admit.ts";
 import type { AnalysisMode, Chunk, ChunkStage } from "./chunk.ts";
 import type { DraftSandbox } from "./context.ts";
 import { mergeDenial } from "./denials.ts";
-import { announce, type Drafts, GATEWAY_ACTOR, moveChunk, recordStep } from "./drafts.ts";
+import { announce, candidateOf, type Drafts, GATEWAY_ACTOR, moveChunk, recordStep } from "./drafts.ts";
 import { LASTING } from "./lifetime.ts";
 import { MAX_CHUNKS_PER_SUBMISSION, MAX_DENIALS, MAX_HITS_PER_SUBMISSION } from "./limits.ts";
 import { isRefusal, readProposal } from "./proposal.ts";
@@ -113,7 +113,7 @@ function propose(
   const chunk = newChunk(sandbox, proposed, { stage, mode, rule, now });
   const admission = admit(drafts, chunk);
   if ("code" in admission) return admission;
-  return store(drafts, sandbox, chunk, admission);
+  return store(drafts, sandbox, admission);
 }
 
 function newChunk(
@@ -153,13 +153,9 @@ function newChunk(
   };
 }
 
-function store(
-  drafts: Drafts,
-  sandbox: DraftSandbox,
-  chunk: Chunk,
-  admission: Admission,
-): { chunk: Chunk; folded: boolean; sentence: string } {
+function store(drafts: Drafts, sandbox: DraftSandbox, admission: Admission): { chunk: Chunk; folded: boolean; sentence: string } {
   const { repository } = drafts;
+  const { chunk } = admission;
   if (admission.fold) {
     const open = admission.fold;
     const folded = repository.update(open, {
@@ -180,9 +176,7 @@ function store(
   }
   repository.insert(chunk);
   const current = drafts.context.policies.current(sandbox.id)?.policy ?? { version: 1, networkPolicies: {} };
-  const sentence = sentenceFor(
-    difference(current, { ...current, networkPolicies: { ...current.networkPolicies, [`${chunk.id}`]: chunk.rule } }),
-  );
+  const sentence = sentenceFor(difference(current, candidateOf(drafts, current, chunk).policy));
   recordStep(drafts, chunk, "", { eventType: "proposed", actor: `sandbox:${sandbox.name}`, description: sentence }, chunk.createdTime);
   return { chunk, folded: false, sentence: asciiSentence(sentence) };
 }

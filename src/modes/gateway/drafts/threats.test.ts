@@ -317,7 +317,7 @@ test("threat-19 the registrable domain is found for every host", () => {
 test("threat-22 the agent's own proposals name only what was denied, set nothing else, and never pass with --all", async () => {
   const gateway = new Gateway();
   const authored = { analysisMode: "agent_authored" };
-  expect((await gateway.submit([plain("api.example.test")], authored)).results[0]?.code).toBe("no_denial");
+  expect((await gateway.submit([plain("api.example.test")], { ...authored, summaries: [] })).results[0]?.code).toBe("no_denial");
   const seen = { ...authored, summaries: [denial("api.example.test")] };
   const other = plain("api.example.test", { binary: "/usr/bin/git" });
   expect((await gateway.submit([other], seen)).results[0]?.code).toBe("no_denial");
@@ -336,5 +336,5 @@ test("threat-22 the agent's own proposals name only what was denied, set nothing
   const all = await gateway.person("approveAllDraftChunks", { includeSecurityFlagged: true });
   expect([all.chunksApproved, all.chunksSkipped]).toEqual([0, 1]);
   // The mark of one chunk holds inside a batch that says otherwise.
-  expect((await gateway.submit([{ ...plain("never.example.test"), ...authored }])).results[0]?.code).toBe("no_denial");
+  expect((await gateway.submit([{ ...plain("never.example.test"), ...authored }], { summaries: [] })).results[0]?.code).toBe("no_denial");
 });

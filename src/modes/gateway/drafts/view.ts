@@ -1,13 +1,16 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { coveredBy } from "../../../policy/merge.ts";
-import type { NetworkRule, Policy } from "../../../policy/model.ts";
+import type { Endpoint, NetworkRule, Policy } from "../../../policy/model.ts";
+import { pathCovers } from "../../../policy/patterns.ts";
 import { policyToProto, ruleToProto } from "../../../policy/proto.ts";
+import { observedAs } from "../../../policy/request-evidence.ts";
 import { type PolicyChunk, PolicyChunkSchema } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { candidateFor, reviewToken } from "./candidate.ts";
-import { type Chunk, type Denial, keysOf } from "./chunk.ts";
+import { type Chunk, type Denial, keysOf, type RequestSample } from "./chunk.ts";
 import { confidence } from "./confidence.ts";
 import type { PolicyRevision } from "./context.ts";
+import { ancestorsOf } from "./drafts.ts";
 import { flagsOf } from "./flags.ts";
 import { lifetimeOf } from "./lifetime.ts";
 import { MAX_SAMPLES } from "./limits.ts";
@@ -33,7 +36,8 @@ export function viewOf(chunk: Chunk, facts: ViewFacts): PolicyChunk {
   const keys = new Set(keysOf(chunk.rule).map((key) => JSON.stringify(key)));
   const own = facts.denials.filter(({ host, port, binary }) => keys.has(JSON.stringify({ host, port, binary })));
   const flags = flagsOf(chunk, { denials: own, policy: facts.current?.policy, credentialed: facts.credentialed });
-  const pending = chunk.status === "pending" && facts.current !== undefined ? pendingView(chunk, facts.current, facts) : undefined;
+  const pending =
+    chunk.status === "pending" && facts.current !== undefined ? pendingView(chunk, facts.current, facts.refined, own) : undefined;
   const reach = pending?.reach ?? difference(nothing, { ...nothing, networkPolicies: { [chunk.ruleName]: chunk.rule } });
   return create(PolicyChunkSchema, {
     id: chunk.id,
@@ -66,14 +70,15 @@ export function viewOf(chunk: Chunk, facts: ViewFacts): PolicyChunk {
     sampleCmdlines: [...new Set(own.flatMap(({ commandLines }) => commandLines))].slice(0, MAX_SAMPLES),
     sentence: sentenceFor(reach),
     ancestors: [...(own[0]?.ancestors ?? [])],
+    requestSamples: samplesFor(chunk, own).map((sample) => ({ ...sample })),
     ...(pending?.fields ?? {}),
     ...(chunk.status === "pending" ? { expirationTime: timestampFromMs(chunk.pendingSince + facts.ttl) } : {}),
   });
 }
 
 /** What only a pending chunk carries: the policy before and after, and the token that names exactly this pair. */
-function pendingView(chunk: Chunk, current: PolicyRevision, { refined }: ViewFacts) {
-  const candidate = candidateFor(current.policy, chunk, refined);
+function pendingView(chunk: Chunk, current: PolicyRevision, refined: Chunk | undefined, own: readonly Denial[]) {
+  const candidate = candidateFor(current.policy, chunk, refined, ancestorsOf(own));
   return {
     reach: difference(current.policy, candidate.policy),
     fields: {
@@ -88,11 +93,37 @@ function pendingView(chunk: Chunk, current: PolicyRevision, { refined }: ViewFac
 
 /** How the rule alone would have decided the denials that are held: its own, and everything else that was refused. */
 function replayOf(rule: NetworkRule, own: readonly Denial[], all: readonly Denial[]) {
+  if (rule.endpoints.every(({ rules }) => rules.length > 0)) return replayOfRequests(rule, own);
   const policy: Policy = { version: 1, networkPolicies: { [rule.name]: rule } };
   const others = all.filter((denial) => !own.includes(denial));
   const sum = (denials: readonly Denial[]): number => denials.reduce((total, denial) => total + denial.totalCount, 0);
   const allowed = (denials: readonly Denial[]): Denial[] => denials.filter((denial) => allows(policy, rule, denial));
   return { activityTotal: sum(own), activityAllowed: sum(allowed(own)), otherTotal: sum(others), otherAllowed: sum(allowed(others)) };
+}
+
+/** The same for a rule about requests, of which the denials that are held name the latest. */
+function replayOfRequests(rule: NetworkRule, own: readonly Denial[]) {
+  const denied = own.flatMap(({ requests }) => requests).filter(({ decision }) => decision === "deny");
+  const allowed = new Set(denied.filter((sample) => rule.endpoints.some((endpoint) => explains(endpoint, sample))));
+  const sum = (samples: Iterable<RequestSample>): number => [...samples].reduce((total, { count }) => total + count, 0);
+  // Of requests that it was not made for, none may pass: what is in the rule and what was denied are compared one by one.
+  return { activityTotal: sum(allowed), activityAllowed: sum(allowed), otherTotal: sum(denied) - sum(allowed), otherAllowed: 0 };
+}
+
+/** The denied requests that a chunk is about: all for a connection, for rules about requests those that they allow. */
+function samplesFor(chunk: Chunk, own: readonly Denial[]): RequestSample[] {
+  const { endpoints } = chunk.rule;
+  const about = endpoints.some(({ rules }) => rules.length > 0);
+  return own
+    .flatMap(({ requests }) => requests)
+    .filter((sample) => !about || (sample.decision === "deny" && endpoints.some((endpoint) => explains(endpoint, sample))));
+}
+
+function explains(endpoint: Endpoint, { method, path }: RequestSample): boolean {
+  return endpoint.rules.some((rule) => {
+    const wanted = observedAs(endpoint.protocol, rule);
+    return wanted?.method === method && (wanted.path === "" || pathCovers(wanted.path, path));
+  });
 }
 
 function allows(policy: Policy, rule: NetworkRule, { host, port, binary }: Denial): boolean {

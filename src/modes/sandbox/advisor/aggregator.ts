@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { escapeText } from "../../../events/escape.ts";
 import type { DenialStage } from "../../../events/event.ts";
 import { MAX_COMMAND_LINE, sanitiseCommandLine, sanitisePath } from "../../../events/sanitise.ts";
+import type { Asked } from "./asked.ts";
 import type { Denial } from "./denial.ts";
 import {
   COOL_DOWN_MS,
@@ -9,6 +10,7 @@ import {
   MAX_BATCH,
   MAX_BATCH_CHARACTERS,
   MAX_COMMAND_LINES,
+  MAX_EARLY_REPORTS,
   MAX_KEYS,
   MAX_KEYS_PER_BINARY,
   MAX_SAMPLES,
@@ -21,6 +23,10 @@ export interface Sample {
   readonly path: string;
   readonly decision: "deny" | "audit";
   count: number;
+  /** Of these, since the last report. */
+  fresh: number;
+  /** Of a denied request: what it asked for. */
+  readonly asked: Asked | undefined;
 }
 
 /** Everything that is known about one (host, port, binary). Times in milliseconds since the epoch. */
@@ -50,6 +56,8 @@ export interface Entry {
   /** Never reset. */
   total: number;
   reportedAt: number | undefined;
+  /** Reports inside the cool-down that began then. */
+  early: number;
   /** Time of the oldest event that is not reported. */
   unreportedSince: number;
 }
@@ -60,6 +68,10 @@ export interface Emission {
   readonly count: number;
   readonly suppressed: number;
   readonly persistent: boolean;
+  /** Inside the cool-down, for the sake of requests that no report has named. */
+  readonly early: boolean;
+  /** Denied requests of this report, and how often they came since the last one. */
+  readonly requests: readonly { readonly sample: Sample; readonly times: number }[];
 }
 
 export type Observed = "new" | "known" | "overflow";
@@ -99,8 +111,9 @@ export class Aggregator {
     const key = `${denial.host}\0${denial.port}\0${denial.protocol}\0${denial.binary}`;
     const known = this.#entries.get(key);
     if (known !== undefined) {
+      const before = isNews(known, denial.time);
       add(known, denial);
-      return "known";
+      return !before && isNews(known, denial.time) ? "new" : "known";
     }
     if (!this.#makeRoom(denial)) {
       this.#overflow++;
@@ -127,7 +140,8 @@ export class Aggregator {
       if (kind === undefined) continue;
       characters += weight(entry);
       if (due.length === MAX_BATCH || (due.length > 0 && characters > MAX_BATCH_CHARACTERS)) break;
-      due.push({ entry, count: entry.count, suppressed: entry.suppressed, persistent: kind === "persistent" });
+      const { count, suppressed } = entry;
+      due.push({ entry, count, suppressed, persistent: kind === "persistent", early: kind === "early", requests: freshRequests(entry) });
     }
     return due;
   }
@@ -135,18 +149,29 @@ export class Aggregator {
   /** The batch collected at `at` has arrived; what came in since stays. */
   delivered(batch: readonly Emission[], overflow: number, at: number): void {
     this.#overflow -= overflow;
-    for (const { entry, count, suppressed } of batch) {
+    for (const { entry, count, suppressed, early, requests } of batch) {
+      for (const { sample, times } of requests) sample.fresh -= times;
       entry.count -= count;
       entry.suppressed -= suppressed;
-      entry.reportedAt = at;
+      if (!early) entry.reportedAt = at;
+      entry.early = early ? entry.early + 1 : 0;
       entry.unreportedSince = at;
     }
   }
 
   /** The gateway had no room for a proposal: the key is due again as if it were new. */
-  offerAgain(entry: Entry): void {
+  offerAgain({ entry, requests }: Emission): void {
+    for (const { sample } of requests) sample.fresh = Math.max(1, sample.fresh);
     entry.reportedAt = undefined;
     entry.count = Math.max(1, entry.count);
+  }
+
+  /**
+   * What the policy says of some keys has changed: what is denied from now on is news again, whatever was reported before. Nothing is due by
+   * this alone.
+   */
+  forgetReports(about: (entry: Entry) => boolean): void {
+    for (const entry of this.#entries.values()) if (entry.reportedAt !== undefined && about(entry)) entry.reportedAt = undefined;
   }
 
   /** At the cap the oldest key that is completely reported goes; a key that nobody has seen never does. */
@@ -177,12 +202,28 @@ export class Aggregator {
 }
 
 /** New keys at once; then after the cool-down and at the threshold; or, for a slow drip, after five minutes. */
-function dueKind(entry: Entry, now: number): "now" | "persistent" | undefined {
+function dueKind(entry: Entry, now: number): "now" | "early" | "persistent" | undefined {
   if (entry.count === 0) return undefined;
   if (entry.reportedAt === undefined) return "now";
-  if (now - entry.reportedAt < COOL_DOWN_MS) return undefined;
-  if (entry.count >= THRESHOLD) return "now";
+  if (now - entry.reportedAt < COOL_DOWN_MS) return entry.early < MAX_EARLY_REPORTS && asksAnew(entry) ? "early" : undefined;
+  if (entry.count >= THRESHOLD || asksAnew(entry)) return "now";
   return entry.total >= THRESHOLD && now - entry.unreportedSince >= SLOW_DRIP_MS ? "persistent" : undefined;
+}
+
+/** Whether a report would name something that none has named yet. */
+function isNews(entry: Entry, now: number): boolean {
+  return entry.count > 0 && (entry.reportedAt === undefined || (asksAnew(entry) && dueKind(entry, now) !== undefined));
+}
+
+/** A request that no report has named is news to whoever reads them, however often it comes. */
+function asksAnew(entry: Entry): boolean {
+  return freshRequests(entry).some(({ sample, times }) => times === sample.count);
+}
+
+function freshRequests({ samples }: Entry): Emission["requests"] {
+  return [...samples.values()].flatMap((sample) =>
+    sample.fresh > 0 && sample.decision === "deny" && sample.asked !== undefined ? [{ sample, times: sample.fresh }] : [],
+  );
 }
 
 /** Characters of an entry in a summary and a chunk together, roughly. */
@@ -216,6 +257,7 @@ function newEntry(key: string, denial: Denial): Entry {
     suppressed: 0,
     total: 0,
     reportedAt: undefined,
+    early: 0,
     unreportedSince: denial.time,
   };
 }
@@ -240,9 +282,26 @@ function add(entry: Entry, denial: Denial): void {
 
 function addSample(entry: Entry, denial: Denial): void {
   if (denial.method === undefined || denial.path === undefined) return;
-  const sample = { method: escapeText(denial.method), path: sanitisePath(denial.path), decision: denial.decision };
-  const key = `${sample.method} ${sample.path} ${sample.decision}`;
+  const { decision, asked = [] } = denial;
+  if (asked.length === 0) keepSample(entry, { method: escapeText(denial.method), path: sanitisePath(denial.path), decision });
+  for (const one of asked) keepSample(entry, { method: one.method, path: one.path, decision, asked: one });
+}
+
+function keepSample(entry: Entry, sample: Pick<Sample, "method" | "path" | "decision"> & { readonly asked?: Asked }): void {
+  const { method, path, decision, asked } = sample;
+  const key = `${asked?.protocol ?? ""} ${asked?.selector ?? ""} ${method} ${path} ${decision}`;
   const known = entry.samples.get(key);
-  if (known !== undefined) known.count++;
-  else if (entry.samples.size < MAX_SAMPLES) entry.samples.set(key, { ...sample, count: 1 });
+  if (known !== undefined) {
+    known.count++;
+    known.fresh++;
+    return;
+  }
+  if (entry.samples.size >= MAX_SAMPLES && !dropReported(entry)) return;
+  entry.samples.set(key, { method, path, decision, asked, count: 1, fresh: 1 });
+}
+
+/** The oldest sample that a report has named makes room for a new one. */
+function dropReported(entry: Entry): boolean {
+  for (const [key, { fresh }] of entry.samples) if (fresh === 0) return entry.samples.delete(key);
+  return false;
 }

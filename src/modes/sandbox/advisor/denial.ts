@@ -1,4 +1,5 @@
 import type { DenialStage, SecurityEvent } from "../../../events/event.ts";
+import { type Asked, askedBy, pathOf } from "./asked.ts";
 
 /** One refused attempt that a rule could allow, as the aggregator takes it. */
 export interface Denial {
@@ -19,6 +20,8 @@ export interface Denial {
   readonly path?: string;
   /** `deny` or `audit`; with a method and path. */
   readonly decision: "deny" | "audit";
+  /** What a denied request asked for. */
+  readonly asked?: readonly Asked[];
 }
 
 /** Refusals that no rule changes: the request or the engine was at fault. */
@@ -43,12 +46,6 @@ export function denialOf(event: SecurityEvent): Denial | undefined {
     stage: event.stage,
     address: (event.kind === "network" ? event.address : undefined) ?? "",
     decision: event.stage === "l7_audit" ? "audit" : "deny",
-    ...(event.kind === "http" ? { method: event.method, path: pathOf(event.url) } : {}),
+    ...(event.kind === "http" ? { method: event.method, path: pathOf(event.url), asked: askedBy(event) } : {}),
   };
-}
-
-/** The path of a URL that events show: no query, credentials masked already. */
-function pathOf(url: string): string {
-  const start = url.indexOf("/", url.indexOf("://") + 3);
-  return start < 0 ? "/" : url.slice(start);
 }

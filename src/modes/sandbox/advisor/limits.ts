@@ -8,6 +8,8 @@ export const MAX_KEYS_PER_BINARY = 250;
 export const MAX_QUEUED_EVENTS = 1024;
 /** After a key was reported, its events are only counted for this long. */
 export const COOL_DOWN_MS = 60_000;
+/** Reports in one cool-down for requests that no report has named: an agent that tries one path after the other is heard, one that floods is not. */
+export const MAX_EARLY_REPORTS = 3;
 /** After the cool-down a key is reported again with this many new events. */
 export const THRESHOLD = 3;
 /** A key with fewer is reported as persistent when its oldest unreported event is this old. */
@@ -32,3 +34,6 @@ export const QUIET_TICK_MS = 120_000;
 /** The gateway accepts one submission per 5 s, in bursts of 3. */
 export const SUBMISSION_INTERVAL_MS = 5000;
 export const SUBMISSION_BURST = 3;
+
+/** Request rules of one proposal; the gateway accepts 64 per endpoint, and nobody reads more. */
+export const MAX_RULES = 50;

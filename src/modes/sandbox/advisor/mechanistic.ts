@@ -3,6 +3,9 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { classifyAddress, parseAddress } from "../../../address/address-class.ts";
 import type { AddressSet } from "../../../address/address-set.ts";
+import { emptyEndpoint } from "../../../policy/defaults.ts";
+import type { NetworkRule } from "../../../policy/model.ts";
+import { ruleToProto } from "../../../policy/proto.ts";
 import { type PolicyChunk, PolicyChunkSchema } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import type { Emission, Entry } from "./aggregator.ts";
 import { baseName, databaseAt, inCatalogue, runsAnything } from "./known.ts";
@@ -12,33 +15,55 @@ const LAST_REGISTERED_PORT = 49_151;
 /** The gateway accepts rule names of 248 characters; a DNS name has up to 253. */
 const MAX_HOST_IN_NAME = 200;
 
+/** Ports where servers speak HTTP, with TLS or without: what passes there can be looked at. */
+const INSPECTABLE_PORTS: ReadonlySet<number> = new Set([80, 443, 8000, 8080, 8443, 3000, 5000, 8888, 9000]);
+
 /**
- * The stage-1 proposal for one denial: a plain endpoint for exactly this host and port, for exactly this executable.
+ * The stage-1 proposal for one denial: exactly this host and port, for exactly this executable. Where HTTP is spoken requests are looked at and
+ * logged, none is refused; elsewhere the connection is plain.
  * @param addresses private and other addresses that the name leads to, when it may be asked; absent: the gateway asks at approval
  */
 export function proposeEndpoint(emission: Emission, addresses: readonly string[] | undefined, trusted: AddressSet): PolicyChunk {
   const { entry } = emission;
   const allowedIps = allowedIpsFor(addresses, trusted);
+  const inspected = INSPECTABLE_PORTS.has(entry.port);
+  const name = ruleName(entry.host, entry.port, [entry.binary]);
+  const rule: NetworkRule = {
+    name,
+    endpoints: [
+      {
+        ...emptyEndpoint,
+        host: entry.host,
+        ports: [entry.port],
+        allowedIps,
+        ...(inspected && { protocol: "rest", enforcement: "audit", access: "full" }),
+      },
+    ],
+    binaries: [{ path: entry.binary, selfOnly: true }],
+  };
   return create(PolicyChunkSchema, {
-    ruleName: ruleName(entry.host, entry.port, [entry.binary]),
-    proposedRule: {
-      name: ruleName(entry.host, entry.port, [entry.binary]),
-      endpoints: [{ host: entry.host, ports: [entry.port], allowedIps }],
-      binaries: [{ path: entry.binary, selfOnly: true }],
-    },
-    rationale: rationale(entry, allowedIps),
+    ...chunkFields(emission, allowedIps),
+    ruleName: name,
+    proposedRule: ruleToProto(rule),
+    rationale: rationale(entry, allowedIps, inspected),
+    stage: "initial",
+  });
+}
+
+/** What every proposal of these rules carries, whatever it proposes. */
+export function chunkFields({ entry, count }: Emission, allowedIps: readonly string[] = []) {
+  return {
     securityNotes: securityNotes(entry, allowedIps).join(" "),
     confidence: confidence(entry),
     denialSummaryIds: [entry.id],
-    stage: "initial",
-    hitCount: emission.count,
+    hitCount: count,
     firstSeenTime: timestampFromMs(entry.firstSeen),
     lastSeenTime: timestampFromMs(entry.lastSeen),
     binary: entry.binary,
     analysisMode: "mechanistic",
     sampleCmdlines: [...entry.commandLines],
     ancestors: [...entry.ancestors],
-  });
+  };
 }
 
 /** `allow_<host>_<port>_<6 hex>`: readable, and the hash keeps different proposals apart whatever their hosts look like. */
@@ -60,14 +85,21 @@ function singleAddress(address: string): string {
   return `${address}/${parseAddress(address)?.kind() === "ipv6" ? 128 : 32}`;
 }
 
-function rationale(entry: Entry, allowedIps: readonly string[]): string {
+function rationale(entry: Entry, allowedIps: readonly string[], inspected: boolean): string {
   const times = entry.total === 1 ? "once" : `${entry.total} times`;
-  const to = entry.host.includes(":") ? `[${entry.host}]:${entry.port}` : `${entry.host}:${entry.port}`;
   const addresses = allowedIps.length === 0 ? "" : ` The host has a private address; only ${allowedIps.join(", ")} would be reachable.`;
+  const seen = inspected
+    ? "each is logged, none is refused. Narrow it once it is known what the program asks for."
+    : "what passes at this port is not looked at.";
   return (
-    `${entry.binary} was denied ${to} ${times}. Approving lets ANY request of this program to this host and port through, uploads included: ` +
-    `the traffic is not inspected, inspection of requests comes later.${addresses} Programs that it starts get nothing from this rule.`
+    `${entry.binary} was denied ${placeOf(entry)} ${times}. Approving lets ANY request of this program to this host and port through, uploads included: ` +
+    `${seen}${addresses} Programs that it starts get nothing from this rule.`
   );
+}
+
+/** Host and port for people. */
+export function placeOf({ host, port }: Entry): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /** How likely the proposal is what the person wants, 0.05 to 0.95; the gateway computes it again from what it holds. */

@@ -33,6 +33,6 @@ function whyNotDestination(entry: Entry): string | undefined {
   if (isControlPort(port) || CONTROL_PLANE_PORTS.has(port)) return `port ${port} controls a container engine or cluster`;
   if (parseAddress(host) !== undefined && classifyAddress(host) === "blocked") return `${host} is an address that is always blocked`;
   if (FINAL_CODES.has(code)) return `its address is blocked whatever the policy says (${code})`;
-  if (stage === "l7_deny" || stage === "l7_audit") return "request rules are not proposed yet";
+  if (stage === "l7_audit") return "it was let through and logged";
   return undefined;
 }

@@ -2,7 +2,9 @@ import { classifyAddress } from "../../../address/address-class.ts";
 import { AddressSet } from "../../../address/address-set.ts";
 import { OpenShellError } from "../../../error.ts";
 import type { EventSink, SecurityEvent } from "../../../events/event.ts";
+import { stable } from "../../../policy/hash.ts";
 import type { Policy } from "../../../policy/model.ts";
+import { hostsMeet } from "../../../policy/patterns.ts";
 import type { DenialSummary, PolicyChunk } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { limitedProbe, type Probe } from "../proxy/destination/probe.ts";
 import { Resolver } from "../proxy/destination/resolver.ts";
@@ -10,6 +12,7 @@ import { Aggregator, type Emission, type Entry } from "./aggregator.ts";
 import { denialOf } from "./denial.ts";
 import { MAX_QUEUED_EVENTS } from "./limits.ts";
 import { proposeEndpoint } from "./mechanistic.ts";
+import { type Narrow, proposeRequests } from "./narrow.ts";
 import { whyNotProposed } from "./not-proposed.ts";
 import { Schedule } from "./schedule.ts";
 import { summaryOf } from "./summary.ts";
@@ -62,6 +65,7 @@ export class PolicyAdvisor {
   #running = false;
   #enabled = true;
   #submitting = false;
+  #policySeen: Policy | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: PolicyAdvisorOptions) {
@@ -82,6 +86,8 @@ export class PolicyAdvisor {
 
   /** Takes any event; cheap, never throws, never waits. */
   observe(event: SecurityEvent): void {
+    // Every policy that comes into force is told of here, also one that is gone again before anything is denied.
+    if (this.#running) this.#noticeChanges();
     if (!this.#enabled || (event.kind !== "network" && event.kind !== "http") || event.stage === undefined) return;
     if (this.#queue.length >= MAX_QUEUED_EVENTS) {
       this.#aggregator.lose(1);
@@ -123,6 +129,16 @@ export class PolicyAdvisor {
     this.#plan();
   }
 
+  /** A new policy for a key makes its next denial news: an approval that is over or was taken back, or one that allowed less than is asked for. */
+  #noticeChanges(): void {
+    const policy = this.#options.currentPolicy();
+    const before = this.#policySeen;
+    if (policy === before) return;
+    this.#policySeen = policy;
+    if (before === undefined) return;
+    this.#aggregator.forgetReports((entry) => rulesFor(policy, entry) !== rulesFor(before, entry));
+  }
+
   /** One timer, for the next tick; none when nothing waits. */
   #plan(): void {
     clearTimeout(this.#timer);
@@ -152,13 +168,13 @@ export class PolicyAdvisor {
   async #submit(batch: readonly Emission[], overflow: number, at: number): Promise<void> {
     try {
       const submission: Submission = { summaries: [], chunks: [], overflow };
-      const proposed: Entry[] = [];
+      const proposed: Emission[] = [];
       for (const emission of batch) await this.#analyse(emission, submission, proposed);
       const answer = await this.#options.submit(submission);
       this.#aggregator.delivered(batch, overflow, at);
       for (const result of answer.results) {
-        const entry = proposed[result.chunkIndex];
-        if (entry !== undefined && result.code === OFFER_AGAIN) this.#aggregator.offerAgain(entry);
+        const emission = proposed[result.chunkIndex];
+        if (emission !== undefined && result.code === OFFER_AGAIN) this.#aggregator.offerAgain(emission);
       }
       if (overflow > 0) this.#say(`${overflow} denials had no room among those that are kept for proposals`);
     } catch (reason) {
@@ -167,21 +183,29 @@ export class PolicyAdvisor {
   }
 
   /** Adds the summary of one key, and its proposal when there may be one. */
-  async #analyse(emission: Emission, submission: Submission, proposed: Entry[]): Promise<void> {
+  async #analyse(emission: Emission, submission: Submission, proposed: Emission[]): Promise<void> {
     const { entry } = emission;
     const refusal = whyNotProposed(entry, this.#options.ownExecutables ?? []);
     const addresses = refusal === undefined ? await this.#probe(entry.host) : undefined;
     submission.summaries.push(summaryOf(emission, addresses ?? [...entry.addresses]));
-    const why = refusal ?? this.#whyNotNow(entry, addresses);
-    if (why !== undefined) {
-      if (entry.reportedAt === undefined) this.#say(`no rule is proposed for ${entry.binary} to ${entry.host}:${entry.port}: ${why}`);
-      return;
-    }
-    submission.chunks.push(proposeEndpoint(emission, addresses, this.#trusted));
-    proposed.push(entry);
+    const proposal = refusal === undefined ? this.#propose(emission, addresses) : { problems: [refusal] };
+    if (entry.reportedAt === undefined || emission.early)
+      for (const why of proposal.problems) this.#say(`no rule is proposed for ${entry.binary} to ${entry.host}:${entry.port}: ${why}`);
+    if (proposal.chunk === undefined) return;
+    submission.chunks.push(proposal.chunk);
+    proposed.push(emission);
+  }
+
+  #propose(emission: Emission, addresses: readonly string[] | undefined): Narrow {
+    const { entry, requests } = emission;
+    // Where the newest denial is of the connection itself, its requests are of an earlier policy.
+    if (entry.stage === "l7_deny" && requests.length > 0) return proposeRequests(emission, this.#options.currentPolicy());
+    const why = this.#whyNotNow(entry, addresses);
+    return why === undefined ? { chunk: proposeEndpoint(emission, addresses, this.#trusted), problems: [] } : { problems: [why] };
   }
 
   #whyNotNow(entry: Entry, addresses: readonly string[] | undefined): string | undefined {
+    if (entry.stage === "l7_deny") return "its requests were reported before";
     if (addresses?.some((address) => classifyAddress(address) === "blocked")) return "it has an address that is always blocked";
     if (entry.stage === "ssrf" && (addresses === undefined || addresses.every((address) => classifyAddress(address) === "public")))
       return "the name led to a private address that only the operator can vouch for (allowed_ips or --trusted-cidr)";
@@ -192,6 +216,16 @@ export class PolicyAdvisor {
   #say(message: string): void {
     this.#options.emit?.({ kind: "config", activity: "proposed", time: this.#now(), severity: "informational", message });
   }
+}
+
+/** Everything that a policy says of a host and port, to be compared. */
+function rulesFor(policy: Policy, { host, port }: Entry): string {
+  return stable(
+    Object.entries(policy.networkPolicies).flatMap(([key, { endpoints, binaries }]) => {
+      const here = endpoints.filter((endpoint) => endpoint.ports.includes(port) && hostsMeet(endpoint.host, host));
+      return here.length === 0 ? [] : [[key, here, binaries]];
+    }),
+  );
 }
 
 /** Whether a rule names exactly this program and destination; patterns are for the engine to judge, and the gateway looks again. */

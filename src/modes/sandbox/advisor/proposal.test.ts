@@ -35,13 +35,21 @@ describe("a stage-1 proposal", () => {
     const chunk = propose({}, undefined, 4);
     expect(chunk.ruleName).toMatch(/^allow_api_some_host_example_8443_[0-9a-f]{6}$/);
     expect(chunk.proposedRule?.endpoints).toMatchObject([
-      { host: "api.some-host.example", ports: [8443], allowedIps: [], protocol: "", tls: 0, access: 0 },
+      { host: "api.some-host.example", ports: [8443], allowedIps: [], protocol: "rest", tls: 0, access: 3, enforcement: 2 },
     ]);
     expect(chunk.proposedRule?.binaries).toMatchObject([{ path: "/usr/bin/tool", selfOnly: true }]);
     expect(chunk).toMatchObject({ stage: "initial", hitCount: 4, binary: "/usr/bin/tool", analysisMode: "mechanistic" });
     expect(chunk.rationale).toContain("ANY request of this program to this host and port through, uploads included");
-    expect(chunk.rationale).toContain("inspection of requests comes later");
+    expect(chunk.rationale).toContain("each is logged, none is refused");
     expect(chunk.sampleCmdlines).toEqual(["tool --token [REDACTED]"]);
+  });
+
+  test("where no HTTP is spoken the connection is plain, and the text says so", () => {
+    for (const port of [22, 5432, 6379, 9092]) {
+      const chunk = propose({ port });
+      expect(chunk.proposedRule?.endpoints).toMatchObject([{ ports: [port], protocol: "", access: 0, enforcement: 0 }]);
+      expect(chunk.rationale).toContain("not looked at");
+    }
   });
 
   test("a private address is named alone, or by the operator's own range", () => {
@@ -94,7 +102,7 @@ describe("no proposal", () => {
     ["the container engine", { port: 2375 }, /controls/],
     ["UDP", { protocol: "udp" }, /TCP/],
     ["an address of the host itself", { stage: "ssrf", code: "own_address" }, /own_address/],
-    ["a request rule, for now", { stage: "l7_deny" }, /request rules/],
+    ["what was let through and logged", { stage: "l7_audit" }, /let through/],
   ];
   for (const [name, more, why] of refused) {
     test(name, () => expect(whyNotProposed(emission(more).entry, ["/own/path"])).toMatch(why));

@@ -24,7 +24,12 @@ export function summaryOf({ entry, count, suppressed, persistent }: Emission, re
     persistent,
     denialStage: wireStage(entry.stage),
     stages: [...entry.stages].map(wireStage),
-    l7RequestSamples: [...entry.samples.values()].map((sample) => ({ ...sample })),
+    l7RequestSamples: [...entry.samples.values()].map(({ method, path, decision, count: times }) => ({
+      method,
+      path,
+      decision,
+      count: times,
+    })),
     l7InspectionActive: entry.samples.size > 0,
     resolvedIps: [...resolvedIps],
   });
