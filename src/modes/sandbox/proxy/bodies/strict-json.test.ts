@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Dice } from "../../../../policy/dice.test-support.ts";
-import { type Json, MAX_JSON_DEPTH, readStrictJson } from "./strict-json.ts";
+import { type Json, MAX_JSON_DEPTH, MAX_JSON_PARTS, readStrictJson } from "./strict-json.ts";
 import { reading } from "./unreadable.ts";
 
 const read = (text: string | Uint8Array) => {
@@ -59,6 +59,10 @@ describe("what programs read differently is refused", () => {
     ["an open object", '{"a":1', "json_syntax"],
     ["an open string", '"abc', "json_syntax"],
     ["a short escape", '"\\u00e"', "json_syntax"],
+    ["an escape at the end", '"\\', "json_syntax"],
+    ["an escaped quotation mark at the end", '"a\\"', "json_syntax"],
+    ["a raw line break behind an escape", '"\\n\n"', "json_syntax"],
+    ["an escaped line break", '"\\\n"', "json_syntax"],
   ] as const) {
     test(why, () => expect(read(text)).toEqual({ refused: code }));
   }
@@ -73,6 +77,21 @@ describe("what programs read differently is refused", () => {
     expect(read("[".repeat(MAX_JSON_DEPTH) + "]".repeat(MAX_JSON_DEPTH))).toHaveProperty("value");
     for (const levels of [MAX_JSON_DEPTH + 1, 1_000_000]) expect(read("[".repeat(levels))).toEqual({ refused: "json_syntax" });
   });
+});
+
+test("more names and values than are read, with both numbers; a long string is one", () => {
+  const pairs = (count: number) => `{${Array.from({ length: count }, (_, n) => `"${n}":${n}`).join(",")}}`;
+  const most = MAX_JSON_PARTS / 2 - 1;
+  expect(read(pairs(most))).toHaveProperty("value");
+  const texts = [pairs(most + 1), pairs(300_000), `[${"{},".repeat(1_000_000)}{}]`, `[${"1,".repeat(MAX_JSON_PARTS)}1]`];
+  for (const text of texts) {
+    const result = reading(() => readStrictJson(Buffer.from(text)));
+    expect(result).toMatchObject({ kind: "unreadable", status: 413, code: "json_size" });
+    expect(result.kind === "unreadable" ? result.reason : "").toContain(
+      `more than ${MAX_JSON_PARTS} names and values in ${text.length} characters`,
+    );
+  }
+  for (const text of ['"\\n"'.padStart(4), `"${"\\n\\u0041x".repeat(300_000)}"`]) expect(read(text)).toEqual({ value: JSON.parse(text) });
 });
 
 test("mutated texts: what is accepted, JSON.parse accepts and reads alike", () => {
