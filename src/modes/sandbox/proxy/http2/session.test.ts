@@ -140,6 +140,19 @@ describe("what is received", () => {
   });
 });
 
+test("threat-16 many small frames at once are read by turns, none is lost", () => {
+  const stage = new Stage().begin();
+  stage.receive(stage.headers(1, 0x4));
+  stage.session.receive(Buffer.concat(Array.from({ length: 1200 }, () => data(1, 1))));
+  const read = () => stage.told.filter((line) => line === "data 1 1").length;
+  expect([read(), stage.session.interrupted]).toEqual([512, true]);
+  stage.session.receive(Buffer.alloc(0));
+  expect([read(), stage.session.interrupted]).toEqual([1024, true]);
+  stage.session.receive(data(1, 1, 1));
+  expect([read(), stage.session.interrupted]).toEqual([1200, false]);
+  expect(stage.told.at(-1)).toBe("data 1 1 end");
+});
+
 test("threat-16 many requests at once are read by turns", () => {
   const stage = new Stage().begin();
   const heads = Array.from({ length: 38 }, (_, index) => stage.headers(2 * index + 1));
