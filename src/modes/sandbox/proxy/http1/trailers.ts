@@ -16,6 +16,7 @@ const NEVER_BEHIND: ReadonlySet<string> = new Set([
 
 /** Why a trailer field of a request is not passed on; undefined: it is. Placeholders are replaced in heads alone, so none may stand here. */
 export function requestTrailerProblem(lower: string, value: string): string | undefined {
-  if (NEVER_BEHIND.has(lower)) return `${lower} as a trailer`;
+  // CGI and its heirs read underscores as dashes.
+  if (NEVER_BEHIND.has(lower.replaceAll("_", "-"))) return `${lower} as a trailer`;
   return hasTrace(lower) || hasTrace(value) ? "a placeholder as a trailer" : undefined;
 }

@@ -16,6 +16,8 @@ test.each([
   ["X-Rewrite-URL", "/public?a=2", "path_override"],
   ["X-Original-URL", "/public?a=1", undefined],
   ["X-Rewrite-URL", "/public", undefined],
+  ["X_HTTP_Method-Override", "DELETE", "method_override"],
+  ["x_original_url", "/admin", "path_override"],
   ["X-Requested-With", "/admin", undefined],
 ])("threat-23 %s: %s", (name, value, code) => {
   expect(overrides(request(name, value))?.code).toBe(code as never);

@@ -15,7 +15,9 @@ export function overrides({
   fields,
 }: Pick<OriginRequest, "method" | "path" | "query" | "fields">): Refusal | undefined {
   const target = query === undefined ? path : `${path}?${query}`;
-  for (const { name, lower, value } of fields) {
+  for (const { name, lower: spelled, value } of fields) {
+    // What CGI made of names, and its heirs (WSGI, Rack, PHP) still do: dash and underscore are one.
+    const lower = spelled.replaceAll("_", "-");
     if (METHOD_FIELDS.has(lower) && value.toUpperCase() !== method.toUpperCase()) {
       const reason = `${name} asks for another method than ${method}, which rules decide on: send that method`;
       return { status: 400, code: "method_override", reason };
