@@ -85,15 +85,15 @@ export const runCommand = defineCommand({
   async run({ args }) {
     if (args.spec !== undefined) {
       gainPrivileges();
+      const spec = JSON.parse(readFileSync(args.spec, "utf8")) as SupervisorSpec;
+      const ground = await breakGround(spec.limits?.groups);
       const { runUnderGateway } = await import("./run-under-gateway.ts");
-      return runUnderGateway(JSON.parse(readFileSync(args.spec, "utf8")) as SupervisorSpec);
+      return runUnderGateway(spec, ground);
     }
     if (args.command.length === 0) {
       throw new OpenShellError("invalid_argument", "no command given", { next: "openshell sandbox run -- COMMAND [ARGUMENTS]" });
     }
-    gainPrivileges();
-    const { runStandalone } = await import("./run-standalone.ts");
-    return runStandalone({
+    const options = {
       sandboxName: args["sandbox-name"] ?? hostname(),
       sandboxId: args["sandbox-id"],
       command: args.command,
@@ -109,6 +109,16 @@ export const runCommand = defineCommand({
       ...(args["inference-routes"] === undefined ? {} : { inferenceRoutes: resolve(args["inference-routes"]) }),
       ...upstreamProxyOption(args),
       ...(args["log-dir"] === undefined ? {} : { logDirectory: resolve(args["log-dir"]) }),
-    });
+    };
+    gainPrivileges();
+    const ground = await breakGround();
+    const { runStandalone } = await import("./run-standalone.ts");
+    return runStandalone(options, ground);
   },
 });
+
+/** Starts the processes of the box before anything else is loaded: they take longest. */
+async function breakGround(groups?: readonly string[]) {
+  const { Ground } = await import("./box/ground.ts");
+  return new Ground(groups);
+}

@@ -4,6 +4,7 @@ import type { Policy } from "../../policy/model.ts";
 import type { UpstreamProxySettings } from "../../upstream-proxy/settings.ts";
 import { leaseAgentIdentity } from "./agent-identity.ts";
 import type { Child } from "./box/contract.ts";
+import type { Ground } from "./box/ground.ts";
 import { boxSpec } from "./box-spec.ts";
 import { childEnvironment } from "./child-environment.ts";
 import { readCredentialFile } from "./credentials/file.ts";
@@ -45,7 +46,8 @@ export interface StandaloneOptions {
 }
 
 /** `openshell sandbox run` without a gateway: one confined program; resolves to its exit code and leaves nothing behind. */
-export async function runStandalone(options: StandaloneOptions): Promise<number> {
+export async function runStandalone(options: StandaloneOptions, ground: Ground): Promise<number> {
+  await using _ground = ground;
   const { policy, notes, file } = choosePolicy(options.policyFile);
   const writable = writablePlaces(options, policy);
   refuseWritableLogDirectory(options.logDirectory, writable);
@@ -73,7 +75,7 @@ export async function runStandalone(options: StandaloneOptions): Promise<number>
   }
   const made = rememberToolConfiguration(writablePlaces(options, policy));
   try {
-    return await runConfined(options, policy, { log, say, signals, followed, credentials, inference });
+    return await runConfined(options, policy, { ground, log, say, signals, followed, credentials, inference });
   } finally {
     for (const path of made()) say(`${path} is new: tools of yours run or obey what is there, so look at it first`);
     log.flush();
@@ -82,6 +84,7 @@ export async function runStandalone(options: StandaloneOptions): Promise<number>
 }
 
 interface Surroundings {
+  readonly ground: Ground;
   readonly log: EventLog;
   readonly say: (message: string) => void;
   readonly signals: SignalRelay;
@@ -91,10 +94,11 @@ interface Surroundings {
 }
 
 async function runConfined(options: StandaloneOptions, policy: Policy, surroundings: Surroundings): Promise<number> {
-  const { log, say, signals, followed, credentials, inference } = surroundings;
+  const { ground, log, say, signals, followed, credentials, inference } = surroundings;
   using identity = leaseAgentIdentity(policy.process);
   using scratch = openScratch(identity);
   await using sandbox = await startSandbox({
+    ground,
     box: boxSpec(policy, {
       ...options,
       ...identity,

@@ -7,6 +7,7 @@ import { nameProcess } from "../../linux/process-state.ts";
 import { surviveTransportFaults } from "../../rpc/transport-faults.ts";
 import type { SupervisorExit, SupervisorSpec } from "../../supervisor-spec.ts";
 import { PolicyAdvisor } from "./advisor/policy-advisor.ts";
+import type { Ground } from "./box/ground.ts";
 import { boxSpec } from "./box-spec.ts";
 import { childEnvironment } from "./child-environment.ts";
 import { CONTROL_PLANE_HOST, controlPlane } from "./control-plane/entrance.ts";
@@ -30,10 +31,11 @@ import { openEntrance } from "./ssh/entrance.ts";
 const WORKDIR = "/sandbox";
 
 /** `openshell sandbox run --spec FILE`: a sandbox that a gateway steers. Resolves when it is told to stop, or after a main process that is not kept. */
-export async function runUnderGateway(spec: SupervisorSpec): Promise<number> {
+export async function runUnderGateway(spec: SupervisorSpec, ground: Ground): Promise<number> {
+  await using _ground = ground;
   let exit: Omit<SupervisorExit, "instanceId"> = { exitCode: 1, reason: "StartFailed" };
   try {
-    exit = await supervise(spec);
+    exit = await supervise(spec, ground);
   } catch (error) {
     const { message, next } = OpenShellError.from(error);
     exit = { exitCode: 1, reason: next ? `${message} (${next})` : message };
@@ -44,7 +46,7 @@ export async function runUnderGateway(spec: SupervisorSpec): Promise<number> {
   return exit.exitCode;
 }
 
-async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "instanceId">> {
+async function supervise(spec: SupervisorSpec, ground: Ground): Promise<Omit<SupervisorExit, "instanceId">> {
   nameProcess("openshell");
   surviveTransportFaults();
   const stop = stopSignal();
@@ -92,6 +94,7 @@ async function supervise(spec: SupervisorSpec): Promise<Omit<SupervisorExit, "in
   for (const message of notes) emit({ kind: "config", activity: "loaded", time: Date.now(), severity: "informational", message });
 
   await using sandbox: Sandbox = await startSandbox({
+    ground,
     box: boxSpec(configuration.policy, {
       sandboxName: spec.sandboxName,
       uid: spec.uid,

@@ -1,10 +1,10 @@
 import { upstreamAuthorities } from "../../authorities.ts";
 import { PolicyEngine } from "../../engine/policy-engine.ts";
 import type { EventSink, SecurityEvent } from "../../events/event.ts";
-import { RLIMIT_CORE, setLimit } from "../../linux/process-state.ts";
 import type { Policy } from "../../policy/model.ts";
 import { readUpstreamProxy, routeThrough, type UpstreamProxySettings } from "../../upstream-proxy/settings.ts";
 import type { Box, BoxSpec } from "./box/contract.ts";
+import type { Ground } from "./box/ground.ts";
 import { openBox } from "./box/open.ts";
 import type { ControlPlane } from "./control-plane/entrance.ts";
 import type { Credentials } from "./credentials/model.ts";
@@ -23,6 +23,8 @@ import { UpstreamProxy } from "./proxy/upstream-proxy/upstream-proxy.ts";
 
 /** What a sandbox is made from, whoever asks for it. */
 export interface SandboxPlan {
+  /** What the box is built on, started beforehand; taken over. */
+  readonly ground: Ground;
   readonly box: BoxSpec;
   readonly policy: Policy;
   readonly trustedCidrs: readonly string[];
@@ -62,8 +64,6 @@ export interface Sandbox extends AsyncDisposable {
 
 /** The order is the design: nothing runs inside before every decision about it can be made. */
 export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
-  // A core dump would hold every secret, in the directory that we were started in: often the workspace.
-  setLimit(RLIMIT_CORE, 0);
   const ca = new SandboxCa();
   const authorities = upstreamAuthorities(plan.upstreamCa);
   if (plan.box.tlsDirectory !== undefined) writeTrustFiles(plan.box.tlsDirectory, ca.certificate);
@@ -85,8 +85,8 @@ export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
   oneTime.admit(plan.oneTimeRules ?? []);
   const stack = new AsyncDisposableStack();
   try {
-    // Its helper processes start on the other processor while the rules are loaded here.
-    const opening = openBox(plan.box);
+    // The view is built on the other processor while the rules are loaded here.
+    const opening = openBox(plan.box, plan.ground);
     stack.defer(() => opening.then((box) => box[Symbol.asyncDispose]()).catch(() => {}));
     engine.load(policy);
     const box = await opening;

@@ -3,21 +3,21 @@ import { join } from "node:path";
 import { OpenShellError } from "../../../error.ts";
 import { hasCapability } from "../../../linux/capabilities.ts";
 import { LANDLOCK_MINIMUM_ABI, landlockAbi } from "../../../linux/landlock.ts";
-import { ConnectRecorder } from "./connect-recorder.ts";
 import type { Box, BoxSpec } from "./contract.ts";
 import { describeEnforcement } from "./enforcement.ts";
-import { InitClient } from "./init-client.ts";
+import { Ground } from "./ground.ts";
 import { connectLoopback } from "./loopback.ts";
 import { mapMountOwners } from "./mount-owners.ts";
-import { openTrap } from "./trap.ts";
 import { planView, type ViewPlan } from "./view-plan.ts";
 
 /**
- * Opens a box: network namespaces, pid namespace with our init, root view, connection records. Programs start with `launch`. Disposing it
+ * Opens a box on its ground, which it takes over: network namespaces, pid namespace with our init, root view, connection records. Programs start with `launch`. Disposing it
  * ends every process of it and leaves nothing behind. Throws an OpenShellError with the remedy when the kernel or the policy does not
  * permit the protection asked for.
  */
-export async function openBox(spec: BoxSpec): Promise<Box> {
+export async function openBox(spec: BoxSpec, ground: Ground = new Ground(spec.limits?.groups)): Promise<Box> {
+  await using resources = new AsyncDisposableStack();
+  resources.use(ground);
   if (!hasCapability("sys_admin"))
     throw new OpenShellError("permission_denied", "a sandbox takes CAP_SYS_ADMIN to build, its own user namespace's or the machine's", {
       next: "start it with `openshell sandbox run`, which makes a user namespace where it is needed",
@@ -27,19 +27,8 @@ export async function openBox(spec: BoxSpec): Promise<Box> {
   const mountPoint = join(spec.runDirectory, "root");
   mkdirSync(mountPoint, { recursive: true, mode: 0o700 });
 
-  await using resources = new AsyncDisposableStack();
-  const recorder = resources.use(new ConnectRecorder());
-  const [starting, opening] = await Promise.allSettled([
-    InitClient.start((listener) => recorder.add(listener), spec.limits?.groups),
-    openTrap(),
-  ]);
-  if (starting.status === "fulfilled") resources.defer(() => starting.value.stop());
-  if (opening.status === "fulfilled") resources.use(opening.value);
-  if (starting.status === "rejected") throw OpenShellError.from(starting.reason);
-  if (opening.status === "rejected") throw OpenShellError.from(opening.reason);
-  const init = starting.value;
-  const trap = opening.value;
-
+  const { recorder } = ground;
+  const { init, trap } = await ground.ready();
   recorder.start(init.pid);
   // Without the recorder every connect(2) would wait for ever: the box ends instead.
   recorder.failed.catch(() => init.stop());

@@ -25,6 +25,7 @@ export async function main(): Promise<number> {
   const control = await openLineChannel(INIT_CONTROL_FD);
   const init = new Init((message) => control.send(message));
   const finished = Promise.withResolvers<number>();
+  init.prepare();
   control.listen(
     (message) => init.receive(message as ToInit),
     () => finished.resolve(0),
@@ -44,6 +45,15 @@ class Init {
     this.#report = report;
   }
 
+  /** What needs no order: namespaces of its own, and a shim that starts while the policy is read. */
+  prepare(): void {
+    this.#setUp(() => {
+      leaveNamespaces();
+      startReaper(this.#owned);
+      this.#shims.prepare();
+    });
+  }
+
   receive(message: ToInit): void {
     switch (message.type) {
       case "view":
@@ -51,8 +61,6 @@ class Init {
           const owners = Object.entries(message.view.owners).map(([source, fd]) => [source, pidfdGetfd(INIT_SUPERVISOR_FD, fd)] as const);
           this.#view = makeView({ ...message.view, owners: Object.fromEntries(owners) });
           for (const [, fd] of owners) close(fd);
-          startReaper(this.#owned);
-          this.#shims.prepare();
           this.#report({ type: "view-ready" });
         });
         return;
@@ -142,15 +150,16 @@ class Init {
   }
 }
 
-/**
- * Two mount namespaces: an outer one with the host's root, where our own binary stays reachable for starting the shim, and the view. We
- * come back to the outer one.
- */
-function makeView(options: ViewOptions): { namespace: number; devpts: number; ownImage: number | undefined } {
+/** The outer mount namespace, with the host's root, where our own binary stays reachable for starting the shim. */
+function leaveNamespaces(): void {
   unshare("mnt", "ipc", "uts");
   makeMountsPrivate();
-  setHostName(options.hostName);
   mountOwnProc();
+}
+
+/** The mount namespace of the programs, inside the outer one, to which we come back. */
+function makeView(options: ViewOptions): { namespace: number; devpts: number; ownImage: number | undefined } {
+  setHostName(options.hostName);
   const ownImage = openOwnImage();
   const outer = openOwnNamespace("mnt");
   unshare("mnt");
