@@ -51,7 +51,8 @@ describe.skipIf(missing !== undefined)("approvals that end", () => {
 
   async function approved(host: string, url: string, ...flags: string[]): Promise<string> {
     expect(await passes(url)).toBe(false);
-    const { id } = await shell.waitForDraft("box", host, WITHIN_MS);
+    const { port, protocol } = new URL(url);
+    const { id } = await shell.waitForDraft("box", `${host}:${port || (protocol === "https:" ? 443 : 80)}`, WITHIN_MS);
     await shell.must("sandbox", "draft", "approve", "box", id, "--yes", "--wait", ...flags);
     return id;
   }
@@ -64,6 +65,11 @@ describe.skipIf(missing !== undefined)("approvals that end", () => {
       expect(await passes("http://cdn.example.net/file")).toBe(false);
       await eventually("the approval to end", WITHIN_MS, async () => ((await statusOf(id)) === "expired" ? true : undefined));
       expect(await shell.must("policy", "get", "box")).not.toContain("cdn.example.net");
+      // One more denial is news: what was reported before the approval does not count.
+      expect(await passes("http://cdn.example.net/file")).toBe(false);
+      const again = await shell.waitForDraft("box", "cdn.example.net:80", WITHIN_MS);
+      expect(again.id).not.toBe(id);
+      await shell.must("sandbox", "draft", "reject", "box", again.id);
       expect(await shell.must("sandbox", "draft", "history", "box")).toContain("its one request was allowed");
       // Lines come in batches.
       await eventually("the line in the log", WITHIN_MS, async () =>

@@ -102,16 +102,16 @@ export class Installation implements AsyncDisposable {
     return "chunks" in answer ? answer.chunks : answer;
   }
 
-  /** The pending chunk that proposes `host`, as soon as there is one. */
-  waitForDraft(sandbox: string, host: string, withinMs = 15_000): Promise<DraftChunk> {
+  /** The pending chunk that proposes a place (`host` or `host:port`), as soon as there is one. */
+  waitForDraft(sandbox: string, place: string, withinMs = 15_000): Promise<DraftChunk> {
     let last: readonly DraftChunk[] = [];
     return eventually(
-      `a proposal for ${host}`,
+      `a proposal for ${place}`,
       withinMs,
       async () => {
         last = await this.drafts(sandbox);
         return last.find(
-          ({ status, proposed_rule }) => status === "pending" && proposed_rule.endpoints.some((endpoint) => endpoint.host === host),
+          ({ status, proposed_rule }) => status === "pending" && proposed_rule.endpoints.some((endpoint) => isAt(endpoint, place)),
         );
       },
       async () => `chunks: ${JSON.stringify(last)}\n${await this.diagnosis()}`,
@@ -144,6 +144,10 @@ export class Installation implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#gateway?.kill("SIGTERM").catch(() => undefined);
   }
+}
+
+function isAt({ host, port, ports }: { host: string; port?: number; ports?: readonly number[] }, place: string): boolean {
+  return host === place || [...(ports ?? []), port].some((one) => `${host}:${one}` === place);
 }
 
 /** Why a test of the compiled binary cannot run; undefined when it can. */
