@@ -19,16 +19,27 @@ export const peerKey = createContextKey<Peer>({ plaintext: false }, { descriptio
 
 export type NodeRequest = IncomingMessage | Http2ServerRequest;
 
+/** Peers of HTTP/2 connections: a handshake has one outcome, and reading a certificate takes as long as many a call. */
+const peers = new WeakMap<object, Peer>();
+
 /** Reads the peer of a request; a certificate counts only when TLS verified it. */
 export function peerOf(request: NodeRequest, plaintext: boolean): Peer {
-  const socket = ("stream" in request ? request.stream?.session?.socket : undefined) ?? request.socket;
-  const tls = socket as TLSSocket;
   if (plaintext) return { plaintext: isLocalProgram(request.headers) };
-  if (tls.authorized !== true) return { plaintext };
+  const session = "stream" in request ? request.stream?.session : undefined;
+  if (session === undefined) return verifiedPeer(request.socket as TLSSocket);
+  const known = peers.get(session);
+  if (known !== undefined) return known;
+  const peer = verifiedPeer((session.socket ?? request.socket) as TLSSocket);
+  peers.set(session, peer);
+  return peer;
+}
+
+function verifiedPeer(tls: TLSSocket): Peer {
+  if (tls.authorized !== true) return { plaintext: false };
   const subject = tls.getPeerCertificate()?.subject as { CN?: string | string[]; OU?: string | string[] } | undefined;
   const [commonName, ...more] = list(subject?.CN);
-  if (commonName === undefined || more.length > 0) return { plaintext };
-  return { plaintext, certificate: { commonName, units: list(subject?.OU) } };
+  if (commonName === undefined || more.length > 0) return { plaintext: false };
+  return { plaintext: false, certificate: { commonName, units: list(subject?.OU) } };
 }
 
 const LOOPBACK_NAME = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
