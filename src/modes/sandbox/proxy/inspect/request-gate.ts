@@ -1,65 +1,38 @@
 import type { Decision, HttpFacts, RequestDecision, RequestEngine, RequestFacts } from "../../../../engine/decision.ts";
 import { inspectionOf } from "../../../../engine/inspection.ts";
-import type { Actor, EventSink, FindingEvent, HttpEvent, RequestAsked } from "../../../../events/event.ts";
+import type { HttpEvent } from "../../../../events/event.ts";
 import type { Endpoint } from "../../../../policy/model.ts";
-import type { ProgramIdentity } from "../../box/contract.ts";
 import { planWithCredentials } from "../../credentials/connection-plan.ts";
 import { maskedStream } from "../../credentials/message-mask.ts";
-import type { CredentialSet, Credentials } from "../../credentials/model.ts";
+import type { CredentialSet } from "../../credentials/model.ts";
 import { hasTrace, masked, maskedPath } from "../../credentials/placeholder.ts";
 import { CredentialRefused } from "../../credentials/refused.ts";
 import { bodyTooLong, messageMask, pathForCredentials, prepare, prepareMessage } from "../../credentials/step.ts";
 import { type BodyNeeds, readNeeded, tooLong, unexpectedBody } from "../bodies/read-body.ts";
-import type { Authority } from "../http1/authority.ts";
-import { hostField } from "../http1/origin-form.ts";
 import type { OriginRequest } from "../http1/origin-request.ts";
 import { canonicalPath } from "../http1/path.ts";
 import { readQuery } from "../http1/query.ts";
 import { HeadError, type Refusal } from "../http1/refused.ts";
-import { UNSOLICITED_UPGRADE } from "../http1/response-reader.ts";
-import { actorOf } from "../identity.ts";
 import { rulesOf } from "../one-time-rules.ts";
-import { refusalAnswer } from "../refusal.ts";
 import { WebSocketInspector } from "../websocket/inspector.ts";
 import { MessageGate, type TextRewrite } from "../websocket/message-gate.ts";
 import { upgradeProblem, withoutExtensions } from "../websocket/upgrade.ts";
 import { overrides } from "./override.ts";
+import { codeAndReason, NEXT_BODY, NEXT_READABLE, RequestTeller, type TellerSetup } from "./request-teller.ts";
 import type { Answer, Ruling, StreamInspector } from "./ruling.ts";
 
-export interface GateSetup {
+export interface GateSetup extends TellerSetup {
   readonly engine: RequestEngine;
-  readonly emit: EventSink;
-  readonly authority: Authority;
-  readonly scheme: "http" | "https";
-  readonly program: ProgramIdentity;
-  readonly sha256: string;
-  /** Of the connection. */
-  readonly policy: string;
   /** Why every request here is for another server than the connection was decided for; undefined: it is not. */
   readonly misdirected: string | undefined;
   /** Tells which rules allow what is let through; true: it is the one request that they were for, and may go on. */
   readonly use?: (rules: readonly string[]) => boolean;
-  /** What placeholders in requests stand for. */
-  readonly credentials: Credentials;
 }
-
-/** Stands for the method where none could be read. */
-const UNREADABLE = "-";
-
-const NEXT_REQUEST = "Use a request that the policy allows, or ask the person who owns the sandbox for a rule that allows this one.";
-const NEXT_DENY_RULE = "A deny rule refuses this request; no proposal can change that. Ask the person who owns the sandbox.";
-const NEXT_READABLE = "Send a well-formed HTTP/1.1 request for this host.";
-const NEXT_NETWORK = "Check the server and try again.";
-const NEXT_CREDENTIAL =
-  "Use the placeholder as it stands in the environment, where its provider expects it, for a server of that provider. Ask the person who owns the sandbox.";
-const NEXT_BODY = "Send the body as plain JSON (Content-Type: application/json, UTF-8, not compressed), each name once, within the limit.";
 
 /** Decides the requests of one connection, one by one under the policy in force at that moment, and tells of each. */
 export class RequestGate {
   readonly #setup: GateSetup;
-  /** Every event names them. */
-  readonly #actor: Actor;
-  readonly #origin: string;
+  readonly #teller: RequestTeller;
   /** The connection as it was decided last, and whether rules about requests are in it. */
   #connectionSeen: Decision | undefined;
   #inspected = true;
@@ -68,10 +41,8 @@ export class RequestGate {
   #grantedUpgrade = false;
 
   constructor(setup: GateSetup) {
-    const { program, sha256, authority, scheme } = setup;
     this.#setup = setup;
-    this.#actor = actorOf(program, sha256);
-    this.#origin = `${scheme}://${hostField(authority, scheme)}`;
+    this.#teller = new RequestTeller(setup);
   }
 
   /** What the server gets of the request, or the answer to the client. */
@@ -81,12 +52,13 @@ export class RequestGate {
 
   #rule(request: OriginRequest, body: Buffer | undefined): Ruling {
     const { misdirected } = this.#setup;
-    if (misdirected !== undefined) return answering(this.#refused({ status: 421, code: "misdirected", reason: misdirected }, request));
+    if (misdirected !== undefined)
+      return answering(this.#teller.refused({ status: 421, code: "misdirected", reason: misdirected }, request));
     try {
       return this.#decide(request, body);
     } catch (error) {
-      if (error instanceof HeadError) return answering(this.#refused(error.refusal, request));
-      if (error instanceof CredentialRefused) return answering(this.#withoutCredential(error, request));
+      if (error instanceof HeadError) return answering(this.#teller.refused(error.refusal, request));
+      if (error instanceof CredentialRefused) return answering(this.#teller.withoutCredential(error, request));
       throw error;
     }
   }
@@ -108,17 +80,13 @@ export class RequestGate {
     const facts = this.#readable(request);
     if (facts === undefined) return true;
     if (facts instanceof HeadError) {
-      this.#ended(request.method, request.path, facts.refusal);
+      this.#teller.ended(request.method, request.path, facts.refusal);
       return false;
     }
     const decision = this.#ask(facts);
     if (decision.action !== "deny" || decision.needs !== undefined) return true;
-    this.#ended(facts.method, facts.path, decision);
+    this.#teller.ended(facts.method, facts.path, decision);
     return false;
-  }
-
-  #ended(method: string, path: string, why: { readonly code?: string; readonly reason: string }): void {
-    this.#emit({ severity: "low", action: "denied", method, url: this.#url(path), engine: "l7", ...codeAndReason(why) });
   }
 
   /** As `#facts`. A request that passed where no rules were about requests may be one that rules cannot read. */
@@ -131,46 +99,16 @@ export class RequestGate {
     }
   }
 
-  /** The answer to a request that could not be read. */
   unreadable(refusal: Refusal): Answer {
-    this.#emit({ severity: "low", action: "denied", method: UNREADABLE, url: this.#url(""), engine: "l7", ...codeAndReason(refusal) });
-    return this.#answer(refusal.status, "bad_request", refusal.reason, refusal.code, NEXT_READABLE, undefined);
+    return this.#teller.unreadable(refusal);
   }
 
-  /** The server's fault: the answer to the client, and the event. */
   badGateway(problem: string): Answer {
-    const { emit, authority, policy } = this.#setup;
-    const { host, port } = authority;
-    const about = { time: Date.now(), host, port, actor: this.#actor, policy };
-    if (problem === UNSOLICITED_UPGRADE) emit(unsolicitedUpgrade(about));
-    else
-      emit({
-        ...about,
-        kind: "network",
-        severity: "low",
-        activity: "fail",
-        action: "allowed",
-        protocol: "tcp",
-        engine: "tls",
-        code: "upstream_failed",
-        reason: problem,
-      });
-    return this.#answer(502, "upstream_unreachable", problem, "upstream_failed", NEXT_NETWORK, undefined);
+    return this.#teller.badGateway(problem);
   }
 
-  /** From here on there are no requests: bytes pass unread, or the inspector decides about messages. */
-  switched({ method, path, upgrade }: OriginRequest, inspector: StreamInspector | undefined): void {
-    const goesOn = inspector === undefined ? "requests are no longer decided" : "each message is decided";
-    const reason = `101 Switching Protocols: bytes pass as ${upgrade} from here on, ${goesOn}`;
-    this.#emit({
-      severity: "informational",
-      action: "allowed",
-      method,
-      url: this.#url(path),
-      policy: this.#setup.policy,
-      engine: "l7",
-      reason,
-    });
+  switched(request: OriginRequest, inspector: StreamInspector | undefined): void {
+    this.#teller.switched(request, inspector);
   }
 
   /** `body`: all of it, once it has been collected. */
@@ -181,7 +119,7 @@ export class RequestGate {
     if (decision.needs === undefined) return this.#settle(request, facts, decision, body);
     const read = readNeeded(decision.needs, request, facts, body);
     if (read.kind === "collect") return this.#collect(request, decision.needs, read.limit);
-    if (read.kind === "unreadable") return answering(this.#refused(read, request, NEXT_BODY, decision.policy));
+    if (read.kind === "unreadable") return answering(this.#teller.refused(read, request, NEXT_BODY, decision.policy));
     const asked = { ...facts, ...read.facts };
     return this.#settle(request, asked, this.#ask(asked), body);
   }
@@ -192,30 +130,30 @@ export class RequestGate {
       limit,
       // Decided anew: the policy may have changed while the body came.
       ruled: (body) => this.#rule(request, body),
-      exceeded: () => this.#refused(tooLong(needs, request), request, NEXT_BODY),
+      exceeded: () => this.#teller.refused(tooLong(needs, request), request, NEXT_BODY),
     };
   }
 
   #settle(request: OriginRequest, facts: HttpFacts, decision: RequestDecision, body: Buffer | undefined): Ruling {
-    if (decision.action === "deny") return this.#denied(facts, decision);
+    if (decision.action === "deny") return answering(this.#teller.denied(facts, decision));
     const override = overrides(request);
-    if (override !== undefined) return answering(this.#refused(override, request, NEXT_READABLE, decision.policy));
+    if (override !== undefined) return answering(this.#teller.refused(override, request, NEXT_READABLE, decision.policy));
     const unexpected = unexpectedBody(request, facts, decision);
-    if (unexpected !== undefined) return answering(this.#refused(unexpected, request, NEXT_BODY, decision.policy));
+    if (unexpected !== undefined) return answering(this.#teller.refused(unexpected, request, NEXT_BODY, decision.policy));
     const inspected = facts.upgrade === "websocket" && readsMessages(decision);
     const problem = inspected ? upgradeProblem(request) : undefined;
-    if (problem !== undefined) return answering(this.#refused({ status: 400, code: "websocket_upgrade", reason: problem }, request));
+    if (problem !== undefined) return answering(this.#teller.refused({ status: 400, code: "websocket_upgrade", reason: problem }, request));
     const passed = { ...request, path: canonicalPath(request.path), upgrade: facts.upgrade };
     const endpoints = decision.endpoint === undefined ? [] : [decision.endpoint];
     const mask = facts.upgrade === "" ? undefined : messageMask(endpoints, inspected, this.#setup.credentials);
     return this.#prepared(inspected ? withoutExtensions(passed) : passed, endpoints, body, (credentials) => {
       this.#use(request, decision.policy === undefined ? [] : [decision.policy]);
       const audited = decision.action === "audit";
-      this.#emit({
+      this.#teller.emit({
         severity: audited ? "low" : "informational",
         action: "allowed",
         method: facts.method,
-        url: this.#url(facts.path),
+        url: this.#teller.url(facts.path),
         policy: decision.policy ?? this.#setup.policy,
         engine: "l7",
         ...credentials,
@@ -237,7 +175,7 @@ export class RequestGate {
     const prepared = prepare(request, endpoints, body, this.#setup.credentials, this.#setup);
     if (prepared.kind === "collect") {
       const { limit } = prepared;
-      const exceeded = () => this.#withoutCredential(bodyTooLong(limit), request);
+      const exceeded = () => this.#teller.withoutCredential(bodyTooLong(limit), request);
       return { kind: "collect", limit, ruled: (whole) => this.#rule(request, whole), exceeded };
     }
     const stream = allowed(prepared.used.length === 0 ? {} : { credentials: prepared.used.map(({ key }) => key) });
@@ -257,7 +195,7 @@ export class RequestGate {
       generation: () => engine.generation,
       ask: (facts) => this.#question(facts),
       stillAllowed: () => this.#ask(upgrade).action !== "deny",
-      emit: (event) => this.#emit({ url: this.#url(upgrade.path), engine: "l7", ...event }),
+      emit: (event) => this.#teller.emit({ url: this.#teller.url(upgrade.path), engine: "l7", ...event }),
       rewriteText: (text) => this.#rewritten(text, upgrade, request),
     });
     return new WebSocketInspector(gate);
@@ -318,11 +256,11 @@ export class RequestGate {
     if (passed.upgrade !== "") messageMask(endpoints, false, this.#setup.credentials);
     return this.#prepared(passed, endpoints, body, (credentials) => {
       this.#use(request, connection.allowed ? rulesOf(connection.endpoints) : []);
-      this.#emit({
+      this.#teller.emit({
         severity: "informational",
         action: "allowed",
         method: request.method,
-        url: this.#url(request.path),
+        url: this.#teller.url(request.path),
         policy: this.#setup.policy,
         engine: "opa",
         ...credentials,
@@ -338,93 +276,6 @@ export class RequestGate {
     const plan = planWithCredentials(inspectionOf(connection), endpoints, authority, credentials.current);
     return plan?.opaque === "relay" ? request : { ...request, upgrade: "" };
   }
-
-  #denied(facts: HttpFacts, decision: RequestDecision): Ruling {
-    const code = decision.code ?? "request_not_allowed";
-    this.#emit({
-      severity: "medium",
-      action: "denied",
-      method: facts.method,
-      url: this.#url(facts.path),
-      engine: "l7",
-      stage: "l7_deny",
-      code,
-      reason: decision.reason,
-      ...(decision.policy === undefined ? {} : { policy: decision.policy }),
-      asked: askedOf(facts, decision),
-    });
-    const next = code === "request_denied" ? NEXT_DENY_RULE : NEXT_REQUEST;
-    return answering(this.#answer(403, "policy_denied", decision.reason, code, next, { ...facts, decision }));
-  }
-
-  /** No rule is about it, so that no proposal follows: only the program or the person who attached the credential can change it. */
-  #withoutCredential({ status, code, message }: CredentialRefused, request: OriginRequest): Answer {
-    const { method, path } = request;
-    const { policy } = this.#setup;
-    this.#emit({ severity: "medium", action: "denied", method, url: this.#url(path), engine: "credentials", code, reason: message });
-    return this.#answer(status, code, message, code, NEXT_CREDENTIAL, { method, path, policy });
-  }
-
-  #refused(
-    refusal: { status: number; code: string; reason: string },
-    request: OriginRequest,
-    next = NEXT_READABLE,
-    policy?: string,
-  ): Answer {
-    this.#emit({
-      severity: "low",
-      action: "denied",
-      method: request.method,
-      url: this.#url(request.path),
-      engine: "l7",
-      ...(policy === undefined ? {} : { policy }),
-      ...codeAndReason(refusal),
-    });
-    const { method, path } = request;
-    return this.#answer(refusal.status, "bad_request", refusal.reason, refusal.code, next, { method, path, policy });
-  }
-
-  #answer(status: number, error: string, detail: string, reason: string, next: string, asked: Asked | undefined): Answer {
-    const { authority, program, credentials } = this.#setup;
-    const { method, path, decision, policy = decision?.policy } = asked ?? {};
-    return refusalAnswer({
-      status,
-      error,
-      detail,
-      layer: "l7",
-      authority,
-      method,
-      path: path === undefined ? undefined : maskedPath(path, credentials.current),
-      protocol: decision?.endpoint?.protocol,
-      binary: program.exe,
-      policy,
-      reason,
-      ruleMissing: decision?.ruleMissing,
-      nextSteps: [next],
-    });
-  }
-
-  #emit(event: Omit<HttpEvent, "kind" | "time" | "host" | "port" | "actor">): void {
-    const { emit, authority } = this.#setup;
-    const { host, port } = authority;
-    emit({ kind: "http", time: Date.now(), host, port, actor: this.#actor, ...event });
-  }
-
-  #url(path: string): string {
-    return this.#origin + maskedPath(path, this.#setup.credentials.current);
-  }
-}
-
-/** What a refusal says of its request. */
-interface Asked extends Pick<OriginRequest, "method" | "path"> {
-  readonly decision?: RequestDecision;
-  readonly policy?: string | undefined;
-}
-
-/** For whoever proposes rules: what it would take beside method and path. */
-function askedOf({ upgrade, graphql, rpc }: HttpFacts, { endpoint, code }: RequestDecision): RequestAsked {
-  const { protocol, path: selector } = (code === "path_not_covered" ? undefined : endpoint) ?? { protocol: "", path: "" };
-  return { protocol, selector, ...(upgrade !== "" && { upgrade }), ...(graphql && { graphql }), ...(rpc && { rpc }) };
 }
 
 /** A query as rules see it. */
@@ -444,20 +295,4 @@ function readsMessages({ endpoint }: RequestDecision): boolean {
 
 function answering(answer: Answer): Ruling {
   return { kind: "answer", answer };
-}
-
-function unsolicitedUpgrade(about: { time: number; host: string; port: number; actor: Actor }): FindingEvent {
-  const { time, host, port, actor } = about;
-  return {
-    kind: "finding",
-    time,
-    severity: "medium",
-    id: "unsolicited-101-upgrade",
-    title: "A server switched protocols without being asked; the connection was closed",
-    evidence: { host, port: String(port), binary: actor.binary },
-  };
-}
-
-function codeAndReason({ code, reason }: { readonly code?: string; readonly reason: string }): { code?: string; reason: string } {
-  return code === undefined ? { reason } : { code, reason };
 }
