@@ -18,6 +18,9 @@ const MAX_LOGGED_BYTES = 16 * 1024 * 1024;
 /** The process waits this long for a person whose connection does not take its output; then that person is no longer shown it. Milliseconds. */
 const STALL_TIME = 5_000;
 
+/** Whoever made a sandbox for one command comes to look as soon as it is ready; who has not by then does not. Milliseconds. */
+const FIRST_LOOK_TIME = 30_000;
+
 /** How long output may still come after the process has ended: what it left behind may hold its pipes. Milliseconds. */
 const DRAIN_TIME = 2_000;
 
@@ -40,8 +43,10 @@ export interface Spectator {
 
 /** A spectator's way to the process. */
 export interface Attachment {
-  /** Keys, for a process with a terminal; others read nothing. */
+  /** Keys, for a process with a terminal; or what an attended one reads. Others read nothing. */
   type(bytes: Uint8Array): Promise<void>;
+  /** Nothing more is typed; a terminal has no such end. */
+  endInput(): Promise<void>;
   resize(columns: number, rows: number): void;
   /** The spectator leaves; the process goes on. */
   leave(): void;
@@ -55,6 +60,11 @@ export interface MainProcessOptions {
   readonly workdir: string;
   environment(): Record<string, string>;
   readonly emit: EventSink;
+  /**
+   * Somebody made the sandbox for this command and comes to look: its output waits for them, they are shown all of it at their speed, and
+   * without a terminal they feed its standard input.
+   */
+  readonly attended: boolean;
 }
 
 /** The program that a sandbox is for. It runs whether anybody looks or not; who looks is shown the last of its output first. */
@@ -66,9 +76,32 @@ export class MainProcess {
   #keys: DescriptorWriter | undefined;
   #exitCode: number | undefined;
   #logged = 0;
+  readonly #exited = Promise.withResolvers<number>();
+  readonly #looked = Promise.withResolvers<void>();
+  readonly #left = Promise.withResolvers<void>();
+  /** Those who have attached and not left. */
+  #present = 0;
+  /** Somebody has attached, or it is too late for that. */
+  #waited: Promise<unknown> | undefined;
+  /** Bytes and pieces of output so far, and those who look and have not taken the last one. */
+  #bytes = 0;
+  #pieces = 0;
+  #waiting = 0;
 
   constructor(options: MainProcessOptions) {
     this.#options = options;
+  }
+
+  /** Settles when it has ended, of an attended process before all of its output was shown: 0..255, 128 + signal, or what shells report. */
+  get exited(): Promise<number> {
+    return this.#exited.promise;
+  }
+
+  /** Settles when whoever attends it has seen everything, or nobody has come; at once for a process that is not attended. To be asked after `run`. */
+  async seen(): Promise<void> {
+    if (!this.#options.attended) return;
+    await this.#waited;
+    if (this.#present > 0) await this.#left.promise;
   }
 
   /** Starts it and waits for its end. 0..255, 128 + signal, or what shells report for a program that cannot be run. */
@@ -76,18 +109,25 @@ export class MainProcess {
     const { command, emit } = this.#options;
     const name = command[0] ?? "";
     let code: number;
+    if (this.#options.attended) this.#waited = this.#firstLook();
     try {
       const child = await this.#launch();
       const time = Date.now();
       emit({ kind: "process", activity: "launch", time, severity: "informational", name, pid: child.pid, commandLine: command.join(" ") });
       const shown = this.#showAll(child);
       code = await superviseChild(child, this.#options.box);
-      await Promise.race([shown, Bun.sleep(DRAIN_TIME)]);
+      if (this.#options.attended) {
+        this.#exited.resolve(code);
+        await this.#waited;
+        // Whoever attends it takes the output when it suits; what a background process still holds is not waited for.
+        while (!(await this.#isIdle(shown)));
+      } else await Promise.race([shown, Bun.sleep(DRAIN_TIME)]);
     } catch (error) {
       code = this.#notStarted(error);
     }
     emit({ kind: "process", activity: "terminate", time: Date.now(), severity: "informational", name, pid: 0, exitCode: code });
     this.#exitCode = code;
+    this.#exited.resolve(code);
     void this.#keys?.close();
     for (const spectator of this.#spectators) spectator.ended(code);
     this.#spectators.clear();
@@ -99,6 +139,10 @@ export class MainProcess {
     for (const { stream, piece } of this.#output.pieces()) spectator.show(stream, piece);
     if (this.#exitCode === undefined) this.#spectators.add(spectator);
     else spectator.ended(this.#exitCode);
+    this.#present += 1;
+    this.#looked.resolve();
+    let left = false;
+    const feeds = this.#options.attended && !this.#options.tty;
     const attachment: Attachment = {
       type: async (bytes) => this.#keys?.write(bytes),
       resize: (columns, rows) => {
@@ -106,7 +150,16 @@ export class MainProcess {
         // Draws the screen anew, also where the size is the same.
         this.#child?.signal(constants.signals.SIGWINCH);
       },
-      leave: () => void this.#spectators.delete(spectator),
+      endInput: async () => (feeds ? this.#keys?.close() : undefined),
+      leave: () => {
+        if (left) return;
+        left = true;
+        this.#spectators.delete(spectator);
+        this.#present -= 1;
+        if (this.#present > 0) return;
+        if (feeds) void this.#keys?.close();
+        if (this.#exitCode !== undefined) this.#left.resolve();
+      },
     };
     if (size !== undefined && this.#options.tty) attachment.resize(size.columns, size.rows);
     return attachment;
@@ -122,8 +175,15 @@ export class MainProcess {
     if (stdio === undefined) throw new Error("the main process has streams of its own");
     // Of a terminal, reader and writer each own a descriptor.
     if (tty) this.#keys = new DescriptorWriter(duplicate(stdio.stdin));
-    else await new DescriptorWriter(stdio.stdin).close();
+    else this.#keys = new DescriptorWriter(stdio.stdin);
+    if (!this.#options.attended && !tty) await this.#keys.close();
     return child;
+  }
+
+  /** Somebody is there, or it is too late for that: then there is no input either. */
+  async #firstLook(): Promise<void> {
+    const looked = await Promise.race([this.#looked.promise.then(() => true), Bun.sleep(FIRST_LOOK_TIME).then(() => false)]);
+    if (!looked && !this.#options.tty) await this.#keys?.close();
   }
 
   async #showAll({ stdio }: Child): Promise<void> {
@@ -134,13 +194,30 @@ export class MainProcess {
 
   async #show(stream: OutputStream, source: AsyncIterable<Uint8Array>): Promise<void> {
     for await (const piece of source) {
+      // What the ring would lose waits for the one who is coming.
+      this.#bytes += piece.length;
+      if (this.#bytes > REPLAY_BYTES) await this.#waited;
       this.#output.push(stream, piece);
+      this.#pieces += 1;
       if (!this.#options.tty) this.#log(stream, piece);
       await Promise.all([...this.#spectators].filter((spectator) => !spectator.show(stream, piece)).map((slow) => this.#waitFor(slow)));
     }
   }
 
+  /** Whether nothing more is shown: the output has ended, or none has come for as long as output may still come. */
+  async #isIdle(shown: Promise<unknown>): Promise<boolean> {
+    const before = this.#pieces;
+    const over = await Promise.race([shown.then(() => true), Bun.sleep(DRAIN_TIME).then(() => false)]);
+    return over || (this.#pieces === before && this.#waiting === 0);
+  }
+
   async #waitFor(spectator: Spectator): Promise<void> {
+    if (this.#options.attended) {
+      this.#waiting += 1;
+      await spectator.drained();
+      this.#waiting -= 1;
+      return;
+    }
     const waited = await Promise.race([spectator.drained().then(() => true), Bun.sleep(STALL_TIME).then(() => false)]);
     if (waited || !this.#spectators.delete(spectator)) return;
     spectator.dropped();

@@ -23,6 +23,7 @@ import { EndpointReporter } from "./session/endpoint-reporter.ts";
 import { serveExecRelay } from "./session/exec-relay.ts";
 import { connectGateway, type GatewayClient, gatewayTransport } from "./session/gateway-client.ts";
 import { bundledRoutes, inferenceLimits } from "./session/inference-bundle.ts";
+import { serveMainRelay } from "./session/main-relay.ts";
 import { fetchCredentials, NO_PROVIDERS, ProviderState } from "./session/provider-credentials.ts";
 import { ReadinessReporter } from "./session/readiness-reporter.ts";
 import { SupervisorSession } from "./session/supervisor-session.ts";
@@ -135,7 +136,9 @@ async function supervise(spec: SupervisorSpec, ground: Ground): Promise<Omit<Sup
     );
   const programs = { box: sandbox.box, environment: () => environment({}), workdir: WORKDIR };
   const main =
-    spec.command.length === 0 ? undefined : new MainProcess({ ...programs, command: spec.command, tty: spec.tty ?? false, emit });
+    spec.command.length === 0
+      ? undefined
+      : new MainProcess({ ...programs, command: spec.command, tty: spec.tty ?? false, emit, attended: !spec.keep });
   const entrance = openEntrance({ client, ...programs, ...(main === undefined ? {} : { main }) });
   const session = new SupervisorSession(client, {
     hello: () => ({
@@ -150,9 +153,11 @@ async function supervise(spec: SupervisorSpec, ground: Ground): Promise<Omit<Sup
       return result;
     },
     openRelay: (open) =>
-      open.target.case === "exec"
-        ? serveExecRelay({ client, box: sandbox.box, environment, workdir: WORKDIR }, open)
-        : entrance.relay(open),
+      main !== undefined && open.target.case === "exec" && open.target.value.start?.mainProcess
+        ? serveMainRelay(client, main, open)
+        : open.target.case === "exec"
+          ? serveExecRelay({ client, box: sandbox.box, environment, workdir: WORKDIR }, open)
+          : entrance.relay(open),
     connected: (sessionId) => {
       push.connected = true;
       endpoints.session = sessionId;
@@ -212,9 +217,12 @@ async function runMainProcess(
   stopping: () => boolean,
 ): Promise<number> {
   if (main === undefined) return new Promise<never>(() => {});
-  const exitCode = await main.run();
+  const running = main.run();
+  const exitCode = await main.exited;
   if (stopping()) return exitCode;
   await untilDelivered(() => client.reportMainProcessExit({ sandboxId: spec.sandboxId, instanceId: spec.instanceId, exitCode }));
+  await running;
+  await main.seen();
   return exitCode;
 }
 

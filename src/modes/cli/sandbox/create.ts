@@ -1,7 +1,9 @@
+import { constants } from "node:os";
 import { defineCommand } from "../../../command/define.ts";
 import { type OutputFormat, outputArg, print } from "../../../command/output.ts";
 import { printable } from "../../../command/printable.ts";
 import { EXIT_OK } from "../../../command/report.ts";
+import type { Terminal } from "../../../command/terminal.ts";
 import { integerValue, pairsValue } from "../../../command/values.ts";
 import { OpenShellError } from "../../../error.ts";
 import { parseMount } from "../../../mount-flag.ts";
@@ -27,14 +29,26 @@ function provisionTimeout(env: Readonly<Record<string, string | undefined>>): nu
   return integerValue("OPENSHELL_PROVISION_TIMEOUT", value, { min: 1, max: MAX_PROVISION_TIMEOUT }, PATH);
 }
 
-/** `--no-keep`: the sandbox lives as long as its main process, whose exit code is ours. */
-async function followToTheEnd(name: string, gateway: Gateway, progress: Progress, idleSeconds: number): Promise<number> {
-  // One watch from start to end: between two of them a short command ends, and its sandbox is gone.
-  const sandbox = await watchUntil("ended", name, gateway, progress, idleSeconds);
+/** `--no-keep` without a terminal: the sandbox lives as long as its main process, whose streams and exit code are ours. */
+async function followToTheEnd(
+  name: string,
+  gateway: Gateway,
+  { terminal, progress, idleSeconds }: { readonly terminal: Terminal; readonly progress: Progress; readonly idleSeconds: number },
+): Promise<number> {
+  const remove = () =>
+    gateway.client.deleteSandbox({ workspaceScope: gateway.scope, name, allowMissing: true }, { timeoutMs: CALL_TIMEOUT_MS });
+  // Whoever ends us ends the command: nobody else would come back for what it does.
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    process.once(signal, () => void remove().finally(() => process.exit(128 + constants.signals[signal])));
+  const sandbox = await watchUntil("settled", name, gateway, progress, idleSeconds);
   progress.done();
-  await gateway.client.deleteSandbox({ workspaceScope: gateway.scope, name, allowMissing: true }, { timeoutMs: CALL_TIMEOUT_MS });
-  if (!mainProcessEnded(sandbox)) throw sandboxFailure(name, sandbox);
-  return sandbox.status?.exitCode ?? EXIT_OK;
+  const started = sandbox.status?.phase === SandboxPhase.READY || mainProcessEnded(sandbox);
+  const { execute } = await import("./exec.ts");
+  const join = { workspaceScope: gateway.scope, sandbox: name, mainProcess: true } as const;
+  const code = started ? await execute(gateway, { payload: { case: "start", value: join } }, false, terminal) : EXIT_OK;
+  await remove();
+  if (!started) throw sandboxFailure(name, sandbox);
+  return code;
 }
 
 /** `LOCAL[:DEST]`; what follows the last colon is a destination when it looks like a path of the sandbox. */
@@ -100,7 +114,12 @@ export default defineCommand({
     },
     cpu: { type: "string", valueHint: "N", description: "Processors that its programs get at most: 2, 0.5 or 500m" },
     memory: { type: "string", valueHint: "SIZE", description: "Memory of its programs at most: 512Mi, 2G" },
-    pids: { type: "string", integer: { min: 8, max: 4_194_304 }, valueHint: "N", description: "Processes and threads of its programs at most" },
+    pids: {
+      type: "string",
+      integer: { min: 8, max: 4_194_304 },
+      valueHint: "N",
+      description: "Processes and threads of its programs at most",
+    },
     yes: { type: "boolean", alias: "y", description: "Start a gateway when none runs here, without asking" },
     replace: { type: "boolean", description: "Delete a sandbox of this name first" },
     provider: { type: "string", multiple: true, valueHint: "PROVIDER", description: "Provider whose credentials the sandbox may use" },
@@ -225,7 +244,7 @@ export default defineCommand({
         if (sandbox === undefined) throw new OpenShellError("internal", "the gateway answered without a sandbox");
         rememberSandbox(name, gateway, terminal);
         let code = EXIT_OK;
-        if (!args.keep && !tty) return await followToTheEnd(name, gateway, progress, idleSeconds);
+        if (!args.keep && !tty) return await followToTheEnd(name, gateway, { terminal, progress, idleSeconds });
         if (args.wait) {
           sandbox = await watchUntil("settled", name, gateway, progress, idleSeconds);
           if (sandbox.status?.phase === SandboxPhase.ERROR && !mainProcessEnded(sandbox)) throw sandboxFailure(name, sandbox);

@@ -24,8 +24,8 @@ async function sendStdin(queue: InputQueue<Input>, terminal: Terminal): Promise<
   await queue.push({ payload: { case: "stdin", value: new Uint8Array(0) } });
 }
 
-/** Runs one command with this terminal's streams and answers its exit code. */
-async function execute(gateway: Gateway, start: Input, tty: boolean, terminal: Terminal): Promise<number> {
+/** Runs one command, or joins the main process, with this terminal's streams and answers its exit code. */
+export async function execute(gateway: Gateway, start: Input, tty: boolean, terminal: Terminal): Promise<number> {
   const queue = new InputQueue<Input>();
   const events = gateway.client.execSandboxInteractive(queue);
   void queue.push(start);

@@ -119,20 +119,34 @@ describe("sandbox create", () => {
     expect(err).toContain("Error: sandbox 'work' failed (ViewFailed: no /usr)\nNext: openshell logs work\n");
   });
 
-  test("--no-keep follows the command and gives its exit code", async () => {
+  test("--no-keep shows and feeds the command and gives its exit code", async () => {
     const deleted: string[] = [];
+    let joined = false;
     await using gateway = await fakeGateway({
       createSandbox: () => ({ sandbox: sandbox("work", SandboxPhase.PROVISIONING) }),
       watchSandbox: async function* () {
         yield { payload: { case: "sandbox", value: sandbox("work", SandboxPhase.READY) } };
-        yield { payload: { case: "sandbox", value: sandbox("work", SandboxPhase.ERROR, { exitCode: 7 }) } };
+      },
+      execSandboxInteractive: async function* (inputs) {
+        let fed = "";
+        for await (const { payload } of inputs) {
+          if (payload.case === "start") joined = payload.value.mainProcess && payload.value.command.length === 0;
+          else if (payload.case === "stdin" && payload.value.length === 0) break;
+          else if (payload.case === "stdin") fed += Buffer.from(payload.value).toString();
+        }
+        yield { payload: { case: "stdout", value: { data: Buffer.from(fed.toUpperCase()) } } };
+        yield { payload: { case: "exit", value: { exitCode: 7 } } };
       },
       deleteSandbox: ({ name }) => {
         deleted.push(name);
         return { outcome: DeletionOutcome.COMPLETED };
       },
     });
-    expect((await gateway.run("sandbox create --name work --no-keep -- make")).code).toBe(7);
+    expect(await gateway.run("sandbox create --name work --no-keep -- make", { stdin: ["all\n"] })).toMatchObject({
+      code: 7,
+      out: "ALL\n",
+    });
+    expect(joined).toBe(true);
     expect(deleted).toEqual(["work"]);
   });
 

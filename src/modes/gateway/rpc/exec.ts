@@ -13,6 +13,8 @@ export function execHandlers({ sandboxes, sessions, relays }: GatewayContext): H
     validateExec(request);
     const { record } = sandboxes.find(request.workspaceScope, request.sandbox);
     requireEnterable(record, (id) => sessions.get(id) !== undefined);
+    if (request.mainProcess && record.spec.command.length === 0)
+      throw new OpenShellError("failed_precondition", `sandbox '${record.name}' has no main process`);
     return record;
   };
   return {

@@ -15,6 +15,8 @@ import {
 
 /** Limits of one exec (decision 25): what execve would refuse is refused here, with both numbers, never as an internal error. */
 export function validateExec(request: ExecSandboxRequest): void {
+  if (request.mainProcess && request.command.length > 0) throw invalid("main_process", "is one, and command is another");
+  if (request.mainProcess) return;
   if (request.command.length === 0 || request.command[0] === "") throw invalid("command", "is required");
   atMost("command", request.command.length, MAX_EXEC_ARGS, "arguments");
   let total = 0;

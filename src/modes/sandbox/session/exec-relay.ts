@@ -43,6 +43,7 @@ export async function serveExecRelay(context: ExecContext, open: RelayOpen): Pro
     throw new OpenShellError("unimplemented", `relay target '${open.target.case ?? "none"}' is not served by this supervisor`);
   }
   const request = open.target.value.start;
+  if (request.mainProcess) throw new OpenShellError("failed_precondition", "this sandbox has no main process");
   const outgoing = new AsyncQueue<RelayFrame>();
   const frame = (payload: MessageInitShape<typeof RelayFrameSchema>["payload"]) =>
     outgoing.push(create(RelayFrameSchema, payload === undefined ? {} : { payload }));
