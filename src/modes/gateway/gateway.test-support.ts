@@ -45,6 +45,7 @@ export async function testGateway(
   options: Partial<GatewayOptions> = {},
   reuse?: string,
   supervisorCommand: readonly string[] = IDLE_SUPERVISOR,
+  clock: { now(): number } = { now: () => Date.now() },
 ): Promise<TestGateway> {
   const directory = reuse ?? mkdtempSync(join(tmpdir(), "gateway-"));
   const gateway = await serveGateway(
@@ -60,7 +61,7 @@ export async function testGateway(
       logLevel: "error",
       ...options,
     },
-    { supervisorCommand },
+    { supervisorCommand, clock },
   );
   const read = (path: string): Promise<string> => Bun.file(join(directory, path)).text();
   const ca = options.disableTls === true ? "" : await read("state/tls/ca.crt");

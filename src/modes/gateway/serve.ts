@@ -183,20 +183,14 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
         const record = sandboxes.get(id);
         return record?.desired === "running" ? record.instanceId : undefined;
       },
-      snapshot: (id) => {
+      configuration: (id) => {
         const record = sandboxes.get(id);
         if (record === undefined) throw new OpenShellError("not_found", "sandbox not found");
-        return configSnapshot(record, context);
-      },
-      providerEnvironment: (id) => {
-        const record = sandboxes.get(id);
-        if (record === undefined) throw new OpenShellError("not_found", "sandbox not found");
-        return environmentSnapshot(providers.attachedTo(record), record.spec.providerAttachmentEpoch);
-      },
-      inferenceBundle: (id) => {
-        const record = sandboxes.get(id);
-        if (record === undefined) throw new OpenShellError("not_found", "sandbox not found");
-        return inference.bundle(record.workspace);
+        return {
+          sandboxConfig: configSnapshot(record, context),
+          providerEnvironment: environmentSnapshot(providers.attachedTo(record), record.spec.providerAttachmentEpoch),
+          inferenceBundle: inference.bundle(record.workspace),
+        };
       },
       connected: (session) => {
         store.derived(() => {

@@ -22,6 +22,8 @@ export const HEARTBEAT_MS = 15_000;
 const SILENCE_MS = 3 * HEARTBEAT_MS;
 /** Messages that may wait for a supervisor that does not read; each configuration update counts as one. */
 const OUTBOX_LIMIT = 512;
+/** Configurations that are made in one turn: about 10 ms. */
+const PUSHED_AT_ONCE = 32;
 
 export interface Session {
   readonly id: string;
@@ -34,15 +36,20 @@ export interface Session {
   send(payload: NonNullable<MessageInitShape<typeof GatewayMessageSchema>["payload"]>): void;
 }
 
+/** Everything that a supervisor works from. */
+export interface SessionConfiguration {
+  readonly sandboxConfig: SandboxConfigSnapshot;
+  /** Secrets in clear, for the session of this sandbox alone (decision 22). */
+  readonly providerEnvironment: ProviderEnvironmentSnapshot;
+  /** Routes with their credentials, for the session of this sandbox alone. */
+  readonly inferenceBundle: GetInferenceBundleResponse;
+}
+
 /** What the registry needs of the gateway, and tells it. */
 export interface SessionHost {
   /** The instance that may speak for a sandbox; undefined when the sandbox is gone or not wanted to run. */
   instanceOf(sandboxId: string): string | undefined;
-  snapshot(sandboxId: string): SandboxConfigSnapshot;
-  /** Secrets in clear, for the session of this sandbox alone (decision 22). */
-  providerEnvironment(sandboxId: string): ProviderEnvironmentSnapshot;
-  /** Routes with their credentials, for the session of this sandbox alone. */
-  inferenceBundle(sandboxId: string): GetInferenceBundleResponse;
+  configuration(sandboxId: string): SessionConfiguration;
   connected(session: Session): void;
   disconnected(session: Session): void;
   configResult(session: Session, result: ConfigUpdateResult, version: number | undefined): void;
@@ -142,8 +149,20 @@ export class SessionRegistry {
     if (session?.pushesConfig) session.send({ case: "configUpdate", value: this.#update(session) });
   }
 
+  /** The same for every one that is connected now, some at a time: other calls are answered meanwhile. */
   pushConfigToAll(): void {
-    for (const sandboxId of this.#live.keys()) this.pushConfig(sandboxId);
+    const sandboxIds = [...this.#live.keys()];
+    const pushSome = (): void => {
+      for (const sandboxId of sandboxIds.splice(0, PUSHED_AT_ONCE)) {
+        try {
+          this.pushConfig(sandboxId);
+        } catch {
+          // What it should have cannot be read, or it has just gone: it asks by itself.
+        }
+      }
+      if (sandboxIds.length > 0) setImmediate(pushSome);
+    };
+    pushSome();
   }
 
   end(sandboxId: string): void {
@@ -213,19 +232,12 @@ export class SessionRegistry {
     }
   }
 
-  #update(session: Live): {
-    updateId: string;
-    sandboxConfig: SandboxConfigSnapshot;
-    providerEnvironment: ProviderEnvironmentSnapshot;
-    inferenceBundle: GetInferenceBundleResponse;
-  } {
-    const sandboxConfig = this.#requireHost().snapshot(session.sandboxId);
-    const providerEnvironment = this.#requireHost().providerEnvironment(session.sandboxId);
-    const inferenceBundle = this.#requireHost().inferenceBundle(session.sandboxId);
+  #update(session: Live): SessionConfiguration & { readonly updateId: string } {
+    const configuration = this.#requireHost().configuration(session.sandboxId);
     const updateId = randomUUID();
-    session.pending.set(updateId, sandboxConfig.version);
+    session.pending.set(updateId, configuration.sandboxConfig.version);
     if (session.pending.size > OUTBOX_LIMIT) session.pending.delete(session.pending.keys().next().value ?? "");
-    return { updateId, sandboxConfig, providerEnvironment, inferenceBundle };
+    return { updateId, ...configuration };
   }
 
   #requireHost(): SessionHost {
