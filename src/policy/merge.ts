@@ -99,7 +99,15 @@ function endpointCovers(outer: Endpoint, inner: Endpoint): boolean {
       ? outer.allowedIps.length === 0
       : inner.allowedIps.every((ip) => outer.allowedIps.some((range) => rangeWithin(ip, range)));
   if (!addresses) return false;
-  return treatment(outer) === treatment(inner) || (treatment(outer) === PLAIN && !asksForCredentials(inner));
+  return (
+    treatment(outer) === treatment(inner) || (treatment(outer) === PLAIN && !asksForCredentials(inner)) || allowsAnyRequest(outer, inner)
+  );
+}
+
+/** Whether both look at requests alike, and the first lets every one of them through. */
+function allowsAnyRequest(outer: Endpoint, inner: Endpoint): boolean {
+  const inspection = (endpoint: Endpoint) => treatment({ ...endpoint, access: "", rules: [], denyRules: [], enforcement: "" });
+  return outer.access === "full" && outer.denyRules.length === 0 && inspection(outer) === inspection(inner);
 }
 
 /** Everything but where the endpoint leads and who proposed it. */

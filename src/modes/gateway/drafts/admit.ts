@@ -72,7 +72,9 @@ function isSubset(part: Chunk, whole: Chunk): boolean {
 function refuseLineage(drafts: Drafts, chunk: Chunk): Refusal | undefined {
   if (chunk.supersedes === "") return undefined;
   const older = refinedBy(drafts, chunk);
-  if (chunk.stage === "refined" && older && isSubset(chunk, older) && chunk.rule.endpoints.every(isEnforced)) return undefined;
+  // Only a first proposal as it was made lets any request through, so that whatever takes its place is narrower.
+  const open = older?.stage === "initial" && !older.edited;
+  if (chunk.stage === "refined" && older && open && isSubset(chunk, older) && chunk.rule.endpoints.every(isEnforced)) return undefined;
   return refuse("unknown_supersedes", "supersedes_chunk_id names no approved chunk that this one narrows");
 }
 

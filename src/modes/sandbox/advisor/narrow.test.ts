@@ -45,7 +45,7 @@ function refused(method: string, path: string, more: Partial<HttpEvent> = {}, as
   };
 }
 
-function propose(...events: HttpEvent[]): Narrow & { rules: unknown[]; endpoints: unknown[] } {
+function propose(...events: HttpEvent[]): Narrow & { rules: unknown[]; endpoints: readonly unknown[] } {
   const aggregator = new Aggregator();
   for (const event of events) aggregator.observe(denialOf(event)!);
   const [emission] = aggregator.due(1000);
