@@ -119,6 +119,29 @@ describe("requests", () => {
     expect(loaded().decideRequest(message)).toMatchObject({ action: "audit", ruleMissing: { method: "WEBSOCKET_TEXT" } });
   });
 
+  test("case-65 a deny rule holds for a path with escapes that it could do without", () => {
+    const guarded = parse(`
+version: 1
+network_policies:
+  a:
+    endpoints:
+      - host: a.example.com
+        port: 443
+        protocol: rest
+        enforcement: enforce
+        access: full
+        allow_encoded_slash: true
+        deny_rules: [{path: "/users/@me/**"}, {method: POST, path: "/v1/*:delete"}]
+    binaries: [{path: /usr/bin/curl}]
+`);
+    const engine = loaded(guarded);
+    const answer = (method: string, path: string) => engine.decideRequest(at(http(method, path), "a.example.com"));
+    for (const path of ["/users/@me/keys", "/users/%40me/keys", "/users/%40me/%24x"])
+      expect(answer("GET", path)).toMatchObject({ action: "deny", code: "request_denied" });
+    expect(answer("POST", "/v1/x%3Adelete").code).toBe("request_denied");
+    for (const path of ["/users/%40you/keys", "/users%2F%40me%2Fkeys", "/v1/x%3Adelete"]) expect(answer("GET", path).action).toBe("allow");
+  });
+
   test("names of the prototype are names like others", () => {
     const guarded = parse(`
 version: 1

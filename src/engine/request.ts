@@ -1,5 +1,6 @@
 import { OpenShellError } from "../error.ts";
 import type { Endpoint } from "../policy/model.ts";
+import { plainPath } from "../policy/request-patterns.ts";
 import type { Decision, MatchedEndpoint, RequestDecision, RequestQuery } from "./decision.ts";
 import { type RequestAnswer, readRequestAnswer } from "./request-answer.ts";
 import { requestReason, ruleMissing } from "./request-reason.ts";
@@ -7,15 +8,24 @@ import { requestReason, ruleMissing } from "./request-reason.ts";
 /** Bytes of a body that is parsed, where the endpoint names none. */
 export const DEFAULT_BODY_BYTES = 65_536;
 
+type Allowed = Extract<Decision, { allowed: true }>;
+
 /**
- * Asks the rules about one request of an allowed connection and completes their answer.
+ * Asks the rules about one request of an allowed connection and completes their answer. A path with escapes that it could do without is asked about
+ * without them too: what deny rules say of that holds for it.
  * @throws OpenShellError when the rules fail.
  */
-export function evaluateRequest(
-  query: RequestQuery,
-  connection: Extract<Decision, { allowed: true }>,
-  ask: (input: object) => unknown,
-): RequestDecision {
+export function evaluateRequest(query: RequestQuery, connection: Allowed, ask: (input: object) => unknown): RequestDecision {
+  const decision = evaluate(query, connection, ask);
+  const { request } = query;
+  if (decision.action === "deny" || !("path" in request)) return decision;
+  const path = plainPath(request.path);
+  if (path === request.path) return decision;
+  const other = evaluate({ ...query, request: { ...request, path } }, connection, ask);
+  return other.code === "request_denied" ? other : decision;
+}
+
+function evaluate(query: RequestQuery, connection: Allowed, ask: (input: object) => unknown): RequestDecision {
   const { generation } = connection;
   const input = { endpoints: connection.endpoints.map(({ id }) => endpointRef(id)), request: query.request };
   const answer = readRequestAnswer(ask(input));

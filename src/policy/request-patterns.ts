@@ -21,6 +21,48 @@ export function pathPatternProblem(pattern: string): string | undefined {
   return undefined;
 }
 
+/** Printable ASCII that keeps its escape, since without it the path would be another one. */
+const KEEPS_ESCAPE = new Set("/%?#;\\");
+/** Part of the syntax of patterns: the escape is the only way to write them. */
+const META = new Set("*?[]{}");
+const ESCAPE = /%([0-9A-Fa-f]{2})/g;
+const UNRESERVED = /[A-Za-z0-9\-._~]/;
+
+function unescaped(hex: string): string | undefined {
+  const character = String.fromCharCode(Number.parseInt(hex, 16));
+  return character > " " && character <= "~" && !KEEPS_ESCAPE.has(character) ? character : undefined;
+}
+
+/**
+ * A canonical path with the escapes of characters that need none taken away. Few servers tell `%40` from `@`, so a path in either spelling is what a deny
+ * rule names.
+ */
+export function plainPath(path: string): string {
+  return path.includes("%") ? path.replace(ESCAPE, (escaped, hex: string) => unescaped(hex) ?? escaped) : path;
+}
+
+/** Why no request has such a path, or undefined: requests are compared by their canonical path, and a deny rule in another spelling would never fire. */
+export function pathSpellingProblem(pattern: string): string | undefined {
+  if (/[;#]/.test(pattern)) return "matches no request: paths have no ;parameters and no fragment";
+  if (/\/\.{1,2}(?:\/|$)/.test(pattern)) return "matches no request: paths have no dot segments";
+  if (/%(?![0-9A-Fa-f]{2})/.test(pattern)) return "has a percent sign that is no escape";
+  const encoded = pattern.replace(/[^\x21-\x7e]+/gu, (text) => encodeURIComponent(text.toWellFormed())).replace(/\/{2,}/g, "/");
+  const spelled = encoded.replace(ESCAPE, (escaped, hex: string) => {
+    const character = unescaped(hex);
+    return character !== undefined && UNRESERVED.test(character) ? character : escaped.toUpperCase();
+  });
+  return spelled === pattern ? undefined : `matches no request: write ${spelled.slice(0, 80)}`;
+}
+
+/** Why a deny rule with such a path would miss requests that mean the same, or undefined. */
+export function deniedPathProblem(pattern: string): string | undefined {
+  const plain = pattern.replace(ESCAPE, (escaped, hex: string) => {
+    const character = unescaped(hex);
+    return character !== undefined && !META.has(character) ? character : escaped;
+  });
+  return plain === pattern ? undefined : `leaves out requests without its escapes: write ${plain.slice(0, 80)}, which stands for both`;
+}
+
 /** Why a pattern for a value (query, tool, field, operation name, command, path selector) cannot be used, or undefined. */
 export function textPatternProblem(pattern: string): string | undefined {
   const meta = /[{}\\]/.exec(pattern)?.[0];

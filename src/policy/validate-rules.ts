@@ -1,7 +1,7 @@
 import type { Violation } from "../error.ts";
 import { fieldPath, type Path } from "./field-path.ts";
 import type { Endpoint, Matcher, RequestRule } from "./model.ts";
-import { pathPatternProblem, textPatternProblem } from "./request-patterns.ts";
+import { deniedPathProblem, pathPatternProblem, pathSpellingProblem, textPatternProblem } from "./request-patterns.ts";
 import { validateRpcRules } from "./validate-rpc-rules.ts";
 
 type RuleField = "method" | "path" | "command" | "query" | "operation_type" | "operation_name" | "fields" | "params";
@@ -40,6 +40,7 @@ export function* validateRequestRules(endpoint: Endpoint, at: Path): Generator<V
     const place: Path = [...at, "deny_rules", i];
     if (isEmptyRule(rule)) yield { field: fieldPath(place), message: "is empty: say what to deny" };
     yield* validateRule(rule, endpoint, place);
+    yield* pattern(deniedPathProblem, rule.path, [...place, "path"]);
   }
   if (rpc) yield* validateRpcRules(endpoint, at);
   if (protocol === "websocket") yield* validateWebSocketRules(endpoint, field);
@@ -61,6 +62,7 @@ function* validateRule(rule: RequestRule, { protocol }: Endpoint, at: Path): Gen
     yield { field: fieldPath([...at, "path"]), message: `'${rule.path}' matches no request: start it with /, or write ** for any path` };
   }
   yield* pattern(pathPatternProblem, rule.path, [...at, "path"]);
+  yield* pattern(pathSpellingProblem, rule.path, [...at, "path"]);
   yield* pattern(textPatternProblem, rule.command, [...at, "command"]);
   yield* pattern(textPatternProblem, rule.operationName, [...at, "operation_name"]);
   for (const [i, name] of rule.fields.entries()) yield* pattern(textPatternProblem, name, [...at, "fields", i]);
