@@ -90,6 +90,7 @@ test.each([
   ["something behind the last chunk", `${chunk(0, FALSE)}\r\nmore`, false],
   ["a trailer without signature", `${chunk(0, FALSE)}x-amz-checksum-crc32c:sOO8/Q==\r\n\r\n`, true],
   ["a trailer without end", `${chunk(0, FALSE)}${"x".repeat(9000)}`, true],
+  ["threat-16 a chunk of less than 8 KiB that is not the last", `${chunk(8191, FALSE)}${chunk(8192, FALSE)}${chunk(0, FALSE)}\r\n`, false],
   ["a chunk that is too large", `${(MAX_SIGNED_CHUNK + 1).toString(16)};chunk-signature=${FALSE}\r\n`, false],
 ])("%s is refused", (_, body, trailer) => {
   for (const piece of [1, 1000]) expect(() => passed(body, piece, trailer)).toThrow(HeadError);

@@ -9,6 +9,8 @@ import { EMPTY_PAYLOAD, type Scope, scopeText, sha256, signText } from "./sigv4.
  * 64 or 128 KiB; S3 asks for 8 KiB at least.
  */
 export const MAX_SIGNED_CHUNK = 1024 * 1024;
+/** S3 takes no smaller one but the last (`InvalidChunkSizeError`); each costs three hashes, so that many would keep us from others. */
+const MIN_SIGNED_CHUNK = 8192;
 /** Chunks that are being signed, of all requests of a sandbox: 64 of the largest. */
 const MAX_CHUNKS_UNDER_WAY_BYTES = 64 * MAX_SIGNED_CHUNK;
 /** `10000;chunk-signature=` and 64 digits are 87 bytes; nothing else is known to stand there. */
@@ -48,6 +50,8 @@ export class SignedChunks implements RequestBodyFilter {
   /** Part of a line, of a chunk's CRLF, or of the trailer. */
   #text = "";
   #size = 0;
+  /** The chunk before was so small that it must have been the last. */
+  #small = false;
 
   constructor(keys: ChunkKeys) {
     this.#keys = keys;
@@ -99,6 +103,8 @@ export class SignedChunks implements RequestBodyFilter {
     if (digits === undefined) throw broken("the line before a chunk is not SIZE;chunk-signature=SIGNATURE");
     this.#size = Number.parseInt(digits, 16);
     if (this.#size > MAX_SIGNED_CHUNK) throw broken(`a chunk of ${this.#size} bytes, at most ${MAX_SIGNED_CHUNK} are signed again`, 413);
+    if (this.#size > 0 && this.#small) throw broken(`a chunk of less than ${MIN_SIGNED_CHUNK} bytes is not the last`);
+    this.#small = this.#size < MIN_SIGNED_CHUNK;
     // Zeros in front count: the line stays as long as it was.
     this.#text = digits;
     this.#state = this.#size > 0 ? "data" : "end";
