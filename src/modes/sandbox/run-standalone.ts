@@ -96,7 +96,7 @@ interface Surroundings {
 async function runConfined(options: StandaloneOptions, policy: Policy, surroundings: Surroundings): Promise<number> {
   const { ground, log, say, signals, followed, credentials, inference } = surroundings;
   using identity = leaseAgentIdentity(policy.process);
-  using scratch = openScratch(identity);
+  await using scratch = openScratch(identity);
   await using sandbox = await startSandbox({
     ground,
     box: boxSpec(policy, {

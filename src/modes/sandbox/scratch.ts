@@ -1,6 +1,7 @@
-import { chownSync, closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { chownSync, closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, renameSync } from "node:fs";
 import { basename, join } from "node:path";
 import { tryLock } from "../../linux/file-lock.ts";
+import { removeTree } from "../../linux/remove-tree.ts";
 import { ordinaryUser } from "./rootless/identity.ts";
 import { userRuntimeDirectory } from "./rootless/runtime-directory.ts";
 
@@ -8,16 +9,16 @@ import { userRuntimeDirectory } from "./rootless/runtime-directory.ts";
 const BASE = "/run/openshell";
 const PREFIX = "run-";
 
-/** A private workspace and run directory, removed at the end. */
-export interface Scratch extends Disposable {
+/** A private workspace and run directory, removed at the end: as a program leaves it, that may be millions of files, or very deep. */
+export interface Scratch extends AsyncDisposable {
   readonly workspace: string;
   readonly run: string;
 }
 
-/** Makes them for the agent's ids, and removes those of supervisors that were killed. */
+/** Makes them for the agent's ids; those of supervisors that were killed are removed meanwhile. */
 export function openScratch({ uid, gid }: { readonly uid: number; readonly gid: number }, base = defaultBase()): Scratch {
   mkdirSync(base, { recursive: true, mode: 0o755 });
-  removeAbandoned(base);
+  for (const name of readdirSync(base)) if (name.startsWith(PREFIX)) void removeAbandoned(join(base, name));
   // Under another name until it is locked, so that nobody takes it for abandoned. The descriptor holds the lock until we end, however that comes.
   const unnamed = mkdtempSync(join(base, "new-"));
   const lock = openSync(unnamed, "r");
@@ -32,8 +33,8 @@ export function openScratch({ uid, gid }: { readonly uid: number; readonly gid: 
   return {
     workspace,
     run,
-    [Symbol.dispose]() {
-      rmSync(own, { recursive: true, force: true });
+    async [Symbol.asyncDispose]() {
+      await removeTree(own);
       closeSync(lock);
     },
   };
@@ -44,17 +45,19 @@ function defaultBase(): string {
   return user === undefined ? BASE : userRuntimeDirectory(user.uid);
 }
 
-function removeAbandoned(base: string): void {
-  for (const name of readdirSync(base)) {
-    if (!name.startsWith(PREFIX)) continue;
-    const path = join(base, name);
-    let lock: number;
-    try {
-      lock = openSync(path, "r");
-    } catch {
-      continue; // removed meanwhile
-    }
-    if (tryLock(lock)) rmSync(path, { recursive: true, force: true });
+/** Best effort: what is left of it is for the next start. */
+async function removeAbandoned(path: string): Promise<void> {
+  let lock: number;
+  try {
+    lock = openSync(path, "r");
+  } catch {
+    return; // removed meanwhile
+  }
+  try {
+    if (tryLock(lock)) await removeTree(path);
+  } catch {
+    // A file that cannot be removed keeps nobody from starting.
+  } finally {
     closeSync(lock);
   }
 }

@@ -55,7 +55,7 @@ export default defineCommand({
           next: "name a directory in it",
         });
       const destination = destinationOf(args.dest ?? ".", name, contents);
-      using staging = openStaging(destination);
+      await using staging = openStaging(destination);
       const meter = openMeter(terminal, `Downloading ${printable(name)}`);
       const unpacker = new Unpacker(staging.path);
       let unpacked: Unpacked;

@@ -8,11 +8,11 @@ import {
   readlinkSync,
   readSync,
   renameSync,
-  rmSync,
   type Stats,
 } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { OpenShellError } from "../../../error.ts";
+import { removeTree } from "../../../linux/remove-tree.ts";
 import type { Unpacked } from "./unpack.ts";
 
 /** What a download changed on this machine. */
@@ -22,7 +22,7 @@ export interface Placed {
 }
 
 /** An empty place beside the destination, on the same file system, for nobody else. */
-export interface Staging extends Disposable {
+export interface Staging extends AsyncDisposable {
   readonly path: string;
 }
 
@@ -39,7 +39,7 @@ export function openStaging(destination: string): Staging {
       next: "name another destination",
     });
   }
-  return { path: join(directory, "content"), [Symbol.dispose]: () => rmSync(directory, { recursive: true, force: true }) };
+  return { path: join(directory, "content"), [Symbol.asyncDispose]: () => removeTree(directory) };
 }
 
 /**

@@ -265,10 +265,10 @@ test("a destination is read as cp reads it", () => {
   expect(destinationOf(join(directory, "there"), "name", true)).toBe(join(directory, "there"));
 });
 
-test("staging is private, beside the destination, and gone afterwards", () => {
+test("staging is private, beside the destination, and gone afterwards", async () => {
   let parent = "";
   {
-    using staging = openStaging(join(directory, "target"));
+    await using staging = openStaging(join(directory, "target"));
     parent = join(staging.path, "..");
     expect(statSync(parent).mode & 0o777).toBe(0o700);
   }

@@ -2,6 +2,7 @@ import { closeSync, fstatSync, mkdirSync, openSync, readdirSync } from "node:fs"
 import { join } from "node:path";
 import { OpenShellError } from "../../../../error.ts";
 import { bootId, startTime } from "../../../../linux/process-facts.ts";
+import { removeTree } from "../../../../linux/remove-tree.ts";
 import { ownEnvironment, selfCommand } from "../../../../reexec.ts";
 import type { SupervisorSpec } from "../../../../supervisor-spec.ts";
 import type { UpstreamProxySettings } from "../../../../upstream-proxy/settings.ts";
@@ -27,7 +28,6 @@ import {
 import { leaveDelegatedGroup, machineHierarchies } from "./hierarchies.ts";
 import { type LimitWatch, watchLimits } from "./limit-watch.ts";
 import { endProcess, findSupervisors, isRunning, type ProcessName } from "./processes.ts";
-import { removeTree } from "./remove-tree.ts";
 
 export interface LocalDriverOptions {
   /** `$STATE/sandboxes` */

@@ -14,7 +14,7 @@ export function boxFinding(): Promise<Finding> {
     async run() {
       const start = performance.now();
       using identity = leaseAgentIdentity(undefined);
-      using scratch = openScratch(identity);
+      await using scratch = openScratch(identity);
       const policy = { ...restrictiveDefault(), landlock: { compatibility: "best_effort" as const } };
       const place = {
         sandboxName: "doctor",
