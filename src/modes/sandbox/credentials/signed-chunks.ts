@@ -13,9 +13,6 @@ export const MAX_SIGNED_CHUNK = 1024 * 1024;
 const MIN_SIGNED_CHUNK = 8192;
 /** Chunks that are being signed, of all requests of a sandbox: 64 of the largest. */
 const MAX_CHUNKS_UNDER_WAY_BYTES = 64 * MAX_SIGNED_CHUNK;
-/** S3 refuses chunks below this, but for the last. Each is signed by itself, however small, which takes about 10 µs. */
-const SMALL_CHUNK = 8192;
-const MAX_SMALL_CHUNKS = 1024;
 /** `10000;chunk-signature=` and 64 digits are 87 bytes; nothing else is known to stand there. */
 const MAX_LINE = 256;
 /** Checksums and their signature; a server reads 8 KiB of trailer fields elsewhere too. */
