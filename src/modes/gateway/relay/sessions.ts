@@ -22,6 +22,8 @@ export const HEARTBEAT_MS = 15_000;
 const SILENCE_MS = 3 * HEARTBEAT_MS;
 /** Messages that may wait for a supervisor that does not read; each configuration update counts as one. */
 const OUTBOX_LIMIT = 512;
+/** A supervisor takes up a configuration in milliseconds; for one that says nothing for so long the next does not wait. Milliseconds. */
+const ANSWER_TIME = 10_000;
 /** Configurations that are made in one turn: about 10 ms. */
 const PUSHED_AT_ONCE = 32;
 
@@ -60,6 +62,10 @@ export interface SessionHost {
 interface Live extends Session {
   readonly outbox: AsyncQueue<GatewayMessage>;
   readonly pushesConfig: boolean;
+  /** The newest update with a policy, while it has no result. */
+  unanswered: { readonly updateId: string; readonly since: number } | undefined;
+  /** Something changed since that update. */
+  behind: boolean;
   /** Policy version carried by each update that has no result yet. */
   readonly pending: Map<string, number>;
   /** By a clock that only goes forward: nobody is silent because the time of day was set. */
@@ -143,10 +149,16 @@ export class SessionRegistry {
     throw new OpenShellError("unavailable", "the sandbox's supervisor is not connected", { next: "openshell sandbox get shows why" });
   }
 
-  /** Sends the current configuration to a connected supervisor; nothing otherwise: it gets it when it connects. */
+  /**
+   * Sends the current configuration to a connected supervisor; nothing otherwise: it gets it when it connects. Every update carries all, so there
+   * is one on its way at a time: what changes meanwhile goes, as it is then, when that one was answered. However fast people change policies,
+   * nothing else waits behind their pile.
+   */
   pushConfig(sandboxId: string): void {
     const session = this.#live.get(sandboxId);
-    if (session?.pushesConfig) session.send({ case: "configUpdate", value: this.#update(session) });
+    if (!session?.pushesConfig) return;
+    if (session.unanswered !== undefined && performance.now() - session.unanswered.since < ANSWER_TIME) session.behind = true;
+    else session.send({ case: "configUpdate", value: this.#update(session) });
   }
 
   /** The same for every one that is connected now, some at a time: other calls are answered meanwhile. */
@@ -183,6 +195,8 @@ export class SessionRegistry {
       hello,
       outbox,
       pushesConfig: hello.supportsConfigPush,
+      unanswered: undefined,
+      behind: false,
       pending: new Map(),
       lastHeard: performance.now(),
       send: (payload) => {
@@ -222,7 +236,10 @@ export class SessionRegistry {
         if (payload.case === "configUpdateResult") {
           const version = session.pending.get(payload.value.updateId);
           session.pending.delete(payload.value.updateId);
+          const newest = session.unanswered?.updateId === payload.value.updateId;
+          if (newest) session.unanswered = undefined;
           host.configResult(session, payload.value, version);
+          if (newest && session.behind && this.#live.get(session.sandboxId) === session) this.pushConfig(session.sandboxId);
         } else if (payload.case === "relayOpenResult" || payload.case === "relayClose") {
           host.relayMessage(session, payload);
         }
@@ -235,7 +252,11 @@ export class SessionRegistry {
   #update(session: Live): SessionConfiguration & { readonly updateId: string } {
     const configuration = this.#requireHost().configuration(session.sandboxId);
     const updateId = randomUUID();
-    session.pending.set(updateId, configuration.sandboxConfig.version);
+    const { version } = configuration.sandboxConfig;
+    session.pending.set(updateId, version);
+    session.behind = false;
+    // Without a policy there is nothing to take up, and not everybody answers that.
+    session.unanswered = version > 0 ? { updateId, since: performance.now() } : undefined;
     if (session.pending.size > OUTBOX_LIMIT) session.pending.delete(session.pending.keys().next().value ?? "");
     return { updateId, ...configuration };
   }

@@ -19,6 +19,7 @@ import { sandboxPrincipal } from "../auth/principal.ts";
 import type { GatewayContext } from "../context.ts";
 import { safeText } from "../drafts/text.ts";
 import { configSnapshot } from "../policies/snapshot.ts";
+import type { Session } from "../relay/sessions.ts";
 import { atMost } from "../sandboxes/limits.ts";
 import type { Handlers } from "./service-impl.ts";
 
@@ -33,18 +34,17 @@ const OBSERVATION_TTL_MS = 90_000;
 /** What supervisors have seen: how their endpoints answer, and whether provider credentials are in place. */
 export function observationHandlers(context: GatewayContext): Handlers {
   const { sandboxes, sessions, clock } = context;
-  /** The last report of each session, by what it is about; an older one that comes late says nothing new. */
-  const sequences = new Map<string, { session: string; last: bigint }>();
+  /** The last report of each session that lives, by what it is about; an older one that comes late says nothing new. */
+  const sequences = new WeakMap<Session, Map<string, bigint>>();
   const isNew = (about: string, sandboxId: string, session: string, sequence: bigint): boolean => {
     const live = sessions.get(sandboxId);
     if (live === undefined || live.id !== session)
       throw new OpenShellError("failed_precondition", "the report is of another session than the one that is connected");
-    const key = `${about} ${sandboxId}`;
-    const before = sequences.get(key);
-    if (before?.session === session && sequence <= before.last) return false;
-    // Sandboxes that are gone leave nothing behind.
-    for (const known of sequences.keys()) if (sandboxes.get(known.slice(known.indexOf(" ") + 1)) === undefined) sequences.delete(known);
-    sequences.set(key, { session, last: sequence });
+    const reports = sequences.get(live) ?? new Map<string, bigint>();
+    sequences.set(live, reports);
+    const before = reports.get(about);
+    if (before !== undefined && sequence <= before) return false;
+    reports.set(about, sequence);
     return true;
   };
   return {
@@ -68,7 +68,7 @@ export function observationHandlers(context: GatewayContext): Handlers {
         const before = known.get(id);
         return before === undefined || !isAbout(before, endpoint) ? [] : [before];
       });
-      sandboxes.patchStatus(sandboxId, { endpointStatuses: statuses });
+      context.store.derived(() => sandboxes.patchStatus(sandboxId, { endpointStatuses: statuses }));
       return create(ReportEndpointStatusResponseSchema);
     },
 
@@ -80,7 +80,7 @@ export function observationHandlers(context: GatewayContext): Handlers {
       if (isNew("readiness", sandboxId, observation.sessionId, observation.sequence) && session !== undefined)
         session.readiness = printableObservation(observation);
       return create(ReportProviderReadinessResponseSchema, {
-        acceptedSequence: sequences.get(`readiness ${sandboxId}`)?.last ?? 0n,
+        acceptedSequence: (session && sequences.get(session)?.get("readiness")) ?? 0n,
         reportInterval: durationFromMs(REPORT_INTERVAL_MS),
         observationTtl: durationFromMs(OBSERVATION_TTL_MS),
       });

@@ -12,6 +12,8 @@ import { fetchCredentials, type ProviderState, pushedCredentials } from "./provi
 
 /** Pushed changes can be lost with a connection; a poll finds what is missing. Milliseconds. */
 const POLL_INTERVAL = 10_000;
+/** Every so many polls ask for the routes of `inference.local` too, which change seldom: a gateway of many sandboxes answers half as much. */
+const POLLS_PER_BUNDLE = 6;
 
 export interface KeeperOptions {
   readonly client: GatewayClient;
@@ -32,6 +34,7 @@ export class ConfigurationKeeper {
   readonly #options: KeeperOptions;
   #applied: Configuration;
   #routes: BundledRoutes;
+  #polls = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
 
   constructor(options: KeeperOptions) {
@@ -72,7 +75,8 @@ export class ConfigurationKeeper {
 
   async #poll(): Promise<void> {
     const { client, inference, spec } = this.#options;
-    const bundle = await inference.getInferenceBundle({}).catch(() => undefined);
+    this.#polls += 1;
+    const bundle = this.#polls % POLLS_PER_BUNDLE === 0 ? await inference.getInferenceBundle({}).catch(() => undefined) : undefined;
     if (bundle !== undefined) this.#useRoutes(bundledRoutes(bundle));
     const next = await fetchConfiguration(client, spec).catch(() => undefined);
     if (next === undefined) return;
