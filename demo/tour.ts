@@ -8,7 +8,7 @@ const POLICY = `version: 1
 network_policies:
   example_api:
     endpoints:
-      - { host: api.example.com, ports: [80, 443] }
+      - { host: api.example.com, ports: [80, 443], protocol: rest, enforcement: enforce, access: read-only }
     binaries:
       - { path: ${allowed.path} }
 `;
@@ -50,9 +50,10 @@ export async function tour(): Promise<number> {
     return finished;
   };
   /** The sandboxed program fetches; the command line shown is the readable part of it. */
-  const fetchInside = async (program: typeof allowed, url: string): Promise<Finished> => {
-    command(`openshell sandbox exec -n demo -- ${program.name === "curl" ? `curl -sS ${url}` : `${program.name} … ${url}`}`);
-    const finished = await shell.exec("demo", ...program.fetch(url));
+  const fetchInside = async (program: typeof allowed, url: string, ...flags: string[]): Promise<Finished> => {
+    const shown = [...flags, url].join(" ");
+    command(`openshell sandbox exec -n demo -- ${program.name === "curl" ? `curl -sS ${shown}` : `${program.name} … ${shown}`}`);
+    const finished = await shell.exec("demo", ...program.fetch(url), ...flags);
     const readable = finished.stdout.startsWith("{") ? finished.stdout : lastLine(finished); // not every program prints the answer's body
     output(readable);
     return finished;
@@ -72,7 +73,7 @@ export async function tour(): Promise<number> {
   output(gateway.stdout.trim().split("\n").slice(-1)[0] ?? "");
   const serving = { processes: (await net.processes()).length };
 
-  explain(`A sandbox with a policy: ${allowed.name}, and only ${allowed.name}, may talk to api.example.com.`);
+  explain(`A sandbox with a policy: ${allowed.name}, and only ${allowed.name}, may read from api.example.com.`);
   output(POLICY);
   command("openshell sandbox create --name demo --policy policy.yaml");
   await shell.create("demo", POLICY);
@@ -118,6 +119,23 @@ export async function tour(): Promise<number> {
   explain("An approval can be taken back.");
   expectThat((await openshellBriefly("sandbox", "draft", "undo", "demo", chunk.id.slice(0, 8), "--wait")).exitCode === 0, "undone");
   expectThat((await fetchInside(allowed, "http://cdn.example.net/file")).exitCode !== 0, "denied again");
+
+  // Of the programs that the demo finds on a machine, this one is asked for other methods by a flag.
+  if (allowed.name === "curl") {
+    explain(
+      "Requests are decided one by one: the policy lets curl read from api.example.com, so what it sends there is denied, and proposed.",
+    );
+    const issues = "http://api.example.com/repos/acme/issues";
+    expectThat((await fetchInside(allowed, issues, "-X", "POST")).exitCode !== 0, "POST is denied, inside a connection that is allowed");
+    const request = await shell.waitForDraft("demo", "api.example.com", PROPOSAL_WITHIN_MS);
+    const approval = ["sandbox", "draft", "approve", "demo", request.id.slice(0, 8), "--wait", "--yes"];
+    command(`openshell ${approval.join(" ")}`);
+    const approvedRequest = await shell.cli(approval);
+    output(approvedRequest.stdout.split("\n")[0] ?? "");
+    expectThat(approvedRequest.exitCode === 0, "approved: exactly that request");
+    expectThat((await fetchInside(allowed, issues, "-X", "POST")).exitCode === 0, "POST /repos/acme/issues passes");
+    expectThat((await fetchInside(allowed, issues, "-X", "DELETE")).exitCode !== 0, "DELETE does not");
+  }
 
   explain("Deleting the sandbox leaves nothing: no process, no mount, no namespace.");
   await openshell("sandbox", "delete", "demo");

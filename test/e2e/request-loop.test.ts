@@ -1,6 +1,7 @@
 /** The loop for requests: refused inside a connection, proposed, approved, allowed, and nothing else with it. With the compiled binary. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, realpathSync } from "node:fs";
+import { eventually } from "../eventually.ts";
 import { missingForTestInternet, openTestInternet, type TestInternet } from "../internet/open.ts";
 import { type DraftChunk, Installation, missingBinary } from "./installation.ts";
 
@@ -54,6 +55,14 @@ describe.skipIf(missing !== undefined)("the loop for requests", () => {
   const count = async () => (await net.seenWhenQuiet()).requests.length;
   const rulesOf = ({ proposed_rule }: DraftChunk) =>
     (proposed_rule.endpoints as readonly Rules[]).flatMap(({ rules = [] }) => rules.map(({ allow }) => `${allow.method} ${allow.path}`));
+  /** The pending chunk with this request, as soon as there is one. */
+  const proposing = (request: string): Promise<DraftChunk> =>
+    eventually(
+      `a proposal for ${request}`,
+      WITHIN_MS,
+      async () => (await shell.drafts("box")).find((chunk) => chunk.status === "pending" && rulesOf(chunk).includes(request)),
+      async () => `${JSON.stringify((await shell.drafts("box")).map(rulesOf))}\n${await shell.diagnosis()}`,
+    );
   const proposed = () => shell.waitForDraft("box", "api.example.com", WITHIN_MS) as Promise<Shown>;
 
   test(
@@ -80,6 +89,55 @@ describe.skipIf(missing !== undefined)("the loop for requests", () => {
       expect(await status("POST", "https://api.example.com/repos/acme/issues/1")).toBe("403");
       expect(await arrived(since)).toEqual(["POST /repos/acme/issues", "GET /repos/acme/issues"]);
       expect(await shell.must("sandbox", "draft", "history", "box")).toContain("for POST /repos/acme/issues");
+    },
+    TEST_MS,
+  );
+
+  test(
+    "what is tried next is proposed together, over HTTP and TLS apart; what a deny rule refuses never",
+    async () => {
+      expect(await status("POST", "http://api.example.com/admin/users")).toBe("403");
+      expect(await status("PUT", "http://api.example.com/users/42")).toBe("403");
+      const first = (await shell.waitForDraft("box", "api.example.com:80", WITHIN_MS)) as Shown;
+      expect(rulesOf(first)).toEqual(["PUT /users/*"]);
+      expect(await status("DELETE", "http://api.example.com/keys/7c9e6679-7425-40de-944b-e07fc1f90ae7")).toBe("403");
+      const both = await proposing("DELETE /keys/*");
+      expect(rulesOf(both)).toEqual(["PUT /users/*", "DELETE /keys/*"]);
+      await shell.must("sandbox", "draft", "approve", "box", both.id, "--yes", "--wait");
+      expect(await status("PUT", "http://api.example.com/users/43")).toBe("200");
+      expect(await status("DELETE", "http://api.example.com/keys/1")).toBe("200");
+      expect(await status("DELETE", "http://api.example.com/users/43")).toBe("403");
+      expect(await status("PUT", "https://api.example.com/users/43")).toBe("403");
+      expect(await status("POST", "http://api.example.com/admin/users")).toBe("403");
+      expect(await shell.must("logs", "box")).toMatch(/no rule is proposed .*POST \/admin\/users: a deny rule refuses it/);
+    },
+    TEST_MS,
+  );
+
+  test(
+    "a first proposal lets any request through and tells of each; undo and --once hold for requests as well",
+    async () => {
+      expect(await status("GET", "https://other.example.com/")).not.toBe("200");
+      const open = (await shell.waitForDraft("box", "other.example.com", WITHIN_MS)) as Shown;
+      expect(open.sentence).toContain("ANY request, uploads included (each is logged, none is refused)");
+      await shell.must("sandbox", "draft", "approve", "box", open.id, "--yes", "--wait");
+      expect(await status("POST", "https://other.example.com/anything")).toBe("200");
+      await eventually("the request in the log", WITHIN_MS, async () =>
+        /HTTP:POST.*other\.example\.com\/anything/.test(await shell.must("logs", "box")) ? true : undefined,
+      );
+
+      expect(await status("PATCH", "https://api.example.com/once")).toBe("403");
+      const once = await proposing("PATCH /once");
+      await shell.must("sandbox", "draft", "approve", "box", once.id, "--yes", "--wait", "--once");
+      expect(await status("PATCH", "https://api.example.com/once")).toBe("200");
+      expect(await status("PATCH", "https://api.example.com/once")).toBe("403");
+      const again = await proposing("PATCH /once");
+      expect(again.id).not.toBe(once.id);
+      await shell.must("sandbox", "draft", "approve", "box", again.id, "--yes", "--wait");
+      expect(await status("PATCH", "https://api.example.com/once")).toBe("200");
+      await shell.must("sandbox", "draft", "undo", "box", again.id, "--wait");
+      expect(await status("PATCH", "https://api.example.com/once")).toBe("403");
+      expect(await status("POST", "https://api.example.com/repos/acme/issues")).toBe("200");
     },
     TEST_MS,
   );
