@@ -16,7 +16,8 @@ import type { Answer, StreamInspector } from "./ruling.ts";
 /** Stands for the method where none could be read. */
 const UNREADABLE = "-";
 
-const NEXT_REQUEST = "Use a request that the policy allows, or ask the person who owns the sandbox for a rule that allows this one.";
+const NEXT_REQUEST =
+  "Use a request that the policy allows. A proposal for this one is made for review: ask the person who owns the sandbox to look at: openshell sandbox draft";
 const NEXT_DENY_RULE = "A deny rule refuses this request; no proposal can change that. Ask the person who owns the sandbox.";
 export const NEXT_READABLE = "Send a well-formed HTTP/1.1 request for this host.";
 const NEXT_NETWORK = "Check the server and try again.";
