@@ -73,6 +73,8 @@ export class MainProcess {
   readonly #output = new OutputRing(REPLAY_BYTES);
   readonly #spectators = new Set<Spectator>();
   #child: Child | undefined;
+  /** Of its terminal. */
+  #size = DEFAULT_SIZE;
   #keys: DescriptorWriter | undefined;
   #exitCode: number | undefined;
   #logged = 0;
@@ -146,6 +148,7 @@ export class MainProcess {
     const attachment: Attachment = {
       type: async (bytes) => this.#keys?.write(bytes),
       resize: (columns, rows) => {
+        this.#size = { columns, rows };
         this.#child?.resize(columns, rows);
         // Draws the screen anew, also where the size is the same.
         this.#child?.signal(constants.signals.SIGWINCH);
@@ -169,8 +172,10 @@ export class MainProcess {
     const { command, tty, box, workdir } = this.#options;
     const environment = this.#options.environment();
     if (tty) environment["TERM"] = "xterm-256color";
-    const child = await box.launch({ argv: command, environment, workdir, stdio: tty ? DEFAULT_SIZE : "pipe" });
+    const child = await box.launch({ argv: command, environment, workdir, stdio: tty ? this.#size : "pipe" });
     this.#child = child;
+    // Somebody came while it started.
+    if (tty) child.resize(this.#size.columns, this.#size.rows);
     const { stdio } = child;
     if (stdio === undefined) throw new Error("the main process has streams of its own");
     // Of a terminal, reader and writer each own a descriptor.

@@ -1,6 +1,6 @@
 import { defineCommand } from "../../../command/define.ts";
 import { OpenShellError } from "../../../error.ts";
-import { CALL_TIMEOUT_MS, type Gateway, type GatewayChoice, withGateway } from "../connection/gateway.ts";
+import { CALL_TIMEOUT_MS, withGateway } from "../connection/gateway.ts";
 import { rememberSandbox, sandboxName } from "../last-sandbox.ts";
 import { optionalName } from "../sandbox/arguments.ts";
 import { editorArg, openEditor } from "./editor.ts";
@@ -8,11 +8,6 @@ import { runSsh, sshHost } from "./ssh-client.ts";
 
 /** The subsystem of the sandbox's SSH server that leads to its main process. */
 const MAIN_SUBSYSTEM = "openshell-main";
-
-/** Joins this terminal to a sandbox's main process; its exit code when it ended meanwhile. Leaving (`~.`) does not end it. */
-export function joinMain(gateway: Gateway, choice: GatewayChoice, sandbox: string): Promise<number> {
-  return runSsh(sshHost(sandbox, gateway, choice), ["-tt", "-s"], [MAIN_SUBSYSTEM], choice.terminal);
-}
 
 export default defineCommand({
   meta: {

@@ -262,7 +262,7 @@ export default defineCommand({
             return await openEditor(args.editor, name, gateway, { globals, terminal });
           }
           if (tty && joins) {
-            const { joinMain } = await import("../enter/connect.ts");
+            const { joinMain } = await import("../enter/main-terminal.ts");
             code = await joinMain(gateway, { globals, terminal }, name);
             if (!args.keep)
               await gateway.client.deleteSandbox(

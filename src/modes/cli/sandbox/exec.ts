@@ -25,9 +25,9 @@ async function sendStdin(queue: InputQueue<Input>, terminal: Terminal): Promise<
 }
 
 /** Runs one command, or joins the main process, with this terminal's streams and answers its exit code. */
-export async function execute(gateway: Gateway, start: Input, tty: boolean, terminal: Terminal): Promise<number> {
+export async function execute(gateway: Gateway, start: Input, tty: boolean, terminal: Terminal, signal?: AbortSignal): Promise<number> {
   const queue = new InputQueue<Input>();
-  const events = gateway.client.execSandboxInteractive(queue);
+  const events = gateway.client.execSandboxInteractive(queue, signal === undefined ? {} : { signal });
   void queue.push(start);
   const sending = sendStdin(queue, terminal);
   // A failure to read our standard input ends the command's input, not the command.

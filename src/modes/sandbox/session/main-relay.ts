@@ -11,7 +11,7 @@ const MAX_QUEUED_FRAMES = 32;
 const DROPPED = new TextEncoder().encode("openshell: its output came faster than it was taken; nothing more is shown\n");
 
 /** Shows the main process over a relay stream, as an exec is shown, and feeds it; its end is the exit of that exec. */
-export async function serveMainRelay(client: GatewayClient, main: MainProcess, { channelId }: RelayOpen): Promise<void> {
+export async function serveMainRelay(client: GatewayClient, main: MainProcess, { channelId, target }: RelayOpen): Promise<void> {
   const outgoing = new AsyncQueue<RelayFrame>();
   const frame = (payload: NonNullable<MessageInitShape<typeof RelayFrameSchema>["payload"]>) =>
     outgoing.push(create(RelayFrameSchema, { payload }));
@@ -33,7 +33,8 @@ export async function serveMainRelay(client: GatewayClient, main: MainProcess, {
       outgoing.close();
     },
   };
-  const attached = main.attach(spectator);
+  const { cols: columns = 0, rows = 0 } = (target.case === "exec" && target.value.start) || {};
+  const attached = main.attach(spectator, columns > 0 && rows > 0 ? { columns, rows } : undefined);
   try {
     for await (const { payload } of incoming) {
       const input = payload.case === "execInput" ? payload.value.payload : undefined;
