@@ -1,4 +1,6 @@
 import { SplicePipe } from "../../../linux/splice.ts";
+import { giveBack } from "./give-back.ts";
+import { countPassed } from "./passed-bytes.ts";
 
 /** What a relay needs of a connection; the sockets of `Bun.listen` and `Bun.connect` are some, TLS ended by us is another. */
 export interface ByteSocket {
@@ -40,6 +42,8 @@ const pipe = new SplicePipe();
 /** One direction of a tunnel: what could not be written yet, and whether its source has finished. */
 export class Flow {
   #pending: Buffer | undefined;
+  /** The memory of what waits is ours alone. */
+  #owned = false;
   #finished = false;
 
   /** Bytes that the destination has not taken yet. */
@@ -52,17 +56,26 @@ export class Flow {
     return this.#finished && this.#pending === undefined;
   }
 
-  /** Passes bytes on; a destination that cannot take them stops the source until `drained`. */
-  pass(bytes: Buffer, from: ByteSource | undefined, to: ByteSocket): void {
+  /**
+   * Passes bytes on; a destination that cannot take them stops the source until `drained`.
+   * @param owned nobody else has the memory they are in, and it may be freed (see `giveBack`)
+   */
+  pass(bytes: Buffer, from: ByteSource | undefined, to: ByteSocket, owned = false): void {
+    countPassed(bytes.length);
     if (this.#pending !== undefined) {
-      this.#pending = Buffer.concat([this.#pending, bytes]);
+      const pending = this.#pending;
+      this.#pending = Buffer.concat([pending, bytes]);
+      if (this.#owned) giveBack(pending);
+      if (owned) giveBack(bytes);
+      this.#owned = true;
       return;
     }
     const written = Math.max(0, to.write(bytes));
     if (written < bytes.length) {
       this.#pending = bytes.subarray(written);
+      this.#owned = owned;
       from?.pause();
-    }
+    } else if (owned) giveBack(bytes);
   }
 
   /** Lets the kernel pass on what has come in behind bytes that were passed; true unless the destination is full again. */
@@ -81,6 +94,7 @@ export class Flow {
     const written = Math.max(0, to.write(pending));
     this.#pending = written < pending.length ? pending.subarray(written) : undefined;
     if (this.#pending !== undefined) return;
+    if (this.#owned) giveBack(pending);
     if (this.#finished) to.shutdown();
     else if (ends === undefined || from === undefined || this.passMore(from, to, ends)) from?.resume();
   }

@@ -8,7 +8,8 @@ import type { Http2Stream, StreamEvents } from "./stream.ts";
 
 /** What a session needs of its socket and of whoever answers requests. */
 export interface SessionHost {
-  send(bytes: Buffer): void;
+  /** `owned`: nobody else has the memory of these bytes. */
+  send(bytes: Buffer, owned: boolean): void;
   /** Whether more can be sent without waiting; DATA is held back while not. */
   readonly writable: boolean;
   /** The peer begins a request; only asked of a session that serves. */
@@ -97,7 +98,8 @@ export class Http2Session {
       const out = this.#streams.take();
       if (out.length === 0) return sent;
       sent = true;
-      this.#host.send(out.length === 1 && out[0] !== undefined ? out[0] : Buffer.concat(out));
+      if (out.length === 1 && out[0] !== undefined) this.#host.send(out[0], false);
+      else this.#host.send(Buffer.concat(out), true);
       if (data === 0) return sent;
     }
   }

@@ -19,8 +19,9 @@ export interface ConversationHost {
   refuse(refusal: Refusal): Answer;
   /** The answer when the server cannot be reached or does not answer as HTTP does. */
   badGateway(problem: string): Answer;
-  toClient(bytes: Buffer): void;
-  toUpstream(bytes: Buffer): void;
+  /** `owned`: nobody else has the memory of these bytes. */
+  toClient(bytes: Buffer, owned?: boolean): void;
+  toUpstream(bytes: Buffer, owned?: boolean): void;
   /** Ends in `upstreamReady` or `upstreamFailed`. */
   openUpstream(): void;
   dropUpstream(): void;
@@ -159,7 +160,10 @@ export class Conversation {
     const { output, rest } = exchange.response.take(bytes);
     // One write is one TLS record and one system call.
     const [first] = output;
-    if (first !== undefined) this.#host.toClient(output.length === 1 ? first : Buffer.concat(output));
+    if (first !== undefined) {
+      const whole = output.length === 1 ? first : Buffer.concat(output);
+      this.#host.toClient(whole, output.length > 1 || isAllOf(whole, bytes));
+    }
     if (exchange.response.problem !== undefined) this.#fail(exchange.response.problem);
     else if (exchange.response.status === 101) this.#switch(exchange, rest);
     else if (exchange.response.done) {
@@ -289,7 +293,7 @@ export class Conversation {
     }
     this.#pending = size < bytes.length ? bytes.subarray(size) : undefined;
     exchange.bodyBytes += size;
-    if (passed.length > 0 && !exchange.replaced) this.#host.toUpstream(passed);
+    if (passed.length > 0 && !exchange.replaced) this.#host.toUpstream(passed, isAllOf(passed, bytes));
     if (exchange.response.done) this.#settle(exchange);
   }
 
@@ -382,6 +386,11 @@ export class Conversation {
     this.#connected = false;
     this.#host.dropUpstream();
   }
+}
+
+/** What was read is passed on as it came, to its last byte: nobody needs its memory any more. */
+function isAllOf(passed: Buffer, read: Buffer): boolean {
+  return passed.buffer === read.buffer && passed.length === read.buffer.byteLength;
 }
 
 const CONTINUE = Buffer.from("HTTP/1.1 100 Continue\r\n\r\n");

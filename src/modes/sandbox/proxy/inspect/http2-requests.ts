@@ -126,8 +126,8 @@ export class Http2Requests implements SessionHost, ExchangeHost {
 
   // What the session asks for.
 
-  send(bytes: Buffer): void {
-    this.#down.pass(bytes, undefined, this.#client);
+  send(bytes: Buffer, owned = false): void {
+    this.#down.pass(bytes, undefined, this.#client, owned);
     this.#hold();
   }
 

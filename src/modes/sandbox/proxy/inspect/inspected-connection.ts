@@ -17,7 +17,7 @@ import { Conversation, type ConversationHost, type EarlyBytes, type Phase } from
 import { type Spoken, spokenIn } from "./first-bytes.ts";
 import type { Gate, Secured } from "./gate.ts";
 import { Http2Requests } from "./http2-requests.ts";
-import { InspectedStream } from "./inspected-stream.ts";
+import { behind, InspectedStream } from "./inspected-stream.ts";
 import type { Answer, Ruling, StreamInspector } from "./ruling.ts";
 import { HTTP1, HTTP2, Upstream, type UpstreamEvents, type UpstreamTarget } from "./upstream.ts";
 import { Valve } from "./valve.ts";
@@ -139,6 +139,7 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     this.#tls?.rawClosed();
     this.#conversation?.clientClosed();
     this.#inspector?.ended?.();
+    this.#stream?.clientClosed();
     if (this.#tunnel !== undefined) {
       this.#tunnel.clientClosed(error);
       return;
@@ -416,7 +417,7 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     this.#clientFinished = true;
     if (this.#mode === "requests") this.#conversation?.clientFinished();
     else if (this.#mode === "multiplexed") this.#endMultiplexed();
-    else if (this.#mode === "raw") this.#tunnel?.clientFinished();
+    else if (this.#mode === "raw") (this.#stream ?? this.#tunnel)?.clientFinished();
     else if (this.#mode === "first" && this.#plan.opaque === "relay" && this.#upstream.socket !== undefined) this.#passRaw();
     else if (this.#mode !== "opening") this.#client.end();
   }
@@ -491,12 +492,12 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     return this.#gate.badGateway(problem);
   }
 
-  toClient(bytes: Buffer): void {
-    this.#down.pass(bytes, this.#upstreamValve, this.#client);
+  toClient(bytes: Buffer, owned = false): void {
+    this.#down.pass(bytes, this.#upstreamValve, this.#client, owned);
   }
 
-  toUpstream(bytes: Buffer): void {
-    if (this.#upstream.socket !== undefined) this.#up.pass(bytes, this.#clientValve, this.#upstream.socket);
+  toUpstream(bytes: Buffer, owned = false): void {
+    if (this.#upstream.socket !== undefined) this.#up.pass(bytes, this.#clientValve, this.#upstream.socket, owned);
   }
 
   openUpstream(): void {
@@ -560,12 +561,12 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     this.#inspector = inspector;
     this.#gate?.switched(request, inspector);
     this.#tunnel = new Tunnel(
-      this.#client,
+      behind(this.#clientValve, this.#client),
       socket,
       { tunnelEnded: () => this.#host.inspectionEnded() },
       { up: this.#up, down: this.#down },
     );
-    if (inspector !== undefined) this.#stream = new InspectedStream(inspector, this.#tunnel);
+    if (inspector !== undefined) this.#stream = new InspectedStream(inspector, this.#tunnel, this.#clientValve);
     if (fromServer !== undefined) this.upstreamData(fromServer);
     if (fromClient !== undefined) this.#received(fromClient);
   }

@@ -122,9 +122,9 @@ export class ServerConnection implements UpstreamEvents, SessionHost {
 
   // HTTP/2: what the session asks for.
 
-  send(bytes: Buffer): void {
+  send(bytes: Buffer, owned = false): void {
     const { socket } = this.#upstream;
-    if (socket !== undefined) this.#flow.pass(bytes, undefined, socket);
+    if (socket !== undefined) this.#flow.pass(bytes, undefined, socket, owned);
     this.#hold();
   }
 

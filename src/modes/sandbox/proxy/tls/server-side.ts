@@ -1,6 +1,7 @@
 import { Duplex } from "node:stream";
 import { type SecureContext, TLSSocket } from "node:tls";
 import type { Socket } from "bun";
+import { giveBack } from "../give-back.ts";
 import type { ByteSocket } from "../relay.ts";
 
 /** What a client sends inside TLS, and what became of it. */
@@ -87,6 +88,7 @@ export class TlsServerSide implements ByteSocket {
         break;
       }
       this.#waiting.shift();
+      giveBack(next);
     }
     this.#finish();
     this.#drained();
@@ -144,9 +146,13 @@ export class TlsServerSide implements ByteSocket {
     this.#events.secured();
   }
 
+  /** Encrypted bytes: a copy that was made for us. */
   #send(bytes: Buffer): void {
     const written = this.#waiting.length > 0 ? 0 : Math.max(0, this.#raw.write(bytes));
-    if (written === bytes.length) return;
+    if (written === bytes.length) {
+      giveBack(bytes);
+      return;
+    }
     this.#waiting.push(bytes.subarray(written));
     this.#waitingBytes += bytes.length - written;
   }
