@@ -2,7 +2,15 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { DenialSummary, L7RequestSample } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { parseAddress } from "./address.ts";
 import type { Denial, RequestSample } from "./chunk.ts";
-import { BURST_MS, MAX_BINARY_LENGTH, MAX_HOST_LENGTH, MAX_REQUESTS_PER_DENIAL, MAX_SAMPLE_LENGTH, MAX_SAMPLES } from "./limits.ts";
+import {
+  BURST_MS,
+  MAX_BINARY_LENGTH,
+  MAX_HOST_LENGTH,
+  MAX_METHOD_LENGTH,
+  MAX_REQUESTS_PER_DENIAL,
+  MAX_SAMPLE_LENGTH,
+  MAX_SAMPLES,
+} from "./limits.ts";
 import { safeText } from "./text.ts";
 
 /** Resolved addresses kept per denial; a name with more is a large service, and the first ones tell enough. */
@@ -54,7 +62,7 @@ export function mergeDenial(before: Denial | undefined, summary: DenialSummary, 
 }
 
 function readSample({ method, path, decision, count }: L7RequestSample): { sample: RequestSample; escaped: boolean } {
-  const [verb, place] = [safeText(method, MAX_SAMPLE_LENGTH), safeText(path, MAX_SAMPLE_LENGTH)];
+  const [verb, place] = [safeText(method, MAX_METHOD_LENGTH), safeText(path, MAX_SAMPLE_LENGTH)];
   const sample = { method: verb.text, path: place.text, decision: decision === "audit" ? "audit" : "deny", count: Math.max(1, count) };
   return { sample, escaped: verb.escaped || place.escaped };
 }

@@ -43,8 +43,14 @@ export const MAX_SAMPLE_LENGTH = 512;
 /** Command lines and ancestors kept per denial (advisor.md, "DenialAggregator"). */
 export const MAX_SAMPLES = 5;
 
-/** Requests kept per denial (advisor.md, "DenialAggregator"), twice: what an open proposal rests on stays while new ones come. */
-export const MAX_REQUESTS_PER_DENIAL = 100;
+/** Requests kept per denial (advisor.md, "DenialAggregator"). */
+export const MAX_REQUESTS_PER_DENIAL = 50;
+
+/** Denials, beside those of open proposals, whose requests are kept: 50 requests are up to 30 KiB, and all are read to show a list. */
+export const MAX_DENIALS_WITH_REQUESTS = 50;
+
+/** One method, or what names an operation: the fields of a GraphQL operation are several words. */
+export const MAX_METHOD_LENGTH = 256;
 
 /** Hits that one submission may add to a chunk; a sandbox must not outrun the thresholds at once. */
 export const MAX_HITS_PER_SUBMISSION = 100;

@@ -2,7 +2,7 @@ import type { Database } from "bun:sqlite";
 import type { Backoff } from "./backoff.ts";
 import type { Chunk, ChunkStage, Denial, DenialKey } from "./chunk.ts";
 import { keysOf } from "./chunk.ts";
-import { MAX_DENIALS, MAX_HISTORY_ENTRIES } from "./limits.ts";
+import { MAX_DENIALS, MAX_DENIALS_WITH_REQUESTS, MAX_HISTORY_ENTRIES } from "./limits.ts";
 import { type ChunkRow, chunkFromRow, type DenialRow, denialFromRow } from "./rows.ts";
 import type { ChunkStatus } from "./state.ts";
 
@@ -229,8 +229,16 @@ export class DraftRepository {
       );
   }
 
-  /** Drops the oldest denials above the cap that no open chunk is about; returns how many. */
+  /** Drops the oldest denials above the cap that no open chunk is about, and the requests of others that are old; returns how many of the first. */
   evictDenials(sandboxId: string): number {
+    this.db
+      .query(
+        `UPDATE draft_denials SET requests = '[]' WHERE sandbox_id = ?1 AND (host, port, binary) IN (
+           SELECT d.host, d.port, d.binary FROM draft_denials d WHERE d.sandbox_id = ?1 AND d.requests <> '[]' AND NOT EXISTS (
+             SELECT 1 FROM draft_chunk_keys k WHERE k.sandbox_id = d.sandbox_id AND k.host = d.host AND k.port = d.port AND k.binary = d.binary AND k.open = 1)
+           ORDER BY d.last_seen DESC LIMIT -1 OFFSET ?2)`,
+      )
+      .run(sandboxId, MAX_DENIALS_WITH_REQUESTS);
     return this.db
       .query(
         `DELETE FROM draft_denials WHERE sandbox_id = ?1 AND (host, port, binary) IN (

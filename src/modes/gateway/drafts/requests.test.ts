@@ -220,6 +220,12 @@ test("request samples are bounded, and the newest are kept", async () => {
     await gateway.submit([], denied(requests));
   }
   const { requests } = first(gateway.drafts.repository.denials("sb-1"));
-  expect(requests).toHaveLength(100);
+  expect(requests).toHaveLength(50);
   expect(requests.at(-1)?.path).toBe("/4/49");
+  const others = Array.from({ length: 120 }, (_, i) =>
+    denial(`h${i}.example.test`, { l7RequestSamples: [{ method: "GET", path: "/", decision: "deny", count: 1 }] }),
+  );
+  await gateway.submit([], { summaries: others });
+  const kept = gateway.drafts.repository.denials("sb-1").filter((one) => one.requests.length > 0);
+  expect([kept.length, gateway.drafts.repository.denials("sb-1").length]).toEqual([50, 121]);
 });

@@ -5,6 +5,7 @@ import type { Chunk, Denial, DenialKey } from "./chunk.ts";
 import { MAX_RULES_PER_ENDPOINT } from "./limits.ts";
 import { firstRefusal, type Refusal, refuse } from "./refusal.ts";
 import { isEnforced } from "./requests.ts";
+import { safeText } from "./text.ts";
 
 /**
  * Why a proposal would allow more than was denied: where requests are decided by rules already, only rules that the denied requests explain may
@@ -62,7 +63,7 @@ export function joined(older: Chunk, newer: Chunk): Chunk | Refusal {
   return {
     ...newer,
     rule: { ...newer.rule, endpoints: [...others, ...endpoints] },
-    rationale: newer.rationale === older.rationale ? newer.rationale : `${older.rationale} ${newer.rationale}`,
+    rationale: newer.rationale === older.rationale ? newer.rationale : safeText(`${newer.rationale} ${older.rationale}`).text,
     escaped: older.escaped || newer.escaped,
     hitCount: older.hitCount + newer.hitCount,
     firstSeen: Math.min(older.firstSeen, newer.firstSeen),

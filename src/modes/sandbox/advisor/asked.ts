@@ -5,6 +5,8 @@ import { MAX_COMMAND_LINE, sanitisePath } from "../../../events/sanitise.ts";
 import { emptyRequestRule } from "../../../policy/defaults.ts";
 import type { RequestRule } from "../../../policy/model.ts";
 import { observedAs, PROPOSABLE_METHODS } from "../../../policy/request-evidence.ts";
+import { MASKED_SEGMENT } from "../../../policy/request-template.ts";
+import { CREDENTIAL_MASK } from "../credentials/placeholder.ts";
 
 /** One thing that a denied request asked for, without secrets: what a rule could be about. */
 export interface Asked {
@@ -33,8 +35,7 @@ export function askedBy(event: HttpEvent): Asked[] {
   const { asked } = event;
   if (asked === undefined) return [];
   const { protocol, selector } = asked;
-  const path = pathOf(event.url);
-  const shown = sanitisePath(path);
+  const shown = sanitisePath(withoutCredentials(pathOf(event.url)));
   const about = { protocol, selector, path: shown };
   const final = FINAL[event.code ?? ""];
   const method = event.method.toUpperCase();
@@ -69,7 +70,7 @@ const FINAL: Readonly<Record<string, string>> = {
 function literalProblem(path: string, method: string): string | undefined {
   if (!PROPOSABLE_METHODS.has(method)) return "only GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE and messages of WebSockets are proposed";
   if (path.length > MAX_COMMAND_LINE) return "its path is too long to be read by a person";
-  const literal = path.replaceAll("[REDACTED]", "");
+  const literal = path.replaceAll(MASKED_SEGMENT, "");
   return NOT_LITERAL.test(literal) ? "its path holds pattern characters, or some that cannot be shown" : undefined;
 }
 
@@ -99,6 +100,15 @@ function named(about: About, rule: RequestRule | string, facts: RequestFacts, fa
   const secret = label.split(" ").some((word) => sanitisePath(word) !== word.replaceAll("\\", ""));
   if (secret) return { ...about, method: fallback, facts, rule: final ?? "a name in it looks like a secret" };
   return { ...about, method: label, facts, rule: final ?? rule };
+}
+
+/** A segment that a credential is a part of is a secret as a whole: what stands for the credential is no text that a server sees. */
+function withoutCredentials(path: string): string {
+  if (!path.includes(CREDENTIAL_MASK)) return path;
+  return path
+    .split("/")
+    .map((segment) => (segment.includes(CREDENTIAL_MASK) ? MASKED_SEGMENT : segment))
+    .join("/");
 }
 
 /** The path of a URL that events show: no query, credentials masked already. */

@@ -20,6 +20,8 @@ export const MAX_COMMAND_LINES = 5;
 export const MAX_SAMPLES = 50;
 /** Summaries and chunks of one submission; the gateway accepts no more chunks. */
 export const MAX_BATCH = 100;
+/** Proposals for requests in one submission: each is checked by an engine of its own, and the gateway keeps ten proposals. */
+export const MAX_CHECKED = 10;
 /** Text of one submission; the gateway accepts messages of 1 MiB. */
 export const MAX_BATCH_CHARACTERS = 524_288;
 /** Ancestors of one key: evidence, nearest first. */

@@ -78,6 +78,7 @@ describe("a proposal for refused requests", () => {
     const { chunk, rules } = propose(refused("POST", `/hooks/${secret}?key=${secret}`));
     expect(rules).toEqual([{ method: "POST", path: "/hooks/*" }]);
     expect(JSON.stringify(chunk, (_, value) => (typeof value === "bigint" ? String(value) : value))).not.toContain(secret);
+    expect(propose(refused("POST", "/bot[CREDENTIAL]/send")).rules).toEqual([{ method: "POST", path: "/*/send" }]);
     expect(propose(refused("POST", `/${secret}`)).problems).toEqual(["POST /[REDACTED]: all of its path could be a secret"]);
   });
 

@@ -10,7 +10,7 @@ import { limitedProbe, type Probe } from "../proxy/destination/probe.ts";
 import { Resolver } from "../proxy/destination/resolver.ts";
 import { Aggregator, type Emission, type Entry } from "./aggregator.ts";
 import { denialOf } from "./denial.ts";
-import { MAX_QUEUED_EVENTS } from "./limits.ts";
+import { MAX_CHECKED, MAX_QUEUED_EVENTS } from "./limits.ts";
 import { proposeEndpoint } from "./mechanistic.ts";
 import { type Narrow, proposeRequests } from "./narrow.ts";
 import { whyNotProposed } from "./not-proposed.ts";
@@ -169,9 +169,14 @@ export class PolicyAdvisor {
     try {
       const submission: Submission = { summaries: [], chunks: [], overflow };
       const proposed: Emission[] = [];
-      for (const emission of batch) await this.#analyse(emission, submission, proposed);
+      const reported = firstChecked(batch);
+      for (const emission of reported) {
+        // The check of one proposal takes a while; what is decided for the agent must not wait for all of them.
+        await new Promise((done) => setImmediate(done));
+        await this.#analyse(emission, submission, proposed);
+      }
       const answer = await this.#options.submit(submission);
-      this.#aggregator.delivered(batch, overflow, at);
+      this.#aggregator.delivered(reported, overflow, at);
       for (const result of answer.results) {
         const emission = proposed[result.chunkIndex];
         if (emission !== undefined && result.code === OFFER_AGAIN) this.#aggregator.offerAgain(emission);
@@ -216,6 +221,12 @@ export class PolicyAdvisor {
   #say(message: string): void {
     this.#options.emit?.({ kind: "config", activity: "proposed", time: this.#now(), severity: "informational", message });
   }
+}
+
+/** As much of a batch as is analysed at once; the rest stays due. */
+function firstChecked(batch: readonly Emission[]): Emission[] {
+  let checks = 0;
+  return batch.filter(({ requests }) => requests.length === 0 || ++checks <= MAX_CHECKED);
 }
 
 /** Everything that a policy says of a host and port, to be compared. */
