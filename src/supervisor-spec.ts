@@ -69,3 +69,9 @@ export interface SupervisorExit {
  * looks like.
  */
 export const MAIN_OUTPUT_MARK = "--- what follows is output of the main process too ---\n";
+
+/**
+ * A supervisor's log is put aside when it is larger, and the one that was put aside before goes: two files, so that the last hour of a sandbox
+ * that fails again and again can be read and a disk is never filled. With what a main process may add before anybody looks, some 64 MiB. Bytes.
+ */
+export const SUPERVISOR_LOG_BYTES = 16 * 1024 * 1024;

@@ -15,6 +15,7 @@ import { AgentRelay } from "./control-plane/relay.ts";
 import { withModels } from "./inference/environment.ts";
 import { EventLog } from "./logs/event-log.ts";
 import { LogPush } from "./logs/log-push.ts";
+import { keepOwnOutputSmall } from "./logs/own-output.ts";
 import { MainProcess } from "./main-process.ts";
 import { fanOut, OWN_EXECUTABLES, type Sandbox, startSandbox } from "./sandbox.ts";
 import { type Configuration, firstConfiguration, retried, scope } from "./session/configuration.ts";
@@ -50,6 +51,7 @@ export async function runUnderGateway(spec: SupervisorSpec, ground: Ground): Pro
 async function supervise(spec: SupervisorSpec, ground: Ground): Promise<Omit<SupervisorExit, "instanceId">> {
   nameProcess("openshell");
   surviveTransportFaults();
+  using _output = keepOwnOutputSmall(join(spec.directory, "log/supervisor.log"));
   const stop = stopSignal();
   const { client, inference, token, renew } = connectGateway(spec.gateway);
   token.keepFresh(async () => (await client.refreshSandboxToken({})).token);

@@ -1,6 +1,12 @@
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { MAIN_OUTPUT_MARK, type SupervisorExit, type SupervisorRecord, type SupervisorSpec } from "../../../../supervisor-spec.ts";
+import {
+  MAIN_OUTPUT_MARK,
+  SUPERVISOR_LOG_BYTES,
+  type SupervisorExit,
+  type SupervisorRecord,
+  type SupervisorSpec,
+} from "../../../../supervisor-spec.ts";
 import { writeFileAtomically } from "../../files.ts";
 
 /** Files of one sandbox under `$STATE/sandboxes/<id>` (decision 6). */
@@ -32,6 +38,12 @@ export function makeDirectories(directory: SandboxDirectory, owner: { readonly u
   const workspace = join(directory.path, "workspace");
   chownSync(workspace, owner.uid, owner.gid);
   chmodSync(workspace, 0o700);
+}
+
+/** Opens the log for a supervisor that starts, at its end; a full one is put aside first. */
+export function openLog({ logFile }: SandboxDirectory): number {
+  if ((statSync(logFile, { throwIfNoEntry: false })?.size ?? 0) > SUPERVISOR_LOG_BYTES) renameSync(logFile, `${logFile}.1`);
+  return openSync(logFile, "a", 0o600);
 }
 
 export function writeSpec(directory: SandboxDirectory, spec: SupervisorSpec): void {

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, mkdirSync, openSync, readdirSync } from "node:fs";
+import { closeSync, fstatSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { OpenShellError } from "../../../../error.ts";
 import { bootId, startTime } from "../../../../linux/process-facts.ts";
@@ -17,6 +17,7 @@ import {
   forgetProcess,
   lastError,
   makeDirectories,
+  openLog,
   readExit,
   readSupervisorRecord,
   type SandboxDirectory,
@@ -120,7 +121,7 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
     const limits = resourceLimits(spec);
     const group = new SandboxGroup(id);
     group.prepare(limits);
-    const log = openSync(directory.logFile, "a", 0o600);
+    const log = openLog(directory);
     const logFrom = fstatSync(log).size;
     try {
       const child = Bun.spawn({
