@@ -1,26 +1,24 @@
 import type { Socket } from "bun";
 import type { Inspection } from "../../../../engine/decision.ts";
 import { OpenShellError } from "../../../../error.ts";
-import { descriptorOf } from "../descriptor.ts";
-import { type Authority, readHost } from "../http1/authority.ts";
-import type { OriginRequest } from "../http1/origin-request.ts";
-import type { Refusal } from "../http1/refused.ts";
+import type { Authority } from "../http1/authority.ts";
 import type { EgressLimits } from "../limits.ts";
-import { type ByteSocket, Flow, Tunnel, type TunnelEnds } from "../relay.ts";
+import type { ByteSocket } from "../relay.ts";
 import { readOpening } from "../sql/opening.ts";
 import { SqlConnection } from "../sql/sql-connection.ts";
 import type { StatementGate } from "../sql/watcher.ts";
 import { type ClientHello, readClientHello, TLS_HANDSHAKE } from "../tls/client-hello.ts";
 import type { SandboxCa } from "../tls/sandbox-ca.ts";
 import { TlsServerSide } from "../tls/server-side.ts";
-import { Conversation, type ConversationHost, type EarlyBytes, type Phase } from "./conversation.ts";
+import { ConnectionEnds } from "./connection-ends.ts";
+import type { EarlyBytes } from "./conversation.ts";
 import { type Spoken, spokenIn } from "./first-bytes.ts";
 import type { Gate, Secured } from "./gate.ts";
+import { type Http1Owner, Http1Requests } from "./http1-requests.ts";
 import { Http2Requests } from "./http2-requests.ts";
-import { behind, InspectedStream } from "./inspected-stream.ts";
-import type { Answer, Ruling, StreamInspector } from "./ruling.ts";
+import { Passage, type Upgrade } from "./passage.ts";
+import { misdirection, unnamed } from "./server-name.ts";
 import { HTTP1, HTTP2, Upstream, type UpstreamEvents, type UpstreamTarget } from "./upstream.ts";
-import { Valve } from "./valve.ts";
 
 /** What an inspected connection needs of the one that accepted it. */
 export interface InspectionHost {
@@ -57,53 +55,44 @@ export interface InspectionSetup {
  * first: what does it speak? handshake: our end of TLS. requests: HTTP/1. multiplexed: HTTP/2. opening: bytes will pass, the server is not
  * there yet. raw: they do. over: nothing more passes.
  */
-export class InspectedConnection implements ConversationHost, UpstreamEvents {
+export class InspectedConnection implements Http1Owner, UpstreamEvents {
   readonly #setup: InspectionSetup;
   readonly #host: InspectionHost;
-  readonly #upstream: Upstream;
-  readonly #upstreamValve: Valve;
-  readonly #clientValve: Valve;
+  readonly #ends: ConnectionEnds;
   #plan: Inspection;
   #mode: "first" | "handshake" | "requests" | "multiplexed" | "opening" | "raw" | "over" = "first";
   #early: Buffer | undefined;
   #clientFinished = false;
-  #tls: TlsServerSide | undefined;
   #secured: Secured = { scheme: "http", misdirected: undefined };
   /** Protocols that the client offers inside TLS. */
   #offered: readonly string[] = [];
-  #gate: Gate | undefined;
-  #conversation: Conversation | undefined;
+  #http1: Http1Requests | undefined;
   #http2: Http2Requests | undefined;
   /** Once it turns out to be one, the connection of a database client is all its own. */
   #sql: SqlConnection | undefined;
   /** What the server of an HTTP/2 connection has said before the client did. */
   #serverEarly: Buffer | undefined;
-  #down = new Flow();
-  #up = new Flow();
-  #tunnel: Tunnel | undefined;
-  /** The request whose upgrade let other bytes pass. */
-  #upgraded: OriginRequest | undefined;
-  #inspector: StreamInspector | undefined;
-  #stream: InspectedStream | undefined;
-  #phase: Phase = "idle";
+  #passage: Passage | undefined;
 
   constructor(setup: InspectionSetup, host: InspectionHost, upstream: Socket<unknown> | undefined) {
     this.#setup = setup;
     this.#host = host;
     this.#plan = setup.plan;
-    this.#upstream = new Upstream(setup.target, this);
+    this.#ends = new ConnectionEnds(setup.client, new Upstream(setup.target, this));
     if (upstream !== undefined) this.#upstream.adopt(upstream);
-    this.#upstreamValve = new Valve(() => this.#upstream.socket);
-    this.#clientValve = new Valve(() => this.#client);
   }
 
   /** Where raw events of an upstream socket go that was dialled elsewhere. */
   get upstream(): Upstream {
-    return this.#upstream;
+    return this.#ends.upstream;
   }
 
-  get #client(): ByteSocket {
-    return this.#tls ?? this.#setup.client;
+  get #upstream(): Upstream {
+    return this.#ends.upstream;
+  }
+
+  get #tls(): TlsServerSide | undefined {
+    return this.#ends.tls;
   }
 
   /** What comes are requests, from these bytes on. */
@@ -137,11 +126,9 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
       return;
     }
     this.#tls?.rawClosed();
-    this.#conversation?.clientClosed();
-    this.#inspector?.ended?.();
-    this.#stream?.clientClosed();
-    if (this.#tunnel !== undefined) {
-      this.#tunnel.clientClosed(error);
+    this.#http1?.conversation.clientClosed();
+    if (this.#passage !== undefined) {
+      this.#passage.clientClosed(error);
       return;
     }
     this.#mode = "over";
@@ -152,15 +139,12 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
 
   /** The present state has lasted too long. */
   expire(): void {
-    const { headMs, bodyMs } = this.#setup.limits;
+    const { headMs } = this.#setup.limits;
     if (this.#sql !== undefined) this.#sql.expire();
     else if (this.#mode === "over") this.abort();
     else if (this.#mode === "multiplexed") this.#http2?.expire();
     else if (this.#mode === "first" && this.#early !== undefined && this.#early[0] !== TLS_HANDSHAKE) this.#opaque("unknown");
-    else if (this.#mode === "requests" && this.#phase === "body")
-      this.#conversation?.expire({ status: 408, code: "body_timeout", reason: `no complete request body within ${bodyMs} ms` });
-    else if (this.#mode === "requests")
-      this.#conversation?.expire({ status: 408, code: "head_timeout", reason: `no complete request head within ${headMs} ms` });
+    else if (this.#mode === "requests") this.#http1?.expire();
     else this.#refuseBytes("tls_timeout", `no complete TLS handshake within ${headMs} ms`);
   }
 
@@ -169,8 +153,9 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     this.#plan = plan;
     if (this.#sql !== undefined) return this.#sql.outlived(plan);
     this.#http2?.policyChanged();
-    if (this.#mode === "requests") this.#conversation?.policyChanged();
-    if (this.#upgraded !== undefined) return (this.#inspector?.stillAllowed?.() ?? this.#gate?.stillAllowed(this.#upgraded)) !== true;
+    if (this.#mode === "requests") this.#http1?.conversation.policyChanged();
+    const upgradeAllowed = this.#passage?.stillAllowed();
+    if (upgradeAllowed !== undefined) return !upgradeAllowed;
     if (this.#mode !== "raw" && this.#mode !== "opening") return false;
     return plan.opaque === "refuse" || (this.#tls === undefined && plan.tls !== "skip" && this.#setup.plan.tls === "skip");
   }
@@ -203,9 +188,9 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     const { authority, ca, client } = this.#setup;
     const early = this.#early;
     this.#early = undefined;
-    this.#clientValve.release();
+    this.#ends.clientValve.release();
     const common = protocols.filter((protocol) => this.#offered.includes(protocol));
-    this.#tls = new TlsServerSide(client, ca.context(authority.host), common.slice(0, 1), {
+    const tls = new TlsServerSide(client, ca.context(authority.host), common.slice(0, 1), {
       secured: () => this.#handshakeDone(),
       data: (bytes) => this.#received(bytes),
       drained: () => this.#drained(),
@@ -213,7 +198,8 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
       failed: (error) => this.#refuseBytes("tls_failed", `TLS with the client failed: ${error.message}`),
       faulted: (error) => this.#refuseBytes("internal", `the connection could not be handled: ${OpenShellError.from(error).message}`),
     });
-    if (early !== undefined) this.#tls.feed(early);
+    this.#ends.tls = tls;
+    if (early !== undefined) tls.feed(early);
   }
 
   #handshakeDone(): void {
@@ -229,7 +215,7 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
         if (this.#tls === undefined) {
           // The server's handshake comes first; behind its ClientHello a client has nothing to say.
           this.#keep(bytes);
-          this.#clientValve.hold();
+          this.#ends.clientValve.hold();
           break;
         }
         this.#handshakeDone();
@@ -239,18 +225,17 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
         this.#recognise(bytes);
         break;
       case "requests":
-        this.#conversation?.clientData(bytes);
+        this.#http1?.conversation.clientData(bytes);
         break;
       case "multiplexed":
         this.#http2?.clientData(bytes);
         break;
       case "opening":
         this.#keep(bytes);
-        this.#clientValve.hold();
+        this.#ends.clientValve.hold();
         break;
       case "raw":
-        if (this.#stream !== undefined) this.#stream.fromClient(bytes);
-        else this.#tunnel?.toUpstream(bytes);
+        this.#passage?.fromClient(bytes);
         break;
       case "over":
     }
@@ -292,17 +277,15 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
 
   #converse(): void {
     this.#mode = "requests";
-    this.#gate = this.#host.gate(this.#secured);
-    const { authority, target } = this.#setup;
-    const connected = this.#upstream.socket !== undefined;
-    this.#conversation = new Conversation(
-      { authority, scheme: this.#secured.scheme, connected, abandons: target.unix !== undefined },
-      this,
-    );
+    const { authority, target, limits } = this.#setup;
+    const { scheme } = this.#secured;
+    const gate = this.#host.gate(this.#secured);
+    this.#http1 = new Http1Requests({ ends: this.#ends, gate, authority, scheme, limits, abandons: target.unix !== undefined }, this);
+    const { conversation } = this.#http1;
     const early = this.#early;
     this.#early = undefined;
-    if (early !== undefined) this.#conversation.clientData(early);
-    if (this.#clientFinished) this.#conversation.clientFinished();
+    if (early !== undefined) conversation.clientData(early);
+    if (this.#clientFinished) conversation.clientFinished();
   }
 
   /** TLS that is not ended here hides statements: such bytes pass unread, as others do under audit. */
@@ -352,8 +335,8 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     this.#http2?.finish();
     this.#http2?.close();
     this.#host.lasts(this.#setup.limits.lingerMs);
-    this.#client.resume();
-    if (this.#clientFinished) this.#client.end();
+    this.#ends.client.resume();
+    if (this.#clientFinished) this.#ends.client.end();
   }
 
   /** Bytes in which no requests can be seen. */
@@ -365,7 +348,7 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     } else if (this.#plan.opaque === "refuse") {
       const reason = `${what} where the policy has rules about requests`;
       this.#host.refusedBytes("unsupported_l7_protocol", reason);
-      this.toClient(this.#host.unsupported(reason));
+      this.#ends.toClient(this.#host.unsupported(reason));
       this.finishClient();
     } else {
       if (this.#plan.opaque === "audit") this.#host.audited("unsupported_l7_protocol", `${what} where the policy has rules about requests`);
@@ -388,52 +371,46 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     const { socket } = this.#upstream;
     if (socket === undefined) return;
     this.#mode = "raw";
-    this.#tunnel = new Tunnel(this.#client, socket, { tunnelEnded: () => this.#host.inspectionEnded() }, undefined, this.#kernelEnds());
+    this.#passage = new Passage(this.#ends, socket, { tunnelEnded: () => this.#host.inspectionEnded() });
     const early = this.#early;
     this.#early = undefined;
     const serverEarly = this.#serverEarly;
     this.#serverEarly = undefined;
-    if (serverEarly !== undefined) this.#tunnel.toClient(serverEarly);
-    if (early !== undefined) this.#tunnel.toUpstream(early);
-    this.#upstreamValve.release();
-    this.#clientValve.release();
-    if (this.#clientFinished) this.#tunnel.clientFinished();
-  }
-
-  /** Where no TLS is ended, the kernel may pass bytes on by itself. */
-  #kernelEnds(): TunnelEnds | undefined {
-    const { client } = this.#setup;
-    return this.#tls === undefined ? { client: () => descriptorOf(client), upstream: () => this.#upstream.descriptor } : undefined;
+    if (serverEarly !== undefined) this.#passage.fromServer(serverEarly);
+    if (early !== undefined) this.#passage.fromClient(early);
+    this.#ends.upstreamValve.release();
+    this.#ends.clientValve.release();
+    if (this.#clientFinished) this.#passage.clientFinished();
   }
 
   #drained(): void {
     if (this.#http2 !== undefined) this.#http2.clientDrained();
-    else if (this.#tunnel !== undefined) this.#tunnel.clientDrained();
-    else this.#down.drained(this.#upstreamValve, this.#client);
+    else if (this.#passage !== undefined) this.#passage.clientDrained();
+    else this.#ends.clientDrained();
   }
 
   #ended(): void {
     if (this.#clientFinished) return;
     this.#clientFinished = true;
-    if (this.#mode === "requests") this.#conversation?.clientFinished();
+    if (this.#mode === "requests") this.#http1?.conversation.clientFinished();
     else if (this.#mode === "multiplexed") this.#endMultiplexed();
-    else if (this.#mode === "raw") (this.#stream ?? this.#tunnel)?.clientFinished();
+    else if (this.#mode === "raw") this.#passage?.clientFinished();
     else if (this.#mode === "first" && this.#plan.opaque === "relay" && this.#upstream.socket !== undefined) this.#passRaw();
-    else if (this.#mode !== "opening") this.#client.end();
+    else if (this.#mode !== "opening") this.#ends.client.end();
   }
 
   // What the server says.
 
   upstreamReady(): void {
     if (this.#mode === "handshake" && this.#tls === undefined) this.#answerHello([this.#upstream.protocol ?? HTTP1]);
-    else if (this.#mode === "requests") this.#conversation?.upstreamReady();
+    else if (this.#mode === "requests") this.#http1?.conversation.upstreamReady();
     else if (this.#mode === "opening") this.#startRaw();
   }
 
   upstreamFailed(problem: string): void {
     // The client learns it as the answer to its first request.
     if (this.#mode === "handshake" && this.#tls === undefined) this.#answerHello([HTTP1, HTTP2]);
-    else if (this.#mode === "requests") this.#conversation?.upstreamFailed(problem);
+    else if (this.#mode === "requests") this.#http1?.conversation.upstreamFailed(problem);
     else if (this.#mode === "opening") this.#refuseBytes("upstream_failed", problem);
   }
 
@@ -441,88 +418,42 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
     if ((this.#mode === "first" || this.#mode === "handshake") && this.#upstream.protocol === HTTP2) {
       // A server's SETTINGS may come before the client's handshake is complete.
       this.#serverEarly = this.#serverEarly === undefined ? bytes : Buffer.concat([this.#serverEarly, bytes]);
-      if (this.#serverEarly.length > MAX_SERVER_EARLY_BYTES) this.#upstreamValve.hold();
+      if (this.#serverEarly.length > MAX_SERVER_EARLY_BYTES) this.#ends.upstreamValve.hold();
       return;
     }
     // The server speaks first: no protocol of requests that we read.
     const undecided = this.#mode === "first" || (this.#mode === "handshake" && this.#tls !== undefined);
     if (undecided && this.#plan.opaque === "relay" && this.#secured.misdirected === undefined) this.#passRaw();
-    if (this.#mode === "requests") this.#conversation?.upstreamData(bytes);
-    else if (this.#mode === "raw" && this.#stream !== undefined) this.#stream.fromServer(bytes);
-    else if (this.#mode === "raw") this.#tunnel?.toClient(bytes);
+    if (this.#mode === "requests") this.#http1?.conversation.upstreamData(bytes);
+    else if (this.#mode === "raw") this.#passage?.fromServer(bytes);
     else this.#upstream.drop();
   }
 
   upstreamDrained(): void {
-    if (this.#tunnel !== undefined) this.#tunnel.upstreamDrained();
-    else if (this.#upstream.socket !== undefined) this.#up.drained(this.#clientValve, this.#upstream.socket);
+    if (this.#passage !== undefined) this.#passage.upstreamDrained();
+    else this.#ends.upstreamDrained();
   }
 
   upstreamEnded(): void {
-    if (this.#mode === "requests") this.#conversation?.upstreamFinished();
-    else if (this.#mode === "raw") this.#tunnel?.upstreamFinished();
+    if (this.#mode === "requests") this.#http1?.conversation.upstreamFinished();
+    else if (this.#mode === "raw") this.#passage?.upstreamFinished();
     else this.upstreamClosed(undefined);
   }
 
   upstreamClosed(error: Error | undefined): void {
-    if (this.#mode === "requests") this.#conversation?.upstreamFinished();
-    else if (this.#tunnel !== undefined) this.#tunnel.upstreamClosed(error);
+    if (this.#mode === "requests") this.#http1?.conversation.upstreamFinished();
+    else if (this.#passage !== undefined) this.#passage.upstreamClosed(error);
     // The server ended a connection that nobody has used: as it would without us.
     else if (this.#mode === "first" && this.#early === undefined && this.#tls === undefined) this.finishClient();
   }
 
-  // What the conversation asks for.
-
-  rule(request: OriginRequest): Ruling {
-    if (this.#gate === undefined) throw new TypeError("a request before the gate");
-    return this.#gate.rule(request);
-  }
-
-  mayGoOn(request: OriginRequest): boolean {
-    return this.#gate?.mayGoOn(request) === true;
-  }
-
-  refuse(refusal: Refusal): Answer {
-    if (this.#gate === undefined) throw new TypeError("a request before the gate");
-    return this.#gate.unreadable(refusal);
-  }
-
-  badGateway(problem: string): Answer {
-    if (this.#gate === undefined) throw new TypeError("a request before the gate");
-    return this.#gate.badGateway(problem);
-  }
-
-  toClient(bytes: Buffer, owned = false): void {
-    this.#down.pass(bytes, this.#upstreamValve, this.#client, owned);
-  }
-
-  toUpstream(bytes: Buffer, owned = false): void {
-    if (this.#upstream.socket !== undefined) this.#up.pass(bytes, this.#clientValve, this.#upstream.socket, owned);
-  }
-
-  openUpstream(): void {
-    this.#renewUp();
-    this.#upstream.open(this.#secured.scheme);
-  }
-
-  dropUpstream(): void {
-    this.#upstream.drop();
-    this.#renewUp();
-  }
-
-  /** What a server that is gone did not take is gone with it. */
-  #renewUp(): void {
-    this.#up = new Flow();
-    this.#clientValve.resume();
-  }
+  // What HTTP/1 requests come to.
 
   finishClient(): void {
     this.#mode = "over";
-    this.#upstream.drop();
     this.#host.lasts(this.#setup.limits.lingerMs);
-    this.#client.resume();
-    this.#down.finish(this.#client);
-    if (this.#clientFinished) this.#client.end();
+    this.#ends.finishClient();
+    if (this.#clientFinished) this.#ends.client.end();
   }
 
   abort(): void {
@@ -531,42 +462,21 @@ export class InspectedConnection implements ConversationHost, UpstreamEvents {
       this.#sql.abort();
       return;
     }
-    this.#tunnel = undefined;
+    this.#passage = undefined;
     this.#http2?.close();
-    this.#upstream.abort();
-    this.#client.terminate();
+    this.#ends.abort();
   }
 
-  holdClient(): void {
-    this.#clientValve.hold();
+  lasts(milliseconds: number): void {
+    this.#host.lasts(milliseconds);
   }
 
-  releaseClient(): void {
-    this.#clientValve.release();
-  }
-
-  entered(phase: Phase): void {
-    // A head that comes in pieces has its time from its first byte on.
-    if (phase === "head" && this.#phase === "head") return;
-    const { headMs, bodyMs } = this.#setup.limits;
-    this.#phase = phase;
-    this.#host.lasts(phase === "head" ? headMs : phase === "body" ? bodyMs : 0);
-  }
-
-  switched(request: OriginRequest, inspector: StreamInspector | undefined, { fromServer, fromClient }: EarlyBytes): void {
+  upgraded(upgrade: Upgrade, { fromServer, fromClient }: EarlyBytes): void {
     const { socket } = this.#upstream;
     if (socket === undefined) return;
     this.#mode = "raw";
-    this.#upgraded = request;
-    this.#inspector = inspector;
-    this.#gate?.switched(request, inspector);
-    this.#tunnel = new Tunnel(
-      behind(this.#clientValve, this.#client),
-      socket,
-      { tunnelEnded: () => this.#host.inspectionEnded() },
-      { up: this.#up, down: this.#down },
-    );
-    if (inspector !== undefined) this.#stream = new InspectedStream(inspector, this.#tunnel, this.#clientValve);
+    upgrade.gate.switched(upgrade.request, upgrade.inspector);
+    this.#passage = new Passage(this.#ends, socket, { tunnelEnded: () => this.#host.inspectionEnded() }, upgrade);
     if (fromServer !== undefined) this.upstreamData(fromServer);
     if (fromClient !== undefined) this.#received(fromClient);
   }
@@ -588,15 +498,3 @@ const WHAT: Readonly<Record<Spoken, string>> = {
   other: "a protocol other than HTTP",
   unknown: "an unknown protocol",
 };
-
-/** CONNECT, SNI and Host must name one server (the last is checked with each request). */
-function misdirection(serverName: string | undefined, authority: Authority): string | undefined {
-  if (serverName === undefined) return undefined;
-  const named = readHost(serverName);
-  return named === authority.host ? undefined : `TLS names another server than ${authority.host}`;
-}
-
-/** An address is never named in TLS; a name always is. */
-function unnamed(serverName: string | undefined, { host }: Authority): string | undefined {
-  return serverName === undefined && !/^[\d.]+$|:/.test(host) ? `TLS names no server, and only ${host} is allowed` : undefined;
-}
