@@ -70,6 +70,8 @@ export interface StreamStep {
   readonly answer?: Buffer;
   /** Both connections end behind what is above. */
   readonly close?: boolean;
+  /** Of a client's bytes, those that have not been looked at: they are given again when others have had their turn. */
+  readonly rest?: Buffer;
 }
 
 /** Sees what passes after a change of protocol. */

@@ -21,6 +21,8 @@ export interface QueryListener {
   functionCall(): void;
   /** A text of so many bytes that is not read. */
   unread(bytes: number): void;
+  /** Nothing more is wanted now. */
+  readonly full?: boolean;
 }
 
 /**
@@ -44,13 +46,13 @@ export class PostgresClientMessages {
     this.#text = new GrowingBuffer(MAX_QUERY_BYTES, budget);
   }
 
-  /** False: the bytes are no PostgreSQL messages, and nothing more can be said. */
-  take(bytes: Buffer): boolean {
+  /** Gives what has not been read, because the listener is full; undefined: the bytes are no PostgreSQL messages, and nothing more can be said. */
+  take(bytes: Buffer): Buffer | undefined {
     let left = bytes;
-    while (left.length > 0) {
+    while (left.length > 0 && this.#listener.full !== true) {
       if (this.#left === 0) {
         const rest = this.#readHead(left);
-        if (rest === undefined) return false;
+        if (rest === undefined) return undefined;
         left = rest;
       } else {
         const piece = left.subarray(0, this.#left);
@@ -60,7 +62,7 @@ export class PostgresClientMessages {
       }
       if (this.#left === 0 && this.#head.length === 0) this.#finish();
     }
-    return true;
+    return left;
   }
 
   /** Gives back the memory of an unfinished text. */

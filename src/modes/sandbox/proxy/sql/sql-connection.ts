@@ -1,7 +1,8 @@
 import type { Inspection } from "../../../../engine/decision.ts";
 import { OpenShellError } from "../../../../error.ts";
-import { InspectedStream } from "../inspect/inspected-stream.ts";
+import { behind, InspectedStream } from "../inspect/inspected-stream.ts";
 import type { Upstream, UpstreamEvents } from "../inspect/upstream.ts";
+import { Valve } from "../inspect/valve.ts";
 import { type ByteSocket, Tunnel } from "../relay.ts";
 import type { SandboxCa } from "../tls/sandbox-ca.ts";
 import { TlsServerSide } from "../tls/server-side.ts";
@@ -80,6 +81,7 @@ export class SqlConnection implements UpstreamEvents {
   clientClosed(error: Error | undefined): void {
     this.#tls?.rawClosed();
     this.#watcher?.ended();
+    this.#stream?.clientClosed();
     if (this.#tunnel !== undefined) {
       this.#tunnel.clientClosed(error);
       return;
@@ -227,15 +229,16 @@ export class SqlConnection implements UpstreamEvents {
 
   #begin(upstream: ByteSocket): void {
     this.#state = "session";
-    this.#tunnel = new Tunnel(this.#client, upstream, { tunnelEnded: () => this.#host.inspectionEnded() });
+    const valve = new Valve(() => this.#client);
+    this.#tunnel = new Tunnel(behind(valve, this.#client), upstream, { tunnelEnded: () => this.#host.inspectionEnded() });
     this.#watcher = new SqlWatcher(this.#host.statements(this.#database));
-    this.#stream = new InspectedStream(this.#watcher, this.#tunnel);
+    this.#stream = new InspectedStream(this.#watcher, this.#tunnel, valve);
     this.#stream.fromClient(this.#pending);
     this.#pending = Buffer.alloc(0);
   }
 
   #finished(): void {
-    if (this.#tunnel !== undefined) this.#tunnel.clientFinished();
+    if (this.#stream !== undefined) this.#stream.clientFinished();
     else this.#client.end();
   }
 

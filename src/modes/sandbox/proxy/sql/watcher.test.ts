@@ -3,6 +3,7 @@ import { PolicyEngine } from "../../../../engine/policy-engine.ts";
 import { Dice } from "../../../../policy/dice.test-support.ts";
 import { parsePolicyYaml } from "../../../../policy/yaml.ts";
 import { ByteBudget } from "../byte-budget.ts";
+import type { StreamStep } from "../inspect/ruling.ts";
 import { MAX_QUERY_BYTES } from "./client-messages.ts";
 import { readOpening, sslRequest } from "./opening.ts";
 import { SqlWatcher } from "./watcher.ts";
@@ -152,4 +153,20 @@ describe("statements", () => {
     watcher.ended();
     expect(budget.used).toBe(0);
   });
+});
+
+test("threat-16 of many statements at once some are told of before others have their turn, and all bytes pass", () => {
+  const { watcher, told } = watch();
+  watcher.fromClient(startup("user\0me\0database\0shop\0"));
+  const all = Buffer.concat(Array.from({ length: 100 }, () => message("Q", text("SELECT 1; SELECT 2"))));
+  const forwarded: Buffer[] = [];
+  const counts: number[] = [];
+  for (let left: Buffer | undefined = all; left !== undefined; ) {
+    const { forward, rest }: StreamStep = watcher.fromClient(left);
+    forwarded.push(forward);
+    counts.push(told.length);
+    left = rest;
+  }
+  expect(counts).toEqual([32, 64, 96, 128, 160, 192, 200]);
+  expect(Buffer.concat(forwarded).equals(all)).toBe(true);
 });

@@ -15,6 +15,8 @@ export interface StatementGate {
 export const MAX_QUERIES_UNDER_WAY_BYTES = 16_777_216;
 const underWay = new ByteBudget(MAX_QUERIES_UNDER_WAY_BYTES);
 
+/** Statements that are told of in one go, as with messages (`MESSAGES_AT_ONCE`); those of one text are not cut. */
+const STATEMENTS_AT_ONCE = 32;
 const NO_BYTES = Buffer.alloc(0);
 /** Stands for what a text that is not read may ask for. */
 const UNREAD = "UNREAD";
@@ -27,6 +29,7 @@ export class SqlWatcher implements StreamInspector, QueryListener {
   readonly #gate: StatementGate;
   readonly #messages: PostgresClientMessages;
   #over = false;
+  #told = 0;
 
   constructor(gate: StatementGate, budget: ByteBudget = underWay) {
     this.#gate = gate;
@@ -34,10 +37,13 @@ export class SqlWatcher implements StreamInspector, QueryListener {
   }
 
   fromClient(bytes: Buffer): StreamStep {
-    if (!this.#over && !this.#messages.take(bytes)) {
+    this.#told = 0;
+    const rest = this.#over ? NO_BYTES : this.#messages.take(bytes);
+    if (rest === undefined) {
       this.#gate.emit({ severity: "low", action: "denied", command: UNREAD, code: "sql_protocol", reason: "not the PostgreSQL protocol" });
       this.#over = true;
     }
+    if (!this.#over && rest !== undefined && rest.length > 0) return { forward: bytes.subarray(0, bytes.length - rest.length), rest };
     if (!this.#over) return { forward: bytes };
     this.#messages.drop();
     return { forward: NO_BYTES, close: true };
@@ -45,6 +51,10 @@ export class SqlWatcher implements StreamInspector, QueryListener {
 
   ended(): void {
     this.#messages.drop();
+  }
+
+  get full(): boolean {
+    return this.#told >= STATEMENTS_AT_ONCE;
   }
 
   query(text: string): void {
@@ -62,11 +72,13 @@ export class SqlWatcher implements StreamInspector, QueryListener {
   }
 
   #unread(reason: string): void {
+    this.#told++;
     if (!this.#over)
       this.#gate.emit({ severity: "low", action: "allowed", command: UNREAD, stage: "l7_audit", code: "statement_unread", reason });
   }
 
   #statement(command: string): void {
+    this.#told++;
     if (this.#over) return;
     const { action, code, reason, policy } = this.#gate.ask(command);
     const because = { ...(policy !== undefined && { policy }), ...(code !== undefined && { code, reason }) };

@@ -31,6 +31,8 @@ export interface MessageSink {
   control(opcode: number, payload: Buffer): void;
   /** Nothing more is wanted. */
   readonly closed: boolean;
+  /** Nothing more is wanted now. */
+  readonly full?: boolean;
 }
 
 type Payload = { readonly kind: "text" | "binary" | "control"; readonly head: FrameHead; left: number };
@@ -58,11 +60,12 @@ export class ClientMessages {
     this.#text = new GrowingBuffer(MAX_TEXT_BYTES, budget);
   }
 
-  /** @throws FrameError */
-  take(bytes: Buffer): void {
+  /** Gives what has not been read, because the sink is full or closed. @throws FrameError */
+  take(bytes: Buffer): Buffer {
     let left = bytes;
-    while (left.length > 0 && !this.#sink.closed)
+    while (left.length > 0 && !this.#sink.closed && this.#sink.full !== true)
       left = this.#payload === undefined ? this.#readHead(left) : this.#readPayload(left, this.#payload);
+    return left;
   }
 
   /** Gives back what is kept of an unfinished message. */

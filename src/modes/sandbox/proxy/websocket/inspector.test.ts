@@ -55,6 +55,22 @@ const close = (code: number, reason: string) => {
   return `${head.toString("latin1")}${reason}`;
 };
 
+test("threat-16 of many messages at once 32 are looked at before others have their turn", () => {
+  const { inspector, judged } = play();
+  const one = Buffer.concat([sent(OPCODE.text, "a"), sent(OPCODE.text, "b"), sent(OPCODE.ping, "")]);
+  const all = Buffer.concat(Array.from({ length: 30 }, () => one));
+  const seen: number[] = [];
+  let forwarded = 0;
+  for (let left: Buffer | undefined = all; left !== undefined; ) {
+    const { forward, rest }: StreamStep = inspector.fromClient(left);
+    forwarded += frames(forward).length;
+    seen.push(forwarded);
+    left = rest;
+  }
+  expect(seen.map((count, index) => count - (seen[index - 1] ?? 0))).toEqual([32, 32, 26]);
+  expect(judged).toHaveLength(60);
+});
+
 describe("messages", () => {
   test("a text goes on in a frame of ours, masked anew", () => {
     const { inspector, judged } = play();
