@@ -85,9 +85,10 @@ export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
   oneTime.admit(plan.oneTimeRules ?? []);
   const stack = new AsyncDisposableStack();
   try {
-    // The view is built on the other processor while the rules are loaded here.
     const opening = openBox(plan.box, plan.ground);
     stack.defer(() => opening.then((box) => box[Symbol.asyncDispose]()).catch(() => {}));
+    // The view is built on the other processor while the rules are loaded here, if its init is there already.
+    if (await plan.ground.isReady()) await new Promise(setImmediate);
     engine.load(policy);
     const box = await opening;
     const emit = withBypassFindings(plan.emit);

@@ -4,6 +4,9 @@ import { ConnectRecorder } from "./connect-recorder.ts";
 import { InitClient } from "./init-client.ts";
 import { openTrap, type Trap } from "./trap.ts";
 
+/** Turns of the event loop from an answer that has arrived to what follows from it. */
+const TURNS = 4;
+
 /**
  * What every box is built on, whatever its policy says: an init, two network namespaces, the thread that records connections. Its processes
  * start on another processor while this one reads the policy and loads what enforces it.
@@ -13,6 +16,7 @@ export class Ground implements AsyncDisposable {
   readonly #init: Promise<InitClient>;
   readonly #trap: Promise<Trap>;
   #over: Promise<void> | undefined;
+  #settled = false;
 
   /** `groups`: control groups that every program is to be in. */
   constructor(groups?: readonly string[]) {
@@ -22,8 +26,15 @@ export class Ground implements AsyncDisposable {
     this.#trap = openTrap();
     this.recorder = new ConnectRecorder();
     // Whoever opens a box on it gets the failure.
-    this.#init.catch(() => {});
-    this.#trap.catch(() => {});
+    void Promise.allSettled([this.#init, this.#trap]).then(() => {
+      this.#settled = true;
+    });
+  }
+
+  /** Gives what has come from its processes a chance to be read; true when nothing more has to come. */
+  async isReady(): Promise<boolean> {
+    for (let turn = 0; turn < TURNS && !this.#settled; turn++) await new Promise(setImmediate);
+    return this.#settled;
   }
 
   /** Waits for both; throws what kept one of them. */

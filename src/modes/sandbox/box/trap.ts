@@ -80,8 +80,8 @@ export async function openTrap(): Promise<Trap> {
       close(pidfd);
     }
   } finally {
+    // It has nothing of ours any more: its end is not waited for.
     helper.stdin.end();
-    await helper.exited;
   }
 }
 
