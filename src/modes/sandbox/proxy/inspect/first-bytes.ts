@@ -17,3 +17,12 @@ export function spokenIn(bytes: Buffer): Spoken {
   if (/^[A-Z]+ [/*hH]/.test(text)) return "http";
   return /^[A-Z]{1,24} ?$/.test(text) ? "unknown" : "other";
 }
+
+/** For people. */
+export const SPOKEN: Readonly<Record<Spoken, string>> = {
+  tls: "TLS that is not ended here",
+  http: "HTTP",
+  http2: "HTTP/2 without TLS",
+  other: "a protocol other than HTTP",
+  unknown: "an unknown protocol",
+};

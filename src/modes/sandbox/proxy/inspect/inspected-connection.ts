@@ -1,52 +1,21 @@
 import type { Socket } from "bun";
 import type { Inspection } from "../../../../engine/decision.ts";
 import { OpenShellError } from "../../../../error.ts";
-import type { Authority } from "../http1/authority.ts";
-import type { EgressLimits } from "../limits.ts";
-import type { ByteSocket } from "../relay.ts";
 import { readOpening } from "../sql/opening.ts";
 import { SqlConnection } from "../sql/sql-connection.ts";
-import type { StatementGate } from "../sql/watcher.ts";
 import { type ClientHello, readClientHello, TLS_HANDSHAKE } from "../tls/client-hello.ts";
-import type { SandboxCa } from "../tls/sandbox-ca.ts";
-import { TlsServerSide } from "../tls/server-side.ts";
+import type { TlsServerSide } from "../tls/server-side.ts";
+import { ClientTls } from "./client-tls.ts";
 import { ConnectionEnds } from "./connection-ends.ts";
 import type { EarlyBytes } from "./conversation.ts";
-import { type Spoken, spokenIn } from "./first-bytes.ts";
-import type { Gate, Secured } from "./gate.ts";
+import { SPOKEN, type Spoken, spokenIn } from "./first-bytes.ts";
+import type { Secured } from "./gate.ts";
 import { type Http1Owner, Http1Requests } from "./http1-requests.ts";
 import { Http2Requests } from "./http2-requests.ts";
+import type { InspectionHost, InspectionSetup } from "./inspection.ts";
 import { Passage, type Upgrade } from "./passage.ts";
 import { misdirection, unnamed } from "./server-name.ts";
-import { HTTP1, HTTP2, Upstream, type UpstreamEvents, type UpstreamTarget } from "./upstream.ts";
-
-/** What an inspected connection needs of the one that accepted it. */
-export interface InspectionHost {
-  gate(secured: Secured): Gate;
-  /** The present state ends in `expire` after so many milliseconds; 0: never. */
-  lasts(milliseconds: number): void;
-  /** The connection is over for a reason that somebody should know: it emits the event. */
-  refusedBytes(code: string, reason: string): void;
-  /** The whole answer, in plain text, to bytes that are no requests where there must be some. */
-  unsupported(reason: string): Buffer;
-  /** From here on bytes pass that are not looked at; false: what allowed that was for another request. */
-  passesUnread(): boolean;
-  /** Bytes pass that cannot be inspected where requests are audited. */
-  audited(code: string, reason: string): void;
-  /** Decides and tells of the statements of a session with a database. */
-  statements(database: string): StatementGate;
-  /** Nothing is left. */
-  inspectionEnded(): void;
-}
-
-export interface InspectionSetup {
-  readonly client: ByteSocket;
-  readonly authority: Authority;
-  readonly plan: Inspection;
-  readonly target: UpstreamTarget;
-  readonly ca: SandboxCa;
-  readonly limits: Pick<EgressLimits, "headMs" | "bodyMs" | "lingerMs">;
-}
+import { HTTP1, HTTP2, Upstream, type UpstreamEvents } from "./upstream.ts";
 
 /**
  * A connection whose client has been told to go ahead, from its first byte: TLS is ended here, requests are decided one by one, and what is
@@ -59,13 +28,12 @@ export class InspectedConnection implements Http1Owner, UpstreamEvents {
   readonly #setup: InspectionSetup;
   readonly #host: InspectionHost;
   readonly #ends: ConnectionEnds;
+  readonly #clientTls: ClientTls;
   #plan: Inspection;
   #mode: "first" | "handshake" | "requests" | "multiplexed" | "opening" | "raw" | "over" = "first";
   #early: Buffer | undefined;
   #clientFinished = false;
   #secured: Secured = { scheme: "http", misdirected: undefined };
-  /** Protocols that the client offers inside TLS. */
-  #offered: readonly string[] = [];
   #http1: Http1Requests | undefined;
   #http2: Http2Requests | undefined;
   /** Once it turns out to be one, the connection of a database client is all its own. */
@@ -79,6 +47,7 @@ export class InspectedConnection implements Http1Owner, UpstreamEvents {
     this.#host = host;
     this.#plan = setup.plan;
     this.#ends = new ConnectionEnds(setup.client, new Upstream(setup.target, this));
+    this.#clientTls = new ClientTls(setup, this.#ends);
     if (upstream !== undefined) this.#upstream.adopt(upstream);
   }
 
@@ -167,30 +136,14 @@ export class InspectedConnection implements Http1Owner, UpstreamEvents {
     this.#mode = "handshake";
     this.#secured = { scheme: "https", misdirected: misdirection(serverName, authority) };
     this.#host.lasts(limits.headMs);
-    this.#offered = protocols;
-    if (this.#upstream.socket === undefined) {
-      // The server hears nothing before a request is allowed. Should it speak less than the client, requests are translated.
-      this.#answerHello([HTTP2, HTTP1]);
-    } else if (protocols.includes(HTTP2)) {
-      // What the server agrees to is what the client gets.
-      this.#upstream.secure([HTTP2, HTTP1]);
-    } else {
-      this.#upstream.secure();
-      this.#answerHello([HTTP1]);
-    }
+    const answer = this.#clientTls.negotiate(protocols);
+    if (answer !== undefined) this.#answerHello(answer);
   }
 
-  /**
-   * `protocols`: what is spoken here, the favourite first. A client that offers none of them is answered without one, not turned away:
-   * `curl -0` offers http/1.0 alone.
-   */
   #answerHello(protocols: readonly string[]): void {
-    const { authority, ca, client } = this.#setup;
     const early = this.#early;
     this.#early = undefined;
-    this.#ends.clientValve.release();
-    const common = protocols.filter((protocol) => this.#offered.includes(protocol));
-    const tls = new TlsServerSide(client, ca.context(authority.host), common.slice(0, 1), {
+    this.#clientTls.answer(protocols, early, {
       secured: () => this.#handshakeDone(),
       data: (bytes) => this.#received(bytes),
       drained: () => this.#drained(),
@@ -198,8 +151,6 @@ export class InspectedConnection implements Http1Owner, UpstreamEvents {
       failed: (error) => this.#refuseBytes("tls_failed", `TLS with the client failed: ${error.message}`),
       faulted: (error) => this.#refuseBytes("internal", `the connection could not be handled: ${OpenShellError.from(error).message}`),
     });
-    this.#ends.tls = tls;
-    if (early !== undefined) tls.feed(early);
   }
 
   #handshakeDone(): void {
@@ -303,7 +254,7 @@ export class InspectedConnection implements Http1Owner, UpstreamEvents {
     if (this.#clientFinished) this.#sql.clientEnded();
   }
 
-  #multiplex(client: ByteSocket): void {
+  #multiplex(client: TlsServerSide): void {
     const { authority, target, limits } = this.#setup;
     const { scheme } = this.#secured;
     this.#mode = "multiplexed";
@@ -341,7 +292,7 @@ export class InspectedConnection implements Http1Owner, UpstreamEvents {
 
   /** Bytes in which no requests can be seen. */
   #opaque(spoken: Spoken): void {
-    const what = WHAT[spoken];
+    const what = SPOKEN[spoken];
     const { misdirected } = this.#secured;
     if (misdirected !== undefined) {
       this.#refuseBytes("sni_mismatch", misdirected);
@@ -490,11 +441,3 @@ export class InspectedConnection implements Http1Owner, UpstreamEvents {
 
 /** What a server may say before its client has spoken: SETTINGS and a little more. */
 const MAX_SERVER_EARLY_BYTES = 65_536;
-
-const WHAT: Readonly<Record<Spoken, string>> = {
-  tls: "TLS that is not ended here",
-  http: "HTTP",
-  http2: "HTTP/2 without TLS",
-  other: "a protocol other than HTTP",
-  unknown: "an unknown protocol",
-};

@@ -8,7 +8,7 @@ import { refusalResponse } from "../refusal.ts";
 import type { StatementGate } from "../sql/watcher.ts";
 import type { Verdict } from "../verdict.ts";
 import type { Gate, Secured } from "./gate.ts";
-import type { InspectionHost } from "./inspected-connection.ts";
+import type { InspectionHost } from "./inspection.ts";
 import { RequestGate } from "./request-gate.ts";
 
 const NEXT_HTTP = "Use HTTP/1.1 on this connection, or ask the person who owns the sandbox for an endpoint without request rules.";
