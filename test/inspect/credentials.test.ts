@@ -22,6 +22,7 @@ const SECRETS = {
   BOT_TOKEN: "771205:AAH-xyz_Tele9gram",
   GIT_TOKEN: "a-real-git-token-1234",
   SKIPPED: "never-sent-anywhere-1",
+  SLASHED: "another/never/sent-2",
   AWS_ACCESS_KEY_ID: "AKIAREALREALREAL1234",
   AWS_SECRET_ACCESS_KEY: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYREALKEY",
 } as const;
@@ -50,6 +51,7 @@ credentials:
     endpoints: [{ host: mirror.example.com }]
   GIT_TOKEN: { value: ${SECRETS.GIT_TOKEN}, endpoints: [{ host: private-git.example.com }] }
   SKIPPED: { value: ${SECRETS.SKIPPED}, slots: [{ header: X-Api-Key }], endpoints: [{ host: skipped.example.com }] }
+  SLASHED: { value: ${SECRETS.SLASHED}, slots: [{ path: "/hook/{credential}" }], endpoints: [{ host: mirror.example.com }] }
   AWS_ACCESS_KEY_ID: { value: ${SECRETS.AWS_ACCESS_KEY_ID}, provider: aws }
   AWS_SECRET_ACCESS_KEY: { value: ${SECRETS.AWS_SECRET_ACCESS_KEY}, provider: aws }
 `;
@@ -158,7 +160,7 @@ describe.skipIf(missing !== undefined)("credentials", () => {
     },
   );
 
-  test("case-77 threat-13 what may not be replaced is refused, and the server hears nothing", async () => {
+  test("case-77 case-78 threat-13 what may not be replaced is refused, and the server hears nothing", async () => {
     const before = await requests();
     const { stdout, stderr } = await script(`
       ask() { curl -sS --max-time 20 "$@"; }
@@ -172,7 +174,8 @@ describe.skipIf(missing !== undefined)("credentials", () => {
       ask -H "Content-Type: application/json" -H "Content-Encoding: gzip" -d "x" https://mirror.example.com/
       head -c 300000 /dev/zero | tr '\\0' a | ask -H "Content-Type: text/plain" --data-binary @- https://mirror.example.com/
       ask -X TRACE -H "Authorization: Bearer $TOKEN" https://mirror.example.com/
-      ask -H "Authorization: Bearer $TOKEN" https://mirror.example.com/secret/x`);
+      ask -H "Authorization: Bearer $TOKEN" https://mirror.example.com/secret/x
+      ask "https://mirror.example.com/hook/$SLASHED"`);
     const reasons = [...stdout.matchAll(/"reason":"(\w+)"/g)].map(([, reason]) => reason);
     expect(reasons).toEqual([
       "credential_unknown",
@@ -186,6 +189,7 @@ describe.skipIf(missing !== undefined)("credentials", () => {
       "credential_body",
       "trace",
       "request_denied",
+      "credential_unusable",
     ]);
     expect(await requests()).toBe(before);
     expect(stderr).toMatch(/DENIED .*\/echo\/\[CREDENTIAL\] .*engine:credentials/);

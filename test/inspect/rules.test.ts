@@ -14,7 +14,8 @@ const ENDPOINTS = [
     "/asked/**",
     "rules: [{ allow: { method: GET, path: '/asked/x', query: { tag: { any: ['a*', 'b'] } } } }, { allow: { method: GET, path: '/asked/free' } }]",
   ),
-  endpoint("/denied/**", "access: full, deny_rules: [{ method: POST, path: '/denied/here/**' }]"),
+  endpoint("/denied/**", "access: full, deny_rules: [{ method: POST, path: '/denied/here/**' }, { path: '/denied/@me/**' }]"),
+  endpoint("/encoded/**", "access: read-only, allow_encoded_slash: true"),
 ];
 
 describe.skipIf(missing !== undefined)("rules about requests", () => {
@@ -82,5 +83,21 @@ describe.skipIf(missing !== undefined)("rules about requests", () => {
   test("case-65 a deny rule beats full access", async () => {
     const { statuses, arrived } = await ask(`POST ${HOST}/denied/there`, `POST ${HOST}/denied/here/a`, `GET ${HOST}/denied/here/a`);
     expect([statuses, arrived]).toEqual([[200, 403, 200], 2]);
+    expect(await ask(`GET ${HOST}/denied/@me/a`, `GET ${HOST}/denied/%40me/a`)).toMatchObject({ statuses: [403, 403], arrived: 0 });
+  });
+
+  test("case-66 what has two spellings is sent in the one that was decided on, or refused; %2F passes where the policy says so", async () => {
+    const before = (await inside.net.seenWhenQuiet()).requests.length;
+    const paths = [
+      "/listed/all//x/./%7Ea;v=1/../b",
+      "/listed/all/a%2Fb",
+      "/listed/all/%c0%ae%c0%ae/x",
+      "/listed/all/..%2f..%2fdenied",
+      "/encoded/a%2fb",
+    ];
+    const { statuses } = await ask(...paths.map((path) => `GET ${HOST}${path}`));
+    expect(statuses).toEqual([200, 403, 400, 400, 200]);
+    const seen = (await inside.net.seenWhenQuiet()).requests.slice(before).map(({ path }) => path);
+    expect(seen).toEqual(["/listed/all/x/b", "/encoded/a%2Fb"]);
   });
 });

@@ -81,4 +81,5 @@ test("a refusal says method, path and policy, and nothing of the secret", async 
     policy: "rule",
   });
   expect(heard + answer).not.toContain(SECRET);
+  expect(proxy.events.at(-1)).toMatchObject({ kind: "http", action: "denied", engine: "credentials", policy: "rule", method: "GET" });
 });

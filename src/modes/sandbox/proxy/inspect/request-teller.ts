@@ -122,7 +122,8 @@ export class RequestTeller {
   withoutCredential({ status, code, message }: CredentialRefused, request: OriginRequest): Answer {
     const { method, path } = request;
     const { policy } = this.#setup;
-    this.emit({ severity: "medium", action: "denied", method, url: this.url(path), engine: "credentials", code, reason: message });
+    const said = { method, url: this.url(path), policy, engine: "credentials", code, reason: message } as const;
+    this.emit({ severity: "medium", action: "denied", ...said });
     return this.#answer(status, code, message, code, NEXT_CREDENTIAL, { method, path, policy });
   }
 
