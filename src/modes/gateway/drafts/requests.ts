@@ -1,4 +1,4 @@
-import type { Endpoint, RequestRule } from "../../../policy/model.ts";
+import type { Endpoint, Matcher, RequestRule } from "../../../policy/model.ts";
 
 /** Said of everything that lets any request through, however harmless what was seen so far (threat 18). */
 export const ANY_REQUEST = "ANY request, uploads included";
@@ -50,6 +50,11 @@ function named(rules: readonly RequestRule[]): string {
   return more > 0 ? `${patterns.join(", ")} and ${more} more request patterns` : patterns.join(", ");
 }
 
+/** One value is said; of patterns and lists that there are some, the rule itself shows them. */
+function limit([name, matcher]: [string, Matcher]): string {
+  return "glob" in matcher && !/[*?[]/.test(matcher.glob) ? `${name} '${matcher.glob}'` : `a matching ${name}`;
+}
+
 function pattern(rule: RequestRule): string {
   const what = [
     rule.method === "*" ? "any method" : rule.method,
@@ -60,6 +65,6 @@ function pattern(rule: RequestRule): string {
     rule.fields.join(" "),
   ];
   const words = what.filter((word) => word !== "").join(" ");
-  const limits = [...Object.keys(rule.query), ...Object.keys(rule.params)];
-  return `${words || "every request"}${limits.length > 0 ? ` with a matching ${limits.join(" and ")}` : ""}`;
+  const limits = [...Object.entries(rule.query), ...Object.entries(rule.params)].map(limit);
+  return `${words || "every request"}${limits.length > 0 ? ` with ${limits.join(" and ")}` : ""}`;
 }

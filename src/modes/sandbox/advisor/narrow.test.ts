@@ -70,7 +70,7 @@ describe("a proposal for refused requests", () => {
       { host: "api.example.test", ports: [443], protocol: "rest", enforcement: 1, access: 0 },
     ]);
     expect(chunk?.proposedRule?.binaries).toMatchObject([{ path: "/usr/bin/curl", selfOnly: true }]);
-    expect(chunk?.rationale).toContain("adds exactly POST /repos/acme/issues, DELETE /keys/*, with any query and body");
+    expect(chunk?.rationale).toContain("adds exactly POST /repos/acme/issues, DELETE /keys/*, with any query, body and arguments");
   });
 
   test("holds no secret, of the path or the query", () => {

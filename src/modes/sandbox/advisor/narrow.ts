@@ -146,7 +146,7 @@ function rationale(entry: Entry, wanted: readonly Wanted[]): string {
   const times = entry.total === 1 ? "once" : `${entry.total} times`;
   return (
     `${entry.binary} may connect to ${placeOf(entry)}, and was denied requests there ${times}. Approving adds exactly ${names.slice(0, NAMED_AT_MOST).join(", ")}${more}, ` +
-    `with any query and body; every other request is decided as before.${open} Programs that it starts get nothing from this rule.`
+    `with any query, body and arguments; every other request is decided as before.${open} Programs that it starts get nothing from this rule.`
   );
 }
 
