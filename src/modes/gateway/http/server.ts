@@ -28,6 +28,9 @@ export interface Listening {
 /** Calls that one connection may have in flight: supervisors and screens hold a few, a batch of execs some dozens. */
 const MAX_CONCURRENT_STREAMS = 256;
 
+/** Bytes of an answer that is worth compressing: up to there a processor takes longer to pack it than a network to carry it, and most callers are on this machine. */
+const COMPRESS_FROM = 256 * 1024;
+
 /** Serves gRPC, gRPC-Web, Connect and the pages on one port, on both loopback addresses unless told otherwise. */
 export async function listen(options: ServerOptions): Promise<Listening> {
   const plaintext = options.pki === undefined;
@@ -40,6 +43,7 @@ export async function listen(options: ServerOptions): Promise<Listening> {
     routes: options.routes,
     fallback: options.pages as Parameters<typeof connectNodeAdapter>[0]["fallback"] & {},
     contextValues: (request) => contextValues(request, plaintext),
+    compressMinBytes: COMPRESS_FROM,
   });
   const make = options.pki === undefined ? () => plainServer(handler) : secureServer(handler, options.pki);
   const wanted = options.bindAddress === undefined ? ["127.0.0.1", "::1"] : [options.bindAddress];
