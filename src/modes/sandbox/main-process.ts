@@ -79,6 +79,8 @@ export class MainProcess {
   #exitCode: number | undefined;
   #logged = 0;
   readonly #exited = Promise.withResolvers<number>();
+  /** It runs, or could not be started. Who looks may be there, and type, before. */
+  readonly #started = Promise.withResolvers<void>();
   readonly #looked = Promise.withResolvers<void>();
   readonly #left = Promise.withResolvers<void>();
   /** Those who have attached and not left. */
@@ -114,6 +116,7 @@ export class MainProcess {
     if (this.#options.attended) this.#waited = this.#firstLook();
     try {
       const child = await this.#launch();
+      this.#started.resolve();
       const time = Date.now();
       emit({ kind: "process", activity: "launch", time, severity: "informational", name, pid: child.pid, commandLine: command.join(" ") });
       const shown = this.#showAll(child);
@@ -129,6 +132,7 @@ export class MainProcess {
     }
     emit({ kind: "process", activity: "terminate", time: Date.now(), severity: "informational", name, pid: 0, exitCode: code });
     this.#exitCode = code;
+    this.#started.resolve();
     this.#exited.resolve(code);
     void this.#keys?.close();
     for (const spectator of this.#spectators) spectator.ended(code);
@@ -146,21 +150,26 @@ export class MainProcess {
     let left = false;
     const feeds = this.#options.attended && !this.#options.tty;
     const attachment: Attachment = {
-      type: async (bytes) => this.#keys?.write(bytes),
+      type: async (bytes) => {
+        await this.#started.promise;
+        await this.#keys?.write(bytes);
+      },
       resize: (columns, rows) => {
         this.#size = { columns, rows };
         this.#child?.resize(columns, rows);
         // Draws the screen anew, also where the size is the same.
         this.#child?.signal(constants.signals.SIGWINCH);
       },
-      endInput: async () => (feeds ? this.#keys?.close() : undefined),
+      endInput: async () => {
+        if (feeds) await this.#endInput();
+      },
       leave: () => {
         if (left) return;
         left = true;
         this.#spectators.delete(spectator);
         this.#present -= 1;
         if (this.#present > 0) return;
-        if (feeds) void this.#keys?.close();
+        if (feeds) void this.#endInput();
         if (this.#exitCode !== undefined) this.#left.resolve();
       },
     };
@@ -185,10 +194,15 @@ export class MainProcess {
     return child;
   }
 
+  async #endInput(): Promise<void> {
+    await this.#started.promise;
+    await this.#keys?.close();
+  }
+
   /** Somebody is there, or it is too late for that: then there is no input either. */
   async #firstLook(): Promise<void> {
     const looked = await Promise.race([this.#looked.promise.then(() => true), Bun.sleep(FIRST_LOOK_TIME).then(() => false)]);
-    if (!looked && !this.#options.tty) await this.#keys?.close();
+    if (!looked && !this.#options.tty) await this.#endInput();
   }
 
   async #showAll({ stdio }: Child): Promise<void> {
