@@ -21,6 +21,7 @@ import { benchStall } from "./stall.ts";
 import { benchExec, benchStart } from "./start.ts";
 import { report } from "./statistics.ts";
 import { benchThroughput } from "./throughput.ts";
+import { benchTransfers } from "./transfers.ts";
 
 const POLICY = `version: 1
 network_policies:
@@ -52,6 +53,7 @@ async function main(): Promise<number> {
     confined: () => benchConfined(),
     decision: () => benchDecision(),
     memory: () => benchMemory(shell),
+    transfers: () => benchTransfers(shell),
     exec: () => benchExec(shell, "bench"),
     async proxies() {
       await prepareLoad(shell);

@@ -8,6 +8,23 @@ const waiting: (() => void)[] = [];
 interface Question {
   readonly model: string;
   readonly stream?: boolean;
+  /** A long answer, as fast as it is read. */
+  readonly flood?: boolean;
+}
+
+/** Below what a supervisor passes on of one answer. */
+const FLOOD_PIECES = 480;
+const FLOOD_PIECE = encoder.encode(`data: ${JSON.stringify({ choices: [{ index: 0, delta: { content: "x".repeat(65_400) } }] })}\n\n`);
+
+function flood(): Response {
+  let left = FLOOD_PIECES;
+  const body = new ReadableStream({
+    pull(controller) {
+      if (left-- > 0) controller.enqueue(FLOOD_PIECE);
+      else controller.close();
+    },
+  });
+  return new Response(body, { headers: { "content-type": "text/event-stream" } });
 }
 
 function chat({ model, stream }: Question): Response {
@@ -74,7 +91,7 @@ const server = Bun.serve({
     const question = JSON.parse(body) as Question;
     if (!question.model.startsWith("real-model"))
       return Response.json({ error: { message: `no model ${question.model}` } }, { status: 404 });
-    if (pathname === "/v1/chat/completions") return chat(question);
+    if (pathname === "/v1/chat/completions") return question.flood === true ? flood() : chat(question);
     if (pathname === "/v1/messages") return message(question);
     if (pathname === "/v1/embeddings")
       return Response.json({

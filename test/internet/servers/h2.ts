@@ -4,7 +4,7 @@
  */
 import { createSecureServer, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { TestCa } from "../certificates.ts";
-import { type Ledger, plainAddress, pourBytes } from "./web.ts";
+import { type Ledger, plainAddress, pourBytes, STALLED_AFTER_BYTES, stallOf } from "./web.ts";
 
 export async function serveHttp2(port: number, name: string, ca: TestCa, ledger: Ledger): Promise<void> {
   const server = createSecureServer({ ...(await ca.leaf(name)), allowHTTP1: false });
@@ -31,8 +31,13 @@ export async function serveHttp2(port: number, name: string, ca: TestCa, ledger:
       return;
     }
     let bodyBytes = 0;
+    let stallSeconds = stallOf(seen.path);
     stream.on("data", (bytes: Buffer) => {
       bodyBytes += bytes.length;
+      if (stallSeconds === 0 || bodyBytes < STALLED_AFTER_BYTES) return;
+      stream.pause();
+      setTimeout(() => stream.resume(), stallSeconds * 1000);
+      stallSeconds = 0;
     });
     stream.on("end", () => {
       stream.respond({ ":status": 200, "content-type": "application/json" });

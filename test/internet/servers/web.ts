@@ -36,8 +36,13 @@ function serve(scheme: "http" | "https", ledger: Ledger, sites: Sites) {
     const site = sites.get((request.headers.host ?? "").replace(/:\d+$/, ""));
     const pieces: Buffer[] = [];
     let bodyBytes = 0;
+    let stallSeconds = stallOf(request.url ?? "");
     for await (const chunk of request) {
       bodyBytes += (chunk as Buffer).length;
+      if (stallSeconds > 0 && bodyBytes > STALLED_AFTER_BYTES) {
+        await Bun.sleep(stallSeconds * 1000);
+        stallSeconds = 0;
+      }
       if (site !== undefined) pieces.push(chunk as Buffer);
     }
     const { address = "", port = 0 } = targets.get(request.socket) ?? {};
@@ -59,6 +64,14 @@ function serve(scheme: "http" | "https", ledger: Ledger, sites: Sites) {
     response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(body) });
     response.end(body);
   };
+}
+
+/** Of a body whose reader stops for a while, what is read before that. */
+export const STALLED_AFTER_BYTES = 1_048_576;
+
+/** For how many seconds the body of a request to this path is not read in the middle. */
+export function stallOf(path: string): number {
+  return Number(/\/stall\/(\d+)$/.exec(path)?.[1] ?? 0);
 }
 
 /** As many bytes as that, as fast as they are taken. */
