@@ -1,4 +1,5 @@
 import type { ByteBudget } from "./byte-budget.ts";
+import { giveBack } from "./give-back.ts";
 
 const NO_BYTES = Buffer.alloc(0);
 const FIRST_CAPACITY = 1024;
@@ -23,7 +24,7 @@ export class GrowingBuffer {
     return this.#length;
   }
 
-  /** Copies a piece; gives the copy, which may be changed. Undefined: the budget is used up, nothing was kept. */
+  /** Copies a piece; gives the copy, which may be changed until the next one. Undefined: the budget is used up, nothing was kept. */
   append(piece: Uint8Array): Buffer | undefined {
     const length = this.#length + piece.length;
     if (length > this.#bytes.length && !this.#grow(length)) return undefined;
@@ -50,6 +51,7 @@ export class GrowingBuffer {
     if (!this.#budget.take(capacity - this.#bytes.length)) return false;
     const wider = Buffer.alloc(capacity);
     this.#bytes.copy(wider, 0, 0, this.#length);
+    if (this.#bytes.length > 0) giveBack(this.#bytes);
     this.#bytes = wider;
     return true;
   }
