@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { bodyKind, substituteBody, substituteMessage, unreadableBody } from "./body.ts";
+import { bodyKind, MAX_REPLACED_PLACEHOLDERS, substituteBody, substituteMessage, unreadableBody } from "./body.ts";
 import { CredentialSet } from "./model.ts";
 import { CredentialRefused } from "./refused.ts";
 import type { Use } from "./substitute.ts";
@@ -82,4 +82,12 @@ describe("bodies of endpoints with request_body_credential_rewrite", () => {
     expect(unreadableBody("application/json", "gzip")).toContain("gzip");
     expect(unreadableBody("text/plain; charset=utf-16", undefined)).toContain("UTF-8");
   });
+});
+
+test("threat-16 as many placeholders as a program needs are replaced, and no more", () => {
+  const many = (count: number, between: string) => Array.from({ length: count }, () => P).join(between);
+  expect(sent(many(MAX_REPLACED_PLACEHOLDERS, " "), "text")).toBe(Array(MAX_REPLACED_PLACEHOLDERS).fill(SECRET).join(" "));
+  expect(code(() => sent(many(MAX_REPLACED_PLACEHOLDERS + 1, " "), "text"))).toBe("credential_body");
+  expect(code(() => sent(`a=${many(200, "+")}&b=${many(57, "+")}`, "form"))).toBe("credential_body");
+  expect(code(() => substituteMessage(many(100_000, " "), use))).toBe("credential_body");
 });

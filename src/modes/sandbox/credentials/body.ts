@@ -8,6 +8,12 @@ import { type Substituted, type Use, usable } from "./substitute.ts";
 /** Largest body in which placeholders are replaced: it is kept in memory whole. Bytes. */
 export const MAX_REWRITTEN_BODY = 262_144;
 
+/**
+ * Placeholders that are replaced in one body or message. Programs send one or two; thousands would take seconds of everybody's, and make hundreds of
+ * megabytes of long secrets.
+ */
+export const MAX_REPLACED_PLACEHOLDERS = 256;
+
 /** Kinds of bodies in which placeholders are replaced. */
 export type BodyKind = "json" | "form" | "text";
 
@@ -94,7 +100,9 @@ function replaced(text: string, encode: (secret: string) => string, use: Use): S
   const used = new Set<Credential>();
   let out = "";
   let at = 0;
-  for (const placeholder of placeholdersIn(text)) {
+  const placeholders = placeholdersIn(text);
+  checkCount(placeholders.length);
+  for (const placeholder of placeholders) {
     const credential = usable(placeholder, "the body", ANY_SLOT, use);
     used.add(credential);
     const start = resolve(placeholder, use.set)?.start ?? placeholder.start;
@@ -104,6 +112,11 @@ function replaced(text: string, encode: (secret: string) => string, use: Use): S
   return { value: out + literal(text.slice(at)), used: [...used] };
 }
 
+function checkCount(count: number): void {
+  if (count > MAX_REPLACED_PLACEHOLDERS)
+    throw refused(`${count} placeholders stand in the body, at most ${MAX_REPLACED_PLACEHOLDERS} are replaced`);
+}
+
 function literal(text: string): string {
   if (hasTrace(text)) throw refused("a placeholder stands in the body, in a spelling that is not replaced");
   return text;
@@ -111,11 +124,15 @@ function literal(text: string): string {
 
 function substituteForm(text: string, use: Use): Substituted<string> {
   const used: Credential[] = [];
+  let count = 0;
   const pairs = text.split("&").map((pair) => {
     if (!hasTrace(pair)) return pair;
     const equals = pair.indexOf("=");
     if (equals < 0 || hasTrace(pair.slice(0, equals))) throw refused("a placeholder is the name of a form field");
-    const value = replaced(formDecoded(pair.slice(equals + 1)), (secret) => secret, use);
+    const decoded = formDecoded(pair.slice(equals + 1));
+    count += placeholdersIn(decoded).length;
+    checkCount(count);
+    const value = replaced(decoded, (secret) => secret, use);
     used.push(...value.used);
     return `${pair.slice(0, equals)}=${formEncoded(value.value)}`;
   });
