@@ -1,4 +1,5 @@
-/** `bun run bench [PART…]`: prints what the product promises in numbers, beside a peer in the same run. Trust ratios more than absolute values. */
+/** `bun run bench [PART…]`: prints what the product promises in numbers, beside a peer in the same run. Trust ratios more than absolute values;
+ * where other programs run, `chrt -r 10 bun run bench` keeps most of them out of the way. */
 import { cpus } from "node:os";
 import { BINARY, Installation } from "../test/e2e/installation.ts";
 import { allowed } from "../test/e2e/programs.ts";

@@ -16,7 +16,21 @@ function timeSpawn(cmd: string[], times: number): string {
   return milliseconds(summarise(values));
 }
 
-export function benchStart(policy: string): void {
+/** From the start to the first byte that the confined program writes. */
+async function timeFirstByte(cmd: string[], times: number): Promise<string> {
+  const values: number[] = [];
+  for (let i = 0; i <= times; i++) {
+    const started = performance.now();
+    const child = Bun.spawn({ cmd, cwd: "/", env: ENVIRONMENT, stdin: "ignore", stdout: "pipe", stderr: "ignore" });
+    const { done } = await child.stdout.getReader().read();
+    if (done) return "failed: no output";
+    if (i > 0) values.push(performance.now() - started);
+    await child.exited;
+  }
+  return milliseconds(summarise(values));
+}
+
+export async function benchStart(policy: string): Promise<void> {
   report("binary size", `${(statSync(BINARY).size / 1e6).toFixed(1)} MB`);
   report("/bin/true (floor of this machine)", timeSpawn(["/bin/true"], 50));
   report("openshell --version", timeSpawn([BINARY, "--version"], 30));
@@ -25,6 +39,8 @@ export function benchStart(policy: string): void {
     "openshell sandbox run -- /bin/true, start to end",
     timeSpawn([BINARY, "sandbox", "run", "--policy", policy, "--", "/bin/true"], 15),
   );
+  const echo = ["sandbox", "run", "--policy", policy, "--", "/bin/echo", "x"];
+  report("openshell sandbox run → first byte (aim: 60 ms)", await timeFirstByte([BINARY, ...echo], 15));
 }
 
 /** `true` under a supervisor that runs already: the whole round trip CLI → gateway → supervisor → confined process and back. */
