@@ -167,6 +167,15 @@ describe("draft approve", () => {
     };
   };
 
+  test("requests that a chunk is about are shown, the first of them, without control bytes; json has all", async () => {
+    const samples = Array.from({ length: 7 }, (_, i) => ({ method: "POST", path: `/r/${i}\u001b]`, decision: "deny", count: i + 1 }));
+    await using gateway = await fakeGateway({ getDraftPolicy: serving([chunk("3f2a91c0-1111", { requestSamples: samples })]) });
+    const { out } = await gateway.run("sandbox draft work");
+    expect(out).toContain("  Requests:        POST /r/0\\x1b] denied once\n                   POST /r/1\\x1b] denied 2 times\n");
+    expect(out).toContain("and 2 more\n");
+    expect(JSON.parse((await gateway.run("sandbox draft work -o json")).out).chunks[0].request_samples).toHaveLength(7);
+  });
+
   test("a prefix is enough; what is shown is what is approved; --wait waits for the acknowledgement (threat-18)", async () => {
     const play = approving([chunk("3f2a91c0"), chunk("3f999999"), chunk("aa")]);
     await using gateway = await play.gateway();

@@ -9,6 +9,8 @@ import { ruleYaml } from "./rule-yaml.ts";
 
 /** Command lines shown per chunk; json has all. */
 const MAX_COMMAND_LINES = 3;
+/** Requests shown per chunk; json has all. */
+const MAX_REQUESTS = 5;
 /** Of one command line; it is data of the agent and may be long. */
 const MAX_COMMAND_LINE_LENGTH = 160;
 
@@ -102,6 +104,12 @@ export async function renderChunk(chunk: PolicyChunk, { sandbox, all, style }: L
     .slice(0, MAX_COMMAND_LINES)
     .map((line) => style.dim(`$ ${shortened(line, MAX_COMMAND_LINE_LENGTH)}`));
   lines.push(...field("Command", commands, style));
+  const requests = chunk.requestSamples.slice(0, MAX_REQUESTS).map(({ method, path, decision, count }) => {
+    const times = count === 1 ? "once" : `${count} times`;
+    return `${printable(`${method} ${path}`)} ${style.dim(`${decision === "deny" ? "denied" : "logged"} ${times}`)}`;
+  });
+  if (chunk.requestSamples.length > MAX_REQUESTS) requests.push(style.dim(`and ${chunk.requestSamples.length - MAX_REQUESTS} more`));
+  lines.push(...field("Requests", requests, style));
   lines.push(...field("Seen", [seenLine(chunk)], style));
   lines.push(...field("Confidence", [`${Math.round(chunk.confidence * 100)} %`], style));
   lines.push(

@@ -220,7 +220,8 @@ function asksAnew(entry: Entry): boolean {
   return freshRequests(entry).some(({ sample, times }) => times === sample.count);
 }
 
-function freshRequests({ samples }: Entry): Emission["requests"] {
+/** Denied requests since the last report. */
+export function freshRequests({ samples }: Entry): Emission["requests"] {
   return [...samples.values()].flatMap((sample) =>
     sample.fresh > 0 && sample.decision === "deny" && sample.asked !== undefined ? [{ sample, times: sample.fresh }] : [],
   );

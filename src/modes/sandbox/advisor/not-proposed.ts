@@ -1,7 +1,7 @@
 import { classifyAddress, parseAddress } from "../../../address/address-class.ts";
 import { CONTROL_PLANE_PORTS } from "../proxy/destination/permission.ts";
 import { readHost } from "../proxy/http1/authority.ts";
-import type { Entry } from "./aggregator.ts";
+import { type Entry, freshRequests } from "./aggregator.ts";
 import { isControlPort, isForbiddenName } from "./known.ts";
 
 /** What would make a name match more than itself. */
@@ -33,6 +33,6 @@ function whyNotDestination(entry: Entry): string | undefined {
   if (isControlPort(port) || CONTROL_PLANE_PORTS.has(port)) return `port ${port} controls a container engine or cluster`;
   if (parseAddress(host) !== undefined && classifyAddress(host) === "blocked") return `${host} is an address that is always blocked`;
   if (FINAL_CODES.has(code)) return `its address is blocked whatever the policy says (${code})`;
-  if (stage === "l7_audit") return "it was let through and logged";
+  if (stage === "l7_audit" && freshRequests(entry).length === 0) return "it was let through and logged";
   return undefined;
 }

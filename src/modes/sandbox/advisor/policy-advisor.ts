@@ -49,6 +49,13 @@ export interface PolicyAdvisorOptions {
 /** The gateway has room for ten open proposals; what it refused for that is offered again. */
 const OFFER_AGAIN = "cap_reached";
 
+/** What the gateway says of a proposal that it keeps. */
+const TAKEN: ReadonlySet<string> = new Set(["accepted", "folded"]);
+/** Stages of requests in a connection that is allowed. */
+const INSIDE: ReadonlySet<string> = new Set(["l7_deny", "l7_audit"]);
+/** Lines of one report in the log about what is not proposed; an agent must not be able to write it full. */
+const NAMED_PROBLEMS = 5;
+
 /**
  * Turns the denials of one sandbox into reports and proposals for its gateway. Fed from the event stream through a bounded queue, so that
  * the data path never waits; it can only propose, never allow.
@@ -179,7 +186,9 @@ export class PolicyAdvisor {
       this.#aggregator.delivered(reported, overflow, at);
       for (const result of answer.results) {
         const emission = proposed[result.chunkIndex];
-        if (emission !== undefined && result.code === OFFER_AGAIN) this.#aggregator.offerAgain(emission);
+        if (emission === undefined || TAKEN.has(result.code)) continue;
+        if (result.code === OFFER_AGAIN) this.#aggregator.offerAgain(emission);
+        else this.#sayWhyNot(emission.entry, [`the gateway did not take the proposal (${result.code}): ${result.reason}`]);
       }
       if (overflow > 0) this.#say(`${overflow} denials had no room among those that are kept for proposals`);
     } catch (reason) {
@@ -194,8 +203,8 @@ export class PolicyAdvisor {
     const addresses = refusal === undefined ? await this.#probe(entry.host) : undefined;
     submission.summaries.push(summaryOf(emission, addresses ?? [...entry.addresses]));
     const proposal = refusal === undefined ? this.#propose(emission, addresses) : { problems: [refusal] };
-    if (entry.reportedAt === undefined || emission.early)
-      for (const why of proposal.problems) this.#say(`no rule is proposed for ${entry.binary} to ${entry.host}:${entry.port}: ${why}`);
+    if (entry.reportedAt === undefined || emission.requests.some(({ sample, times }) => sample.count === times))
+      this.#sayWhyNot(entry, proposal.problems);
     if (proposal.chunk === undefined) return;
     submission.chunks.push(proposal.chunk);
     proposed.push(emission);
@@ -204,18 +213,24 @@ export class PolicyAdvisor {
   #propose(emission: Emission, addresses: readonly string[] | undefined): Narrow {
     const { entry, requests } = emission;
     // Where the newest denial is of the connection itself, its requests are of an earlier policy.
-    if (entry.stage === "l7_deny" && requests.length > 0) return proposeRequests(emission, this.#options.currentPolicy());
+    if (INSIDE.has(entry.stage) && requests.length > 0) return proposeRequests(emission, this.#options.currentPolicy());
     const why = this.#whyNotNow(entry, addresses);
     return why === undefined ? { chunk: proposeEndpoint(emission, addresses, this.#trusted), problems: [] } : { problems: [why] };
   }
 
   #whyNotNow(entry: Entry, addresses: readonly string[] | undefined): string | undefined {
-    if (entry.stage === "l7_deny") return "its requests were reported before";
+    if (INSIDE.has(entry.stage)) return "its requests were reported before";
     if (addresses?.some((address) => classifyAddress(address) === "blocked")) return "it has an address that is always blocked";
     if (entry.stage === "ssrf" && (addresses === undefined || addresses.every((address) => classifyAddress(address) === "public")))
       return "the name led to a private address that only the operator can vouch for (allowed_ips or --trusted-cidr)";
     if (covers(this.#options.currentPolicy(), entry) && entry.stage !== "ssrf") return "the policy has allowed it since";
     return undefined;
+  }
+
+  #sayWhyNot({ binary, host, port }: Entry, problems: readonly string[]): void {
+    const more = problems.length - NAMED_PROBLEMS;
+    const named = more > 0 ? [...problems.slice(0, NAMED_PROBLEMS), `${more} more requests, for reasons like these`] : problems;
+    for (const why of named) this.#say(`no rule is proposed for ${binary} to ${host}:${port}: ${why}`);
   }
 
   #say(message: string): void {
