@@ -5,6 +5,7 @@ import { Inference } from "../../../rpc/gen/openshell/inference/v1/inference_pb.
 import { OpenShell } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import type { SupervisorSpec } from "../../../supervisor-spec.ts";
 import { endingTransport } from "./ending-transport.ts";
+import { retiringTransport } from "./retiring-transport.ts";
 import { SupervisorToken } from "./supervisor-token.ts";
 
 export type GatewayClient = Client<typeof OpenShell>;
@@ -55,11 +56,16 @@ export function gatewayTransport(
   const pings = { pingIntervalMs: PING_INTERVAL, pingIdleConnection: true };
   // Read once: the file goes with the sandbox, and a connection that is lost then must not end in an error of ours.
   const tls = { ca: readFileSync(gateway.caFile), rejectUnauthorized: true };
-  const open = (): Transport => {
+  const open = (): Connection => {
     const sessionManager = new Http2SessionManager(gateway.endpoint, pings, tls);
     const options = { baseUrl: gateway.endpoint, sessionManager, interceptors, writeMaxBytes: MAX_REQUEST_BYTES };
-    const lost = untilLost(sessionManager);
-    const opened = endingTransport(createGrpcTransport(options), lost);
+    const over = new AbortController();
+    const lost = untilLost(sessionManager, over.signal);
+    const { transport, retire } = retiringTransport(endingTransport(createGrpcTransport(options), lost), () => {
+      over.abort();
+      sessionManager.abort();
+    });
+    const opened = { transport, retire };
     // A call after the end of a connection belongs on the next one.
     void lost.then(() => {
       if (current === opened) current = open();
@@ -68,29 +74,39 @@ export function gatewayTransport(
   };
   let current = open();
   const transport: Transport = {
-    unary: (...call) => current.unary(...call),
-    stream: (...call) => current.stream(...call),
+    unary: (...call) => current.transport.unary(...call),
+    stream: (...call) => current.transport.stream(...call),
   };
   return {
     transport,
     // A manager whose connection broke at a bad moment may wait for it for ever.
     renew: () => {
+      current.retire();
       current = open();
     },
   };
 }
 
-/** Settles when the connection was there and is no more. */
-function untilLost(manager: Http2SessionManager): Promise<void> {
+interface Connection {
+  readonly transport: Transport;
+  /** No new calls come: the connection is closed with the last that runs. */
+  retire(): void;
+}
+
+/** Settles when the connection was there and is no more, or nobody wants to know. */
+function untilLost(manager: Http2SessionManager, over: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     let opened = false;
+    const settle = (): void => {
+      clearInterval(timer);
+      resolve();
+    };
     const timer = setInterval(() => {
       const state = manager.state();
-      if (state === "error" || (state === "closed" && opened)) {
-        clearInterval(timer);
-        resolve();
-      } else if (state !== "closed") opened = true; // closed is also how it begins
+      if (state === "error" || (state === "closed" && opened)) settle();
+      else if (state !== "closed") opened = true; // closed is also how it begins
     }, CONNECTION_CHECK);
     timer.unref();
+    over.addEventListener("abort", settle, { once: true });
   });
 }

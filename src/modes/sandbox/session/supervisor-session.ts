@@ -18,8 +18,12 @@ const LONGEST_DELAY = 5_000;
 /** Used until the gateway says otherwise. Milliseconds. */
 const DEFAULT_HEARTBEAT = 15_000;
 
-/** A gateway that is there accepts at once. Milliseconds. */
+/**
+ * A gateway that is there accepts at once; one to which a thousand come back together takes longer, and would never be done if all gave up and
+ * began again. So every further attempt waits twice as long. Milliseconds.
+ */
 const ACCEPT_TIME = 10_000;
+const LONGEST_ACCEPT_TIME = 80_000;
 
 /** A session without any message for this many heartbeats is dead. */
 const MISSED_HEARTBEATS = 3;
@@ -51,12 +55,14 @@ export class SupervisorSession {
 
   async run(): Promise<void> {
     let delay = FIRST_DELAY;
+    let patience = ACCEPT_TIME;
     while (!this.#stop.signal.aborted) {
       let reason = "the gateway closed the session";
       try {
-        await this.#connectOnce(() => {
+        await this.#connectOnce(patience, () => {
           // It was there: the next loss is a new one, not a further failure.
           delay = FIRST_DELAY;
+          patience = ACCEPT_TIME / 2;
         });
       } catch (error) {
         reason = error instanceof Error ? error.message : String(error);
@@ -65,10 +71,11 @@ export class SupervisorSession {
       this.#handlers.disconnected(reason);
       await pause(delay * (0.5 + Math.random() / 2), this.#stop.signal);
       delay = Math.min(delay * 2, LONGEST_DELAY);
+      patience = Math.min(patience * 2, LONGEST_ACCEPT_TIME);
     }
   }
 
-  async #connectOnce(accepted: () => void): Promise<void> {
+  async #connectOnce(patience: number, accepted: () => void): Promise<void> {
     const abort = new AbortController();
     const onStop = () => abort.abort();
     this.#stop.signal.addEventListener("abort", onStop, { once: true });
@@ -86,7 +93,7 @@ export class SupervisorSession {
       if (performance.now() - heard > interval * MISSED_HEARTBEATS) abort.abort();
       else send({ case: "heartbeat", value: {} });
     };
-    const unaccepted = setTimeout(() => abort.abort(), ACCEPT_TIME);
+    const unaccepted = setTimeout(() => abort.abort(), patience);
     try {
       for await (const message of this.#client.connectSupervisor(outgoing, { signal: abort.signal })) {
         heard = performance.now();
