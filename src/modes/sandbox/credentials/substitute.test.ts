@@ -123,6 +123,7 @@ describe("case-77 threat-13 anything else is refused", () => {
     ["in upper case", withField("Authorization", `Bearer ${P("TOKEN").toUpperCase()}`), "credential_misplaced"],
     ["in Basic, in upper case", withField("Authorization", `Basic ${basic(`a:${P("TOKEN").toUpperCase()}`)}`), "credential_misplaced"],
     ["Basic where only the bare value goes", withField("X-Api-Key", `Basic ${basic(P("KEY"))}`), "credential_misplaced"],
+    ["nine times in Basic", withField("Authorization", `Basic ${basic(P("TOKEN").concat(" ").repeat(9))}`), "credential_misplaced"],
     ["base64 in a field", withField("X-Echo", basic(`ab${P("TOKEN")}`)), "credential_misplaced"],
     ["percent-encoded in a field", withField("Authorization", `Bearer ${encodeURIComponent(P("TOKEN"))}`), "credential_misplaced"],
     ["in the name of a field", withField("X-OPENSHELL-RESOLVE-ENV-TOKEN", "1"), "credential_misplaced"],

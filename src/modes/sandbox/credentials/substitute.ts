@@ -105,10 +105,19 @@ function basicText(value: string): string | undefined {
   return encoded === undefined ? undefined : Buffer.from(encoded, "base64").toString("latin1");
 }
 
+/** User and password, each made of a few parts; hundreds would be a way to keep others waiting. */
+const MAX_IN_BASIC = 8;
+
 function substituteBasic(text: string, header: string, use: Use, used: Set<Credential>): string {
   let out = "";
   let at = 0;
-  for (const placeholder of placeholdersIn(text)) {
+  const placeholders = placeholdersIn(text);
+  if (placeholders.length > MAX_IN_BASIC)
+    throw new CredentialRefused(
+      "credential_misplaced",
+      `${placeholders.length} placeholders stand inside Basic, at most ${MAX_IN_BASIC} are replaced`,
+    );
+  for (const placeholder of placeholders) {
     const credential = usable(placeholder, `the header ${header} inside Basic`, (slot) => isHeader(slot, header, "basic"), use);
     used.add(credential);
     const start = resolve(placeholder, use.set)?.start ?? placeholder.start;
