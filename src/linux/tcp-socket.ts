@@ -1,8 +1,7 @@
 import { OpenShellError } from "../error.ts";
-import { AT_FDCWD, close, O_CLOEXEC, O_NONBLOCK, O_RDONLY, openAt } from "./descriptors.ts";
+import { O_CLOEXEC, O_NONBLOCK } from "./descriptors.ts";
 import { KernelError } from "./kernel-error.ts";
 import { check, syscall } from "./libc.ts";
-import { enterNamespace } from "./namespaces.ts";
 import { AF_INET6, toBinary } from "./netlink/address.ts";
 
 const SOCK_STREAM = 1;
@@ -13,19 +12,9 @@ const EISCONN = 106;
 /** Between two looks at a connection that is being made: on a loopback only a full backlog makes it take longer. Milliseconds. */
 const CONNECT_PAUSE = 10;
 
-/** A TCP socket of another network namespace, non-blocking and unconnected. The calling thread is back in its own when this returns. */
-export function tcpSocketIn(network: number, family: number): number {
-  const own = openAt(AT_FDCWD, "/proc/thread-self/ns/net", O_RDONLY);
-  try {
-    enterNamespace(network, "net");
-    try {
-      return check(syscall("socket", family, SOCK_STREAM | O_CLOEXEC | O_NONBLOCK, 0), "socket");
-    } finally {
-      enterNamespace(own, "net");
-    }
-  } finally {
-    close(own);
-  }
+/** A TCP socket of the calling thread's network namespace, non-blocking and unconnected. */
+export function tcpSocket(family: number): number {
+  return check(syscall("socket", family, SOCK_STREAM | O_CLOEXEC | O_NONBLOCK, 0), "socket");
 }
 
 /** Connects a non-blocking socket. Rejects with a KernelError when it is refused, and with `deadline_exceeded` after `time` milliseconds. */

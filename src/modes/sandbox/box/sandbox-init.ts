@@ -1,10 +1,10 @@
 import { OpenShellError } from "../../../error.ts";
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openAt } from "../../../linux/descriptors.ts";
 import { attach, makeMountsPrivate, newFileSystem } from "../../../linux/mounts.ts";
-import { enterMountNamespace, openOwnNamespace, setHostName, unshare } from "../../../linux/namespaces.ts";
+import { enterMountNamespace, enterNamespace, openOwnNamespace, setHostName, unshare } from "../../../linux/namespaces.ts";
 import { pidfdGetfd } from "../../../linux/pidfd.ts";
 import { nameProcess, newSession } from "../../../linux/process-state.ts";
-import { tcpSocketIn } from "../../../linux/tcp-socket.ts";
+import { tcpSocket } from "../../../linux/tcp-socket.ts";
 import type { LaunchSpec } from "./contract.ts";
 import { Launched } from "./init-launch.ts";
 import { type FromInit, INIT_CONTROL_FD, INIT_SUPERVISOR_FD, type ToInit } from "./init-protocol.ts";
@@ -67,6 +67,8 @@ class Init {
       case "network":
         this.#setUp(() => {
           this.#network = pidfdGetfd(INIT_SUPERVISOR_FD, message.boxNamespace);
+          // For good: it needs no other network, and an ordinary user's could not come back to the machine's for each socket.
+          enterNamespace(this.#network, "net");
           // It could take any descriptor of the supervisor; nothing else needs it.
           close(INIT_SUPERVISOR_FD);
           this.#report({ type: "network-ready" });
@@ -100,7 +102,7 @@ class Init {
   #socket({ id, family }: Extract<ToInit, { type: "socket" }>): void {
     try {
       if (this.#network === undefined) throw new OpenShellError("failed_precondition", "the sandbox is not ready yet");
-      this.#report({ type: "socket", id, descriptor: tcpSocketIn(this.#network, family) });
+      this.#report({ type: "socket", id, descriptor: tcpSocket(family) });
     } catch (reason) {
       this.#report({ type: "socket-failed", id, error: toWireError(reason) });
     }
