@@ -96,6 +96,24 @@ describe("one allowed request", () => {
     );
   });
 
+  test("has its chunks signed as they pass, or at once where rules have read its body", () => {
+    const by = "Credential=openshell:resolve:env:AWS_ACCESS_KEY_ID/20200101/eu-1/s3/aws4_request, SignedHeaders=host, Signature=00";
+    const fields = [field("Authorization", `AWS4-HMAC-SHA256 ${by}`), field("x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD")];
+    const body = Buffer.from(`5;chunk-signature=${"0".repeat(64)}\r\nhello\r\n0;chunk-signature=${"0".repeat(64)}\r\n\r\n`);
+    const of = request({ method: "PUT", body: { kind: "length", length: body.length }, fields });
+    const signing = { credentialSigning: "sigv4", signingService: "s3" };
+    const [streaming, whole] = [prepared(of, signing), prepared(of, signing, body)];
+    if (streaming.kind !== "forward" || whole.kind !== "forward") throw new Error("not forwarded");
+    expect(streaming.forward.body).toBeUndefined();
+    const passed = streaming.forward.content?.body(body, true);
+    expect(whole.forward.content).toBeUndefined();
+    for (const one of [passed, whole.forward.body]) {
+      expect(one).toHaveLength(body.length);
+      expect(one?.toString()).not.toContain("0".repeat(64));
+    }
+    expect(() => prepared(of, signing, Buffer.from("hello"))).toThrow(HeadError);
+  });
+
   test("is asked for plain where its answer's body is masked", () => {
     const of = request({ fields: [field("Accept-Encoding", "br"), field("Range", "bytes=0-3"), field("If-Range", "x")] });
     expect(fieldsOf(prepared(of, { maskResponses: true }))).toEqual(["identity"]);

@@ -53,6 +53,9 @@ export function prepare(
     const payload = payloadOf(plain, by, settings, hasBody(plain));
     if (payload === undefined && body === undefined) return { kind: "collect", limit: MAX_SIGNED_BODY };
     const signed = sign(plain, by, settings, payload ?? body ?? "", hostField(server.authority, server.scheme), use);
+    // A body that rules have read is here already, and goes as a whole.
+    if (signed.body !== undefined && body !== undefined)
+      return forward(plain, signed, { value: signed.body.body(body, true), used: [] }, response);
     return forward(plain, signed, undefined, { ...response, ...(signed.body && { content: signed.body }) });
   }
   const head = substituteHead(plain, use);
