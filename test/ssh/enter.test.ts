@@ -371,6 +371,25 @@ describe.skipIf(missing !== undefined)("entering a sandbox", () => {
     );
 
     test(
+      "~. leaves it running, as with ssh",
+      async () => {
+        const first = entry.terminal(BINARY, "sandbox", "create", "--name", "tilde", "--", "bash", "--norc");
+        await first.shows(/\$ $/);
+        first.type("mark=here\r");
+        await first.shows(/mark=here\r\n.*\$ $/s);
+        first.type("\r~.");
+        expect(await first.exited()).toBe(255);
+        expect(first.text).toContain("Left 'tilde', where it goes on");
+        const second = entry.terminal(BINARY, "sandbox", "connect", "tilde", "--main");
+        await second.shows(/mark=here/);
+        second.type("echo $mark; exit 5\r");
+        expect(await second.exited()).toBe(5);
+        expect(second.text).toMatch(/\rhere\r\n/);
+      },
+      START_TIME,
+    );
+
+    test(
       "with a terminal: joined by create, left, and joined again",
       async () => {
         const first = entry.terminal(BINARY, "sandbox", "create", "--name", "shell", "--", "bash", "--norc");

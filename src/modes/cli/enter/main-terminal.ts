@@ -31,8 +31,11 @@ export async function* withoutEscapes(keys: AsyncIterable<Uint8Array>, leave: ()
   }
 }
 
-/** Joins this terminal to a sandbox's main process; its exit code when it ended meanwhile. Leaving (`~.`) does not end it. */
-export async function joinMain(gateway: Gateway, { terminal }: GatewayChoice, sandbox: string): Promise<number> {
+/**
+ * Joins this terminal to a sandbox's main process; its exit code when it ended meanwhile. Leaving (`~.`) does not end it.
+ * @param stays who leaves can come back.
+ */
+export async function joinMain(gateway: Gateway, { terminal }: GatewayChoice, sandbox: string, stays: boolean): Promise<number> {
   const left = new AbortController();
   const { stdin } = terminal;
   const keys = {
@@ -45,7 +48,7 @@ export async function joinMain(gateway: Gateway, { terminal }: GatewayChoice, sa
     return await execute(gateway, { payload: { case: "start", value: join } }, true, { ...terminal, stdin: keys }, left.signal);
   } catch (error) {
     if (!left.signal.aborted) throw error;
-    terminal.err(`\nLeft '${sandbox}', where it goes on: openshell sandbox connect ${sandbox} --main\n`);
+    terminal.err(`\nLeft '${sandbox}'${stays ? `, where it goes on: openshell sandbox connect ${sandbox} --main` : ""}\n`);
     return LEFT_EXIT_CODE;
   }
 }

@@ -263,7 +263,7 @@ export default defineCommand({
           }
           if (tty && joins) {
             const { joinMain } = await import("../enter/main-terminal.ts");
-            code = await joinMain(gateway, { globals, terminal }, name);
+            code = await joinMain(gateway, { globals, terminal }, name, args.keep);
             if (!args.keep)
               await gateway.client.deleteSandbox(
                 { workspaceScope: gateway.scope, name, allowMissing: true },
