@@ -8,6 +8,7 @@ import { ResponseReader } from "../http1/response-reader.ts";
 import { NO_ROOM_FOR_BODY } from "./collected-body.ts";
 import { Collector } from "./collector.ts";
 import type { Answer, Forward, Ruling, StreamInspector } from "./ruling.ts";
+import { isRepeatable, withBody } from "./sent-request.ts";
 
 /** What a conversation asks of whoever owns the sockets and makes the decisions. */
 export interface ConversationHost {
@@ -48,9 +49,6 @@ export interface EarlyBytes {
 
 /** Bytes of following requests that are kept while one is answered; the client waits beyond. */
 export const MAX_PIPELINED_BYTES = 65_536;
-
-/** RFC 9110 section 9.2.2: may be sent again on a new connection when a kept one turns out to be closed. */
-const REPEATABLE: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
 
 export interface ConversationSetup {
   readonly authority: Authority;
@@ -181,7 +179,7 @@ export class Conversation {
     const { complete, output } = exchange.response.finish();
     if (output.length > 0) this.#host.toClient(output);
     if (complete) this.#finish();
-    else if (this.#kept && exchange.responseBytes === 0 && isRepeatable(exchange)) this.#connect();
+    else if (this.#kept && exchange.responseBytes === 0 && isRepeatable(exchange.request)) this.#connect();
     else this.#fail("the server closed the connection before its answer was complete");
   }
 
@@ -394,16 +392,6 @@ function isAllOf(passed: Buffer, read: Buffer): boolean {
 }
 
 const CONTINUE = Buffer.from("HTTP/1.1 100 Continue\r\n\r\n");
-
-/** With a body that is known whole there is nothing to wait for and nothing behind it. */
-function withBody(request: OriginRequest, length: number): OriginRequest {
-  const fields = request.fields.filter(({ lower }) => lower !== "expect" && lower !== "trailer");
-  return { ...request, fields, body: { kind: "length", length } };
-}
-
-function isRepeatable({ request }: Exchange): boolean {
-  return request.body.kind === "none" && REPEATABLE.has(request.method);
-}
 
 /** A client that waits for `100 Continue` sends no body when it gets another answer. */
 function owesNoBody({ request, bodyBytes }: Exchange): boolean {

@@ -14,6 +14,7 @@ import type { Gate } from "./gate.ts";
 import { grpcAnswer, isGrpc } from "./grpc-answer.ts";
 import type { Origin } from "./origin.ts";
 import type { Answer, Collect, Forward, Ruling } from "./ruling.ts";
+import { isRepeatable, withBody } from "./sent-request.ts";
 import type { Failure, ServerExchange, ServerExchangeEvents } from "./server-exchange.ts";
 
 /** What one request of an HTTP/2 client works with. */
@@ -31,8 +32,6 @@ const NOTHING = Buffer.alloc(0);
  * Of a body whose request has been answered here. A client that is told to stop (RST_STREAM) at once loses the answer: curl before 8 throws it away.
  */
 const MAX_DISCARDED_BYTES = 1_048_576;
-/** RFC 9110 section 9.2.2: may be sent again when a kept connection turns out to be closed. */
-const REPEATABLE: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /**
  * One request of a client that speaks HTTP/2, from its head to the end of the answer: read strictly, ruled on, and only then sent; bodies
@@ -331,7 +330,7 @@ export class Http2Exchange implements StreamEvents, ServerExchangeEvents {
   #repeat(): boolean {
     const request = this.#forward?.request;
     if (this.#repeated || this.#answered !== "none" || request === undefined) return false;
-    if (request.body.kind !== "none" || !REPEATABLE.has(request.method)) return false;
+    if (!isRepeatable(request)) return false;
     this.#repeated = true;
     this.#ask(request);
     return true;
@@ -397,10 +396,4 @@ export class Http2Exchange implements StreamEvents, ServerExchangeEvents {
     if (code !== ErrorCode.noError || !this.#requestEnded) server?.cancel(ErrorCode.cancel);
     this.#host.over(this);
   }
-}
-
-/** With a body that is known whole there is nothing to wait for and nothing behind it. */
-function withBody(request: OriginRequest, length: number): OriginRequest {
-  const fields = request.fields.filter(({ lower }) => lower !== "expect" && lower !== "trailer");
-  return { ...request, fields, body: { kind: "length", length } };
 }
