@@ -3,7 +3,7 @@ import { type Command, resolve, type Subcommand } from "../../../command/define.
 import { aliasesOf, metaOf } from "../../../command/resolve.ts";
 
 /** What a word can be completed to by asking the registry or the gateway. */
-export type DynamicKind = "sandbox" | "gateway" | "provider";
+export type DynamicKind = "sandbox" | "gateway" | "provider" | "template";
 
 export interface Candidates {
   readonly words: readonly string[];
@@ -47,6 +47,7 @@ export async function candidates(root: Command, words: readonly string[]): Promi
       if (flag?.def.type === "enum") return { words: flag.def.options, files: false };
       if (flag?.name === "gateway") return { words: [], dynamic: "gateway", files: false };
       if (flag?.name === "name" && path.includes("exec")) return { words: [], dynamic: "sandbox", files: false };
+      if (flag?.name === "policy-template") return { words: [], dynamic: "template", files: false };
       if (flag?.def.valueHint === PROVIDER) return { words: [], dynamic: "provider", files: false };
       return { words: [], files: flag?.def.valueHint === "FILE" };
     }
@@ -60,6 +61,7 @@ export async function candidates(root: Command, words: readonly string[]): Promi
     if (word === undefined) {
       for (const [name, sub] of Object.entries(subs)) if (!(await metaOf(sub)).hidden) names.push(name);
     }
+    if (path.at(-1) === "show-template") return { words: [], dynamic: "template", files: false };
     const wantsName = signature.positionals.find(({ def }) => def.valueHint === "NAME");
     if (wantsName !== undefined && (word === undefined || wantsName.def.multiple)) {
       return { words: names, dynamic: path[0] === GATEWAY_GROUP ? "gateway" : "sandbox", files: false };

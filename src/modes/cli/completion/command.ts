@@ -29,6 +29,7 @@ export const completions = defineCommand({
 
 async function dynamicNames(kind: DynamicKind, choice: GatewayChoice): Promise<string[]> {
   if (kind === "gateway") return listRegistrations(choice.terminal.env).map(({ name }) => name);
+  if (kind === "template") return (await import("../policy/templates.ts")).listTemplates().map(({ name }) => name);
   if (kind === "provider") {
     const { listProviders } = await import("../provider/command.ts");
     return withGateway(choice, async (gateway) =>

@@ -1,5 +1,5 @@
 import { defineCommand } from "../../../command/define.ts";
-import { outputArg } from "../../../command/output.ts";
+import { outputArg, print } from "../../../command/output.ts";
 import { EXIT_OK } from "../../../command/report.ts";
 import { OpenShellError } from "../../../error.ts";
 import { withGateway } from "../connection/gateway.ts";
@@ -50,8 +50,13 @@ export default defineCommand({
       const { mergePolicy } = await import("../../../policy/merge-operations.ts");
       const { diffPolicies } = await import("../../../policy/diff.ts");
       const changes = diffPolicies(current, mergePolicy(current, mergeOperations));
-      if (args.output === "table" || args["dry-run"]) terminal.out(renderChanges(changes, terminal.style));
-      if (args["dry-run"] || changes.length === 0) return EXIT_OK;
+      const shows = args["dry-run"] || changes.length === 0;
+      if (shows) {
+        const table = () => renderChanges(changes, terminal.style);
+        await print(args.output, { data: changes, names: changes.map(({ field }) => field), table }, terminal);
+        return EXIT_OK;
+      }
+      if (args.output === "table") terminal.out(renderChanges(changes, terminal.style));
       const request = { workspaceScope: gateway.scope, sandbox, mergeOperations, global: args.global ?? false };
       return sendUpdate(request, { asked: args.wait ?? false, timeoutSeconds: args.timeout }, gateway, terminal, args.output);
     });

@@ -1,3 +1,4 @@
+import { create as message } from "@bufbuild/protobuf";
 import { type Timestamp, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type Command, defineCommand } from "../../../command/define.ts";
 import { outputArg, print } from "../../../command/output.ts";
@@ -7,7 +8,7 @@ import { usageError } from "../../../command/usage-error.ts";
 import { pairsValue } from "../../../command/values.ts";
 import { OpenShellError } from "../../../error.ts";
 import { fromConnectError } from "../../../rpc/errors.ts";
-import type { Provider } from "../../../rpc/gen/openshell/datamodel/v1/datamodel_pb.ts";
+import { type Provider, WorkspaceSelectorSchema } from "../../../rpc/gen/openshell/datamodel/v1/datamodel_pb.ts";
 import type { ProviderProfile } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { CALL_TIMEOUT_MS, type Gateway, withGateway } from "../connection/gateway.ts";
 import { credentialsOf, discover } from "./secrets.ts";
@@ -103,14 +104,31 @@ const get = defineCommand({
     }),
 });
 
+/** More than any gateway holds. */
+const MAX_LIST = 1_000_000;
+const EVERY_WORKSPACE = message(WorkspaceSelectorSchema, { selection: { case: "allWorkspaces", value: {} } });
+
 const list = defineCommand({
-  meta: { name: "list", description: "List providers", examples: ["openshell provider list", "openshell provider list --names"] },
-  args: { names: { type: "boolean", description: "Names only, one per line" }, output: outputArg },
+  meta: {
+    name: "list",
+    description: "List providers",
+    examples: ["openshell provider list", "openshell provider list --names", "openshell provider list --limit 10 --offset 20 -o json"],
+  },
+  args: {
+    limit: { type: "string", integer: { min: 1, max: MAX_LIST }, valueHint: "N", description: "At most this many; all when left out" },
+    offset: { type: "string", integer: { min: 0, max: MAX_LIST, default: 0 }, valueHint: "N", description: "Leave out the first ones" },
+    "all-workspaces": { type: "boolean", description: "Of every workspace" },
+    names: { type: "boolean", description: "Names only, one per line" },
+    output: outputArg,
+  },
   run: ({ args, terminal, globals }) =>
     withGateway({ globals, terminal }, async (gateway) => {
-      const providers = await listProviders(gateway);
+      const most = args.limit === undefined ? Number.POSITIVE_INFINITY : args.offset + args.limit;
+      const workspaces = args["all-workspaces"] ?? false;
+      const scope = workspaces ? EVERY_WORKSPACE : gateway.scope;
+      const providers = (await listProviders({ ...gateway, scope })).slice(args.offset, most);
       const names = providers.map(({ metadata }) => metadata?.name ?? "");
-      const table = () => providerTable(providers, terminal.style);
+      const table = () => providerTable(providers, terminal.style, workspaces);
       await print(args.names ? "name" : args.output, { data: providers.map(providerData), names, table }, terminal);
       return undefined;
     }),

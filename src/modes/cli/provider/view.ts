@@ -25,11 +25,13 @@ export function providerData(provider: Provider): Record<string, unknown> {
   };
 }
 
-export function providerTable(providers: readonly Provider[], style: Style): string {
+/** With the workspace first when there may be several. */
+export function providerTable(providers: readonly Provider[], style: Style, workspaces = false): string {
   if (providers.length === 0) return "No providers found.\n";
   return renderTable(
-    ["NAME", "TYPE", "CREATED", "CREDENTIALS"],
+    [...(workspaces ? ["WORKSPACE"] : []), "NAME", "TYPE", "CREATED", "CREDENTIALS"],
     providers.map((provider) => [
+      ...(workspaces ? [provider.metadata?.workspace ?? ""] : []),
       provider.metadata?.name ?? "",
       provider.type,
       tableTime(provider.metadata?.createdTime),
