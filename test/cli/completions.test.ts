@@ -99,6 +99,10 @@ describe.skipIf(missing !== undefined)("completions", () => {
         expect(await offered("sandbox", "exec", "-n", "worker")).toEqual(["worker-2"]);
         expect(await offered("logs", "")).toEqual(["work", "worker-2"]);
       });
+      test("names of templates", async () => {
+        expect(await offered("sandbox", "create", "--policy-template", "pyth")).toEqual(["python-dev"]);
+        expect(await offered("policy", "show-template", "node")).toEqual(["node-dev"]);
+      });
       test("a name that a shell would expand is not offered", async () => {
         await offered("sandbox", "get", "");
         expect(await Bun.file(join(directory, "planted")).exists()).toBe(false);

@@ -82,6 +82,21 @@ test("provider list and get show names of credentials", async () => {
   expect(JSON.parse((await gateway.run("provider get gh -o json")).out)).toMatchObject({ name: "gh", credential_keys: ["GITHUB_TOKEN"] });
 });
 
+test("provider list: some of them, and of every workspace", async () => {
+  const providers = ["a", "b", "c"].map((name) => create(ProviderSchema, { metadata: { name, workspace: `of-${name}` }, type: "github" }));
+  const asked: (string | undefined)[] = [];
+  await using gateway = await fakeGateway({
+    listProviders: ({ workspaceScope }) => {
+      asked.push(workspaceScope?.selection.case);
+      return { providers };
+    },
+  });
+  expect((await gateway.run("provider list --limit 1 --offset 1 -o name")).out).toBe("b\n");
+  expect((await gateway.run("provider list --offset 2 -o name")).out).toBe("c\n");
+  expect((await gateway.run("provider list --all-workspaces")).out).toMatch(/WORKSPACE +NAME.*\nof-a +a /);
+  expect(asked).toEqual(["workspace", "workspace", "allWorkspaces"]);
+});
+
 describe("sandbox create", () => {
   const answer = { sandbox: { metadata: { name: "work" }, spec: {}, status: {} } };
   test("--provider goes along, in order", async () => {
