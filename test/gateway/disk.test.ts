@@ -63,6 +63,18 @@ describe.skipIf(missing !== undefined)("a disk of its own", () => {
     expect(await echo()).toBe("here\n");
   }, 120_000);
 
+  test("full: a sandbox can be deleted, which makes room", async () => {
+    expect(await host.cli("sandbox", "create", "--name", "large")).toMatchObject({ code: 0 });
+    const fill = await host.cli("sandbox", "exec", "-n", "large", "--", "/bin/sh", "-c", "cat /dev/zero >/sandbox/filler; echo full");
+    expect(fill.out).toBe("full\n");
+    const refused = await host.cli("sandbox", "create", "--name", "larger");
+    expect(refused.err).toMatch(/is full|No space|ENOSPC/);
+    expect(await host.cli("sandbox", "delete", "large", "larger", "--yes").then(({ err }) => err)).not.toContain("full");
+    expect((await host.cli("sandbox", "list", "-o", "name")).out).not.toContain("large\n");
+    expect(await host.cli("sandbox", "create", "--name", "larger", "--replace")).toMatchObject({ code: 0 });
+    expect(await host.cli("sandbox", "delete", "larger", "--yes")).toMatchObject({ code: 0 });
+  }, 120_000);
+
   test("full when the supervisor ends: the end is told once there is space, and a restart of the gateway finds a whole store", async () => {
     shell(`dd if=/dev/zero of=${state()}/filler bs=4k 2>/dev/null; true`);
     const [supervisor] = host.supervisors();

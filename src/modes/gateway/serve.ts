@@ -48,6 +48,7 @@ import { globalPolicyRepository } from "./store/global-policies.ts";
 import { openLogStore } from "./store/logs.ts";
 import { policyRevisionRepository } from "./store/policy-revisions.ts";
 import { requestIdRepository } from "./store/request-ids.ts";
+import { openReserve } from "./store/reserve.ts";
 import { sandboxRepository } from "./store/sandboxes.ts";
 import { settingsRepository } from "./store/settings.ts";
 
@@ -130,6 +131,7 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
       clock,
       log,
       trustedCidrs: options.trustedCidrs,
+      reserve: openReserve(join(state.gateway, "reserve")),
       hasSession: (sandboxId) => sessions.get(sandboxId) !== undefined,
       endSession: (sandboxId) => {
         sshSessions.revokeSandbox(sandboxId);

@@ -19,6 +19,7 @@ import type { Log } from "../log.ts";
 import type { LogService } from "../logs/service.ts";
 import type { SettingsService } from "../settings/service.ts";
 import type { Store } from "../store/database.ts";
+import type { Reserve } from "../store/reserve.ts";
 import { type SandboxChange, type SandboxRecord, type SandboxRepository, withStatus } from "../store/sandboxes.ts";
 import { type LifeEvent, transition, withMainProcess } from "./lifecycle.ts";
 import { oneWorkspace } from "./workspace.ts";
@@ -35,6 +36,7 @@ export interface SandboxDependencies {
   readonly clock: { now(): number };
   readonly log: Log;
   readonly trustedCidrs: readonly string[];
+  readonly reserve: Reserve;
   /** Whether the supervisor of a sandbox is connected. */
   readonly hasSession: (sandboxId: string) => boolean;
   /** Ends the session of a sandbox that is being stopped or deleted. */
@@ -162,13 +164,24 @@ export class SandboxService {
 
   /** Ends the supervisor and removes everything of the sandbox; `marked` runs in the transaction after which it cannot stay. */
   async delete(record: SandboxRecord, marked: () => void = () => {}): Promise<void> {
-    this.#on.store.transaction(() => {
-      this.apply(record.id, { kind: "deleting" }, { desired: "deleted" });
-      marked();
-    });
+    const mark = () =>
+      this.#on.store.transaction(() => {
+        this.apply(record.id, { kind: "deleting" }, { desired: "deleted" });
+        marked();
+      });
+    try {
+      mark();
+    } catch (error) {
+      if (storageError(error)?.code !== "resource_exhausted") throw error;
+      this.#on.reserve.release();
+      mark();
+    }
     const running = this.#deleting.get(record.id);
     if (running !== undefined) return running;
-    const deletion = this.#delete(record).finally(() => this.#deleting.delete(record.id));
+    const deletion = this.#delete(record).finally(() => {
+      this.#deleting.delete(record.id);
+      this.#on.reserve.keep();
+    });
     this.#deleting.set(record.id, deletion);
     return deletion;
   }

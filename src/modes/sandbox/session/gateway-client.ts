@@ -17,6 +17,9 @@ const MAX_REQUEST_BYTES = 1024 * 1024;
 /** HTTP/2 pings tell a dead connection from a quiet one. Milliseconds. */
 const PING_INTERVAL = 10_000;
 
+/** A gateway that is slow for a while keeps its connections: to make them all anew would make it slower. Milliseconds. */
+const PING_TIMEOUT = 20_000;
+
 /** How often to look whether the connection has ended. Milliseconds. */
 const CONNECTION_CHECK = 250;
 
@@ -53,7 +56,7 @@ export function gatewayTransport(
   gateway: Pick<SupervisorSpec["gateway"], "endpoint" | "caFile">,
   interceptors: Interceptor[],
 ): { readonly transport: Transport; renew(): void } {
-  const pings = { pingIntervalMs: PING_INTERVAL, pingIdleConnection: true };
+  const pings = { pingIntervalMs: PING_INTERVAL, pingTimeoutMs: PING_TIMEOUT, pingIdleConnection: true };
   // Read once: the file goes with the sandbox, and a connection that is lost then must not end in an error of ours.
   const tls = { ca: readFileSync(gateway.caFile), rejectUnauthorized: true };
   const open = (): Connection => {
