@@ -84,4 +84,19 @@ describe.skipIf(missing !== undefined)("threat-21 mounts of several sandboxes", 
     await eventually("the start", 30_000, async () => ((await seen("aliased", "/etc/hostname")) === "" ? undefined : true));
     expect(await seen("aliased", "/data/file")).toBe("shared");
   }, 90_000);
+
+  test("threat-15 configuration of tools that a program made in a mount is told in the log", async () => {
+    const project = join(shared, "tools");
+    mkdirSync(project);
+    chmodSync(project, 0o777);
+    const told = async () => {
+      const { out } = await host.cli("logs", "planter", "-n", "1000");
+      return [".envrc", ".vscode"].map((name) => out.includes(`${join(project, name)} is new: tools of yours run or obey`));
+    };
+    const made = await host.cli("sandbox", "create", "--name", "planter", "--mount", `${project}:/work:rw`, "--", "touch", "/work/.envrc");
+    expect(made.code).toBe(0);
+    await eventually("the first line", 30_000, async () => ((await told())[0] === true ? true : undefined));
+    await host.cli("sandbox", "exec", "-n", "planter", "--", "mkdir", "/work/.vscode");
+    await eventually("the second line", 60_000, async () => ((await told()).every(Boolean) ? true : undefined));
+  }, 120_000);
 });

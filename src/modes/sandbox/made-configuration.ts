@@ -27,3 +27,8 @@ function exists(path: string): boolean {
     return false;
   }
 }
+
+/** What a person is told of such a path. */
+export function madeConfigurationNote(path: string): string {
+  return `${path} is new: tools of yours run or obey what is there, so look at it first`;
+}

@@ -14,7 +14,7 @@ import { readRoutesFile } from "./inference/routes-file.ts";
 import type { InferenceSettings } from "./inference/service.ts";
 import { EventLog } from "./logs/event-log.ts";
 import { LineWriter } from "./logs/line-writer.ts";
-import { rememberToolConfiguration } from "./made-configuration.ts";
+import { madeConfigurationNote, rememberToolConfiguration } from "./made-configuration.ts";
 import { collectOrphans } from "./orphans.ts";
 import { DISCOVERY_PATHS, discoverPolicy, readDiscovered, readPolicyFile } from "./policy-source.ts";
 import { type PolicyFile, watchPolicyFile } from "./policy-watch.ts";
@@ -77,7 +77,7 @@ export async function runStandalone(options: StandaloneOptions, ground: Ground):
   try {
     return await runConfined(options, policy, { ground, log, say, signals, followed, credentials, inference });
   } finally {
-    for (const path of made()) say(`${path} is new: tools of yours run or obey what is there, so look at it first`);
+    for (const path of made()) say(madeConfigurationNote(path));
     log.flush();
     await stderr.drain();
   }

@@ -16,6 +16,7 @@ import { withModels } from "./inference/environment.ts";
 import { EventLog } from "./logs/event-log.ts";
 import { LogPush } from "./logs/log-push.ts";
 import { keepOwnOutputSmall } from "./logs/own-output.ts";
+import { madeConfigurationNote, rememberToolConfiguration } from "./made-configuration.ts";
 import { MainProcess } from "./main-process.ts";
 import { fanOut, OWN_EXECUTABLES, type Sandbox, startSandbox } from "./sandbox.ts";
 import { type Configuration, firstConfiguration, retried, scope } from "./session/configuration.ts";
@@ -31,6 +32,9 @@ import { SupervisorSession } from "./session/supervisor-session.ts";
 import { openEntrance } from "./ssh/entrance.ts";
 
 const WORKDIR = "/sandbox";
+
+/** How often configuration of a person's tools that was not there before is looked for. Milliseconds. */
+const LOOK_INTERVAL = 10_000;
 
 /** `openshell sandbox run --spec FILE`: a sandbox that a gateway steers. Resolves when it is told to stop, or after a main process that is not kept. */
 export async function runUnderGateway(spec: SupervisorSpec, ground: Ground): Promise<number> {
@@ -96,6 +100,18 @@ async function supervise(spec: SupervisorSpec, ground: Ground): Promise<Omit<Sup
   );
   for (const message of notes) emit({ kind: "config", activity: "loaded", time: Date.now(), severity: "informational", message });
 
+  const made = rememberToolConfiguration({
+    policyPaths: configuration.policy.filesystem?.readWrite ?? [],
+    mounted: spec.mounts.filter(({ readWrite }) => readWrite).map(({ source }) => source),
+  });
+  const told = new Set<string>();
+  const tellMade = () => {
+    for (const path of made()) {
+      if (told.has(path)) continue;
+      told.add(path);
+      emit({ kind: "config", activity: "loaded", time: Date.now(), severity: "medium", message: madeConfigurationNote(path) });
+    }
+  };
   await using sandbox: Sandbox = await startSandbox({
     ground,
     box: boxSpec(configuration.policy, {
@@ -182,6 +198,7 @@ async function supervise(spec: SupervisorSpec, ground: Ground): Promise<Omit<Sup
       emit({ kind: "lifecycle", activity: "stop", time: Date.now(), severity: "low", message: `session with the gateway lost: ${reason}` });
     },
   });
+  const looking = setInterval(tellMade, LOOK_INTERVAL);
   const running = session.run();
   keeper.start();
   advisor.start();
@@ -190,6 +207,7 @@ async function supervise(spec: SupervisorSpec, ground: Ground): Promise<Omit<Sup
     void stop.then(() => {
       stopping = true;
     });
+    void main?.exited.then(tellMade);
     const mainProcess = runMainProcess(spec, main, client, () => stopping);
     return await Promise.race([
       stop.then((name) => ({ exitCode: 0, reason: `stopped by ${name}` })),
@@ -197,6 +215,8 @@ async function supervise(spec: SupervisorSpec, ground: Ground): Promise<Omit<Sup
       mainProcess.then((exitCode) => (spec.keep ? new Promise<never>(() => {}) : { exitCode, reason: "MainProcessExited" })),
     ]);
   } finally {
+    clearInterval(looking);
+    tellMade();
     advisor.stop();
     endpoints.stop();
     keeper.stop();
