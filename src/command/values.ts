@@ -10,9 +10,10 @@ export function integerValue(source: string, value: string, bounds: { min: numbe
   return number;
 }
 
-/** One of a fixed set of words. */
+/** One of a fixed set of words, whatever its case. */
 export function enumValue(source: string, value: string, options: readonly string[], path: readonly string[]): string {
-  if (options.includes(value)) return value;
+  const meant = options.find((option) => option === value) ?? options.find((option) => option.toLowerCase() === value.toLowerCase());
+  if (meant !== undefined) return meant;
   const guess = nearest(value, options);
   throw usageError(
     `'${source}' is '${value}', expected one of ${options.join(", ")}`,

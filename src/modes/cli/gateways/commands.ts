@@ -112,6 +112,8 @@ export const add = defineCommand({
     ca: { type: "string", valueHint: "FILE", description: "Certificate authority to trust, PEM; needed with https" },
     cert: { type: "string", valueHint: "FILE", description: "Client certificate, PEM" },
     key: { type: "string", valueHint: "FILE", description: "Its key, PEM" },
+    // Of published clients: a gateway is on this machine when its address is.
+    local: { type: "boolean", hidden: true, description: "Changes nothing" },
   },
   run: ({ args, terminal }) => {
     const url = checkEndpoint(args.endpoint);

@@ -128,6 +128,13 @@ export default defineCommand({
       description: "Give it the provider of its command, made of the variables here if need be",
       negativeDescription: "--no-auto-providers does not, which is the default",
     },
+    // Of published clients, whose warnings about credentials ours does not have.
+    "credential-warnings": {
+      type: "boolean",
+      default: true,
+      hidden: true,
+      negativeDescription: "--no-credential-warnings changes nothing",
+    },
     label: { type: "string", multiple: true, valueHint: "KEY=VALUE", description: "Label" },
     env: { type: "string", multiple: true, valueHint: "KEY=VALUE", description: "Variable for programs in the sandbox" },
     mount: {
