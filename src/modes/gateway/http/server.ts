@@ -1,4 +1,4 @@
-import { createServer as createPlainHttp } from "node:http";
+import { createServer as createPlainHttp, type ServerResponse } from "node:http";
 import { createServer as createPlainHttp2, createSecureServer } from "node:http2";
 import { type AddressInfo, createServer, isIP, type Server, type Socket } from "node:net";
 import type { ConnectRouter } from "@connectrpc/connect";
@@ -45,7 +45,8 @@ export async function listen(options: ServerOptions): Promise<Listening> {
     contextValues: (request) => contextValues(request, plaintext),
     compressMinBytes: COMPRESS_FROM,
   });
-  const make = options.pki === undefined ? () => plainServer(handler) : secureServer(handler, options.pki);
+  const serve = answering(handler);
+  const make = options.pki === undefined ? () => plainServer(serve) : secureServer(serve, options.pki);
   const wanted = options.bindAddress === undefined ? ["127.0.0.1", "::1"] : [options.bindAddress];
   const servers: Server[] = [];
   const connections = new Set<Socket>();
@@ -85,6 +86,24 @@ export async function listen(options: ServerOptions): Promise<Listening> {
 const CLOSE_WAIT_MS = 1000;
 
 type Handler = ReturnType<typeof connectNodeAdapter>;
+
+/**
+ * The handler, and an answer where it throws instead: it makes a URL of what the client says it asked for, and that may be anything, or
+ * nothing. Nobody else would catch it, and one bad line of a stranger would end the gateway.
+ */
+function answering(handler: Handler): Handler {
+  return (request, response) => {
+    try {
+      handler(request, response);
+    } catch {
+      const answer = response as ServerResponse;
+      if (answer.headersSent) answer.destroy();
+      else answer.writeHead(BAD_REQUEST).end();
+    }
+  };
+}
+
+const BAD_REQUEST = 400;
 
 function secureServer(handler: Handler, pki: Pki): () => Server {
   return () =>
