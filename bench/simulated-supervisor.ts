@@ -9,6 +9,7 @@ import type { SupervisorSpec } from "../src/supervisor-spec.ts";
 
 /** As `ConfigurationKeeper` does. Milliseconds. */
 const POLL_INTERVAL = 10_000;
+const POLLS_PER_BUNDLE = 6;
 
 export class SimulatedSupervisor {
   connected = false;
@@ -17,6 +18,7 @@ export class SimulatedSupervisor {
   readonly #connection: GatewayConnection;
   readonly #session: SupervisorSession;
   readonly #spec: SupervisorSpec;
+  #polls = 0;
   #poll: ReturnType<typeof setInterval> | undefined;
 
   /** `directory`: of the sandbox, as the driver made it. */
@@ -60,7 +62,8 @@ export class SimulatedSupervisor {
 
   async #ask(): Promise<void> {
     const { client, inference } = this.#connection;
-    await inference.getInferenceBundle({}).catch(() => undefined);
+    this.#polls += 1;
+    if (this.#polls % POLLS_PER_BUNDLE === 0) await inference.getInferenceBundle({}).catch(() => undefined);
     await fetchConfiguration(client, this.#spec).catch(() => undefined);
   }
 }
