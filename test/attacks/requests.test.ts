@@ -60,8 +60,8 @@ const requests: Readonly<Record<string, readonly [string, string]>> = {
   "ideographic full stop": [connect(utf8("api。example。com:80"), "api.example.com:80"), "200"],
   "zero width joiner": [connect(utf8("api\u200d.example.com:80")), "400 authority"],
   "soft hyphen": [connect(utf8("a\u00adpi.example.com:80")), "200"],
-  "not UTF-8": [connect("api\\xff.example.com:80"), "400 authority"],
-  "overlong UTF-8 dot": [connect("api\\xc0\\xaeexample.com:80"), "400 authority"],
+  "not UTF-8": [connect("api\\xff.example.com:80", "api.example.com:80"), "400 authority"],
+  "overlong UTF-8 dot": [connect("api\\xc0\\xaeexample.com:80", "api.example.com:80"), "400 authority"],
 
   "octal IPv4": [connect("0135.0270.0330.042:80"), "400 authority"],
   "hexadecimal IPv4": [connect("0x5d.0xb8.0xd8.0x22:80"), "400 authority"],
