@@ -17,6 +17,8 @@ export interface SupervisorSpec {
     readonly caFile: string;
     /** Holds the supervisor's token; rewritten by the driver on adoption, re-read on UNAUTHENTICATED. */
     readonly tokenFile: string;
+    /** Holds where the gateway is now; rewritten by the driver on adoption, read for each connection. Absent: `endpoint` for good. */
+    readonly endpointFile?: string;
   };
   /** The sandbox's own directory under the state directory: workspace, upper, run, tls, log. */
   readonly directory: string;

@@ -3,7 +3,7 @@ import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { eventually } from "../eventually.ts";
-import { BINARY, GatewayHost, missingForGateway } from "./host.ts";
+import { BINARY, freePort, GatewayHost, missingForGateway } from "./host.ts";
 
 const missing = missingForGateway();
 if (missing !== undefined) console.log(`skipped: one gateway alone: ${missing}`);
@@ -45,6 +45,20 @@ describe.skipIf(missing !== undefined)("one gateway alone", () => {
     await eventually("a command after the standstill", 60_000, again, async () => host.diagnosis());
     expect(host.supervisors()).toEqual(supervisor === undefined ? [] : [supervisor]);
     expect((await host.cli("sandbox", "list")).out).toContain("Ready");
+  }, 120_000);
+
+  test("one that comes back on another port has its sandboxes all the same", async () => {
+    const [supervisor] = host.supervisors();
+    await host.kill("SIGKILL");
+    host.port = await freePort();
+    await host.start();
+    await eventually(
+      "a command after that",
+      60_000,
+      async () => (await echo()) === "here\n" || undefined,
+      async () => host.diagnosis(),
+    );
+    expect(host.supervisors()).toEqual(supervisor === undefined ? [] : [supervisor]);
   }, 120_000);
 
   test("the store of a newer version is refused, and untouched", async () => {

@@ -23,7 +23,8 @@ export interface Connected extends Disposable {
 
 export class GatewayHost implements AsyncDisposable {
   readonly directory = mkdtempSync(join(tmpdir(), "openshell-gateway-"));
-  readonly port: number;
+  /** Of the next start. */
+  port: number;
   #process: Bun.Subprocess<"ignore", "pipe", "pipe"> | undefined;
   #tls = true;
   /** In front of the gateway's command line, as root. */
@@ -186,7 +187,7 @@ async function collect(stream: ReadableStream<Uint8Array>, take: (text: string) 
 }
 
 /** A port that was free a moment ago: the gateway must come back on the same one. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((ready) => server.listen(0, "127.0.0.1", ready));
   const { port } = server.address() as AddressInfo;

@@ -53,15 +53,16 @@ export function connectGateway(gateway: SupervisorSpec["gateway"]): GatewayConne
  * what the interceptors add: there is no client certificate.
  */
 export function gatewayTransport(
-  gateway: Pick<SupervisorSpec["gateway"], "endpoint" | "caFile">,
+  gateway: Pick<SupervisorSpec["gateway"], "endpoint" | "endpointFile" | "caFile">,
   interceptors: Interceptor[],
 ): { readonly transport: Transport; renew(): void } {
   const pings = { pingIntervalMs: PING_INTERVAL, pingTimeoutMs: PING_TIMEOUT, pingIdleConnection: true };
   // Read once: the file goes with the sandbox, and a connection that is lost then must not end in an error of ours.
   const tls = { ca: readFileSync(gateway.caFile), rejectUnauthorized: true };
   const open = (): Connection => {
-    const sessionManager = new Http2SessionManager(gateway.endpoint, pings, tls);
-    const options = { baseUrl: gateway.endpoint, sessionManager, interceptors, writeMaxBytes: MAX_REQUEST_BYTES };
+    const baseUrl = presentEndpoint(gateway);
+    const sessionManager = new Http2SessionManager(baseUrl, pings, tls);
+    const options = { baseUrl, sessionManager, interceptors, writeMaxBytes: MAX_REQUEST_BYTES };
     const over = new AbortController();
     const lost = untilLost(sessionManager, over.signal);
     const { transport, retire } = retiringTransport(endingTransport(createGrpcTransport(options), lost), () => {
@@ -88,6 +89,17 @@ export function gatewayTransport(
       current = open();
     },
   };
+}
+
+/** Where the gateway is; where it was at the start when that cannot be read, as when the sandbox's files are just going. */
+function presentEndpoint({ endpoint, endpointFile }: Pick<SupervisorSpec["gateway"], "endpoint" | "endpointFile">): string {
+  if (endpointFile === undefined) return endpoint;
+  try {
+    const present = readFileSync(endpointFile, "utf8").trim();
+    return URL.canParse(present) ? present : endpoint;
+  } catch {
+    return endpoint;
+  }
 }
 
 interface Connection {

@@ -14,6 +14,7 @@ export interface SandboxDirectory {
   readonly path: string;
   readonly specFile: string;
   readonly tokenFile: string;
+  readonly endpointFile: string;
   readonly caFile: string;
   readonly logFile: string;
 }
@@ -26,6 +27,7 @@ export function sandboxDirectory(root: string, id: string): SandboxDirectory {
     path,
     specFile: join(path, "run/spec.json"),
     tokenFile: join(path, "run/token"),
+    endpointFile: join(path, "run/endpoint"),
     caFile: join(path, "run/ca.crt"),
     logFile: join(path, "log/supervisor.log"),
   };
@@ -52,6 +54,11 @@ export function writeSpec(directory: SandboxDirectory, spec: SupervisorSpec): vo
 
 export function writeToken(directory: SandboxDirectory, token: string): void {
   writeFileAtomically(directory.tokenFile, token, 0o600, { lastsBoot: true });
+}
+
+/** Where the supervisor finds the gateway: one that was started again may listen on another port. */
+export function writeEndpoint(directory: SandboxDirectory, endpoint: string): void {
+  writeFileAtomically(directory.endpointFile, endpoint, 0o600, { lastsBoot: true });
 }
 
 export function writeSupervisorRecord(directory: SandboxDirectory, record: SupervisorRecord): void {

@@ -22,6 +22,7 @@ import {
   readSupervisorRecord,
   type SandboxDirectory,
   sandboxDirectory,
+  writeEndpoint,
   writeSpec,
   writeSupervisorRecord,
   writeToken,
@@ -178,6 +179,7 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
     makeDirectories(directory, idsOf(record));
     forgetProcess(directory);
     writeToken(directory, await options.issueToken(record.id));
+    writeEndpoint(directory, options.endpoint());
     writeFileAtomically(directory.caFile, options.caCertificate, 0o644, { lastsBoot: true });
     writeSpec(directory, supervisorSpec(record, directory, options));
     spawn(record, directory);
@@ -222,6 +224,7 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
       if (last.bootId !== boot) return "rebooted";
       if (last.instanceId !== record.instanceId || !isRunning(last)) return "crashed";
       writeToken(directory, await options.issueToken(record.id));
+      writeEndpoint(directory, options.endpoint());
       const limits = watchLimits(new SandboxGroup(record.id), resourceLimits(record.spec));
       // It runs, so what it could not begin is no matter any more.
       const since = { logFrom: Number.POSITIVE_INFINITY, tokenAt: options.clock.now() };
@@ -270,7 +273,12 @@ function supervisorSpec(record: SandboxRecord, directory: SandboxDirectory, opti
     sandboxName: record.name,
     workspace: record.workspace,
     instanceId: record.instanceId,
-    gateway: { endpoint: options.endpoint(), caFile: directory.caFile, tokenFile: directory.tokenFile },
+    gateway: {
+      endpoint: options.endpoint(),
+      caFile: directory.caFile,
+      tokenFile: directory.tokenFile,
+      endpointFile: directory.endpointFile,
+    },
     directory: directory.path,
     command: spec.command,
     tty: spec.tty,
