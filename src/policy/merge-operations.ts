@@ -6,6 +6,7 @@ import { withRules } from "./merge.ts";
 import type { Binary, Endpoint, NetworkRule, Policy, RequestRule } from "./model.ts";
 import { ruleFromProto } from "./proto.ts";
 import { requestRuleFromProto } from "./proto-rules.ts";
+import { presetMethods } from "./request-coverage.ts";
 
 /** The policy after the operations, in order; throws `invalid_argument` or `not_found` for one that does not apply. */
 export function mergePolicy(policy: Policy, operations: readonly PolicyMergeOperation[]): Policy {
@@ -23,7 +24,7 @@ export function mergePolicy(policy: Policy, operations: readonly PolicyMergeOper
         const added = operation.value.rules.flatMap(({ allow }, index) =>
           allow === undefined ? [] : [requestRuleFromProto(allow, ["rules", index], refuse)],
         );
-        return atTarget(current, operation.value.target, (endpoint) => ({ ...endpoint, rules: union(endpoint.rules, added) }));
+        return atTarget(current, operation.value.target, (endpoint) => allowAlso(endpoint, added));
       }
       case "addDenyRules": {
         const added = operation.value.denyRules.map((rule, index) => requestRuleFromProto(rule, ["deny_rules", index], refuse));
@@ -71,6 +72,17 @@ function atTarget(policy: Policy, target: L7RuleTarget | undefined, change: (end
   if (!found) throw new OpenShellError("not_found", `rule '${target.ruleName}' has no endpoint ${target.host}`);
   return withRules(policy, { [target.ruleName]: { ...rule, endpoints } });
 }
+
+/** An endpoint has a preset or rules, so that a preset is written out before rules join it; one that allows everything stays. */
+function allowAlso(endpoint: Endpoint, added: readonly RequestRule[]): Endpoint {
+  if (endpoint.access === "full") return endpoint;
+  const methods = presetMethods(endpoint);
+  if (methods === undefined) return { ...endpoint, rules: union(endpoint.rules, added) };
+  const preset = methods.map((method) => ({ ...ANY_PATH, method }));
+  return { ...endpoint, access: "", rules: union(union(preset, endpoint.rules), added) };
+}
+
+const ANY_PATH = { path: "**", command: "", query: {}, operationType: "", operationName: "", fields: [], params: {} } as const;
 
 function union(existing: readonly RequestRule[], added: readonly RequestRule[]): RequestRule[] {
   const known = new Set(existing.map((rule) => JSON.stringify(rule)));

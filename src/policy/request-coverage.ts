@@ -13,6 +13,11 @@ const PRESETS: Readonly<Record<string, Readonly<Partial<Record<AccessPreset, rea
   graphql: { "read-only": ["query"], "read-write": ["query", "mutation"] },
 };
 
+/** The methods that a preset of an endpoint stands for, each on every path; undefined where a preset is not about methods, or is about all. */
+export function presetMethods({ protocol, access }: Pick<Endpoint, "protocol" | "access">): readonly string[] | undefined {
+  return protocol === "graphql" ? undefined : PRESETS[protocol]?.[access];
+}
+
 /**
  * True when every request that a proposed rule names is allowed already, for each of its programs at each of its places. Conservative: false
  * when in doubt, and for a rule with an endpoint that names no requests.

@@ -18,6 +18,13 @@ network_policies:
   { source: "test" },
 );
 
+const FULL = `version: 1
+network_policies:
+  all:
+    endpoints: [{ host: all.example.com, port: 443, protocol: rest, access: full }]
+    binaries: [{ path: /usr/bin/curl }]
+`;
+
 const none: UpdateFlags = {
   "add-endpoint": [],
   "add-allow": [],
@@ -48,8 +55,33 @@ describe("policy update", () => {
 
   test("requests are allowed and denied where the destination is", () => {
     const { api } = after({ "add-allow": ["api.example.com:443:POST:/v1/a:b"], "add-deny": ["api.example.com:443:GET:/secret/**"] });
-    expect(api?.endpoints[0]?.rules).toMatchObject([{ method: "POST", path: "/v1/a:b" }]);
+    // The preset is written out: an endpoint has one or rules.
+    expect(api?.endpoints[0]?.access).toBe("");
+    expect(api?.endpoints[0]?.rules.map(({ method, path }) => `${method} ${path}`)).toEqual([
+      ...["GET **", "HEAD **", "OPTIONS **"],
+      "POST /v1/a:b",
+    ]);
     expect(api?.endpoints[0]?.denyRules).toMatchObject([{ method: "GET", path: "/secret/**" }]);
+  });
+
+  test("an endpoint that is added brings its requests with it", () => {
+    const rules = after({
+      "add-endpoint": ["new.example.com:443::rest:enforce"],
+      "add-allow": ["new.example.com:443:POST:/x", "new.example.com:443:GET:/**"],
+      "add-deny": ["new.example.com:443:GET:/secret"],
+      binary: ["/usr/bin/gh"],
+    });
+    expect(rules["new_example_com_443"]?.endpoints).toMatchObject([
+      {
+        rules: [
+          { method: "POST", path: "/x" },
+          { method: "GET", path: "/**" },
+        ],
+        denyRules: [{ method: "GET", path: "/secret" }],
+      },
+    ]);
+    const whole = after({ "add-allow": ["all.example.com:443:GET:/x"] }, parsePolicyYaml(FULL, { source: "test" }));
+    expect(whole["all"]?.endpoints).toMatchObject([{ access: "full", rules: [] }]);
   });
 
   test("endpoints, programs and rules are taken out; a rule without endpoints goes", () => {

@@ -38,9 +38,13 @@ export function updateOperations(flags: UpdateFlags, policy: Policy): PolicyMerg
       "--binary goes with --add-endpoint; to take one out: --rule-name RULE --remove-binary PATH",
     );
   }
+  const added = new Set(flags["add-endpoint"].map((text) => destinationOf("--add-endpoint", text, ENDPOINT_FORM, 3)));
+  const isOfAdded = (flag: RequestFlag) => (text: string) => added.has(destinationOf(flag, text, REQUEST_FORM, 2));
   for (const text of flags["add-endpoint"]) operations.push(addEndpoint(text, flags));
-  for (const text of flags["add-allow"]) operations.push(requestRule("--add-allow", text, flags, policy));
-  for (const text of flags["add-deny"]) operations.push(requestRule("--add-deny", text, flags, policy));
+  for (const flag of ["--add-allow", "--add-deny"] as const) {
+    const texts = flags[flag === "--add-allow" ? "add-allow" : "add-deny"];
+    for (const text of texts.filter((each) => !isOfAdded(flag)(each))) operations.push(requestRule(flag, text, flags, policy));
+  }
   for (const text of flags["remove-endpoint"]) {
     const { host, port } = parseDestination("--remove-endpoint", text, "HOST:PORT", 0);
     for (const ruleName of rulesFor(policy, host, port, flags))
@@ -63,7 +67,20 @@ function addEndpoint(text: string, flags: UpdateFlags): Operation {
   const { host, port, rest } = parseDestination("--add-endpoint", text, ENDPOINT_FORM, 3);
   const [access = "", protocol = "", enforcement = ""] = rest;
   const ruleName = flags["rule-name"] ?? keyFor(host, port);
-  const endpoint = { host, port, ...(access && { access }), ...(protocol && { protocol }), ...(enforcement && { enforcement }) };
+  const place = `${host}:${port}`;
+  const requests = (flag: RequestFlag, texts: readonly string[]) =>
+    texts.filter((each) => destinationOf(flag, each, REQUEST_FORM, 2) === place).map((each) => requestOf(flag, each));
+  const allow = requests("--add-allow", flags["add-allow"]);
+  const deny = requests("--add-deny", flags["add-deny"]);
+  const endpoint = {
+    host,
+    port,
+    ...(access && { access }),
+    ...(protocol && { protocol }),
+    ...(enforcement && { enforcement }),
+    ...(allow.length > 0 && { rules: allow.map((request) => ({ allow: request })) }),
+    ...(deny.length > 0 && { deny_rules: deny }),
+  };
   const authored = { [ruleName]: { endpoints: [endpoint], binaries: flags.binary.map((path) => ({ path })) } };
   // The policy reader knows every value and says what is wrong with it; JSON is YAML.
   const parsed = parsePolicyYaml(JSON.stringify({ version: POLICY_VERSION, network_policies: authored }), {
@@ -73,10 +90,23 @@ function addEndpoint(text: string, flags: UpdateFlags): Operation {
   return { case: "addRule", value: rule === undefined ? { ruleName } : { ruleName, rule } };
 }
 
-function requestRule(flag: "--add-allow" | "--add-deny", text: string, flags: UpdateFlags, policy: Policy): Operation {
-  const { host, port, rest } = parseDestination(flag, text, REQUEST_FORM, 2);
-  const [method, path] = rest;
-  if (!method || !path?.startsWith("/")) throw new OpenShellError("invalid_argument", `'${flag}' is '${text}', expected ${REQUEST_FORM}`);
+type RequestFlag = "--add-allow" | "--add-deny";
+
+function destinationOf(flag: string, text: string, form: string, parts: number): string {
+  const { host, port } = parseDestination(flag, text, form, parts);
+  return `${host}:${port}`;
+}
+
+function requestOf(flag: RequestFlag, text: string): { readonly method: string; readonly path: string } {
+  const [method, path] = parseDestination(flag, text, REQUEST_FORM, 2).rest;
+  if (method && path?.startsWith("/")) return { method, path };
+  throw new OpenShellError("invalid_argument", `'${flag}' is '${text}', expected ${REQUEST_FORM}`);
+}
+
+/** For an endpoint that the policy has; one that is being added brings its requests with it. */
+function requestRule(flag: RequestFlag, text: string, flags: UpdateFlags, policy: Policy): Operation {
+  const { host, port } = parseDestination(flag, text, REQUEST_FORM, 2);
+  const { method, path } = requestOf(flag, text);
   const [ruleName = "", ...more] = rulesFor(policy, host, port, flags);
   if (more.length > 0) {
     throw new OpenShellError("invalid_argument", `${host}:${port} is in several rules: ${[ruleName, ...more].join(", ")}`, {

@@ -49,7 +49,13 @@ export default defineCommand({
       const mergeOperations = updateOperations(args, current);
       const { mergePolicy } = await import("../../../policy/merge-operations.ts");
       const { diffPolicies } = await import("../../../policy/diff.ts");
-      const changes = diffPolicies(current, mergePolicy(current, mergeOperations));
+      const next = mergePolicy(current, mergeOperations);
+      const { validatePolicy } = await import("../../../policy/validate.ts");
+      const violations = validatePolicy(next);
+      const [first] = violations;
+      if (first !== undefined)
+        throw new OpenShellError("invalid_argument", `the policy would not be valid: ${first.field}: ${first.message}`, { violations });
+      const changes = diffPolicies(current, next);
       const shows = args["dry-run"] || changes.length === 0;
       if (shows) {
         const table = () => renderChanges(changes, terminal.style);

@@ -40,7 +40,7 @@ export function settingsService(repository: SettingsRepository): SettingsService
           "failed_precondition",
           `setting '${key}' is managed globally; delete the global setting before sandbox update`,
           {
-            next: `openshell settings delete ${key} --global`,
+            next: `openshell settings delete --key ${key} --global`,
           },
         );
       }
