@@ -77,18 +77,24 @@ selector_matches(selector) if selector.kind == "all"
 
 selector_matches(selector) if {
 	selector.kind == "below"
-	input.request.path == selector.base
+	some path in spellings
+	path == selector.base
 }
 
 selector_matches(selector) if {
 	selector.kind == "below"
-	startswith(input.request.path, concat("", [selector.base, "/"]))
+	some path in spellings
+	startswith(path, concat("", [selector.base, "/"]))
 }
 
 selector_matches(selector) if {
 	selector.kind == "glob"
-	text_matches(selector.glob, input.request.path)
+	some path in spellings
+	text_matches(selector.glob, path)
 }
+
+# Few servers tell the two apart, so a narrow endpoint governs both.
+spellings := {path | some field in ["path", "plain"]; path := input.request[field]}
 
 governing contains i if {
 	most := max([endpoint_at[i].specificity | some i in covering])

@@ -20,9 +20,10 @@ valid_request if {
 	input.request.kind == "http"
 	fields := object.keys(input.request)
 	count({"kind", "method", "path", "query", "upgrade"} - fields) == 0
-	count(fields - {"kind", "method", "path", "query", "upgrade", "graphql", "rpc"}) == 0
+	count(fields - {"kind", "method", "path", "plain", "query", "upgrade", "graphql", "rpc"}) == 0
 	valid_method
 	valid_http_path
+	valid_plain
 	valid_query
 	input.request.upgrade in {"", "websocket"}
 	not upgrades_without_get
@@ -34,8 +35,9 @@ valid_request if {
 	input.request.kind == "websocket_text"
 	fields := object.keys(input.request)
 	count({"kind", "path", "query"} - fields) == 0
-	count(fields - {"kind", "path", "query", "graphql"}) == 0
+	count(fields - {"kind", "path", "plain", "query", "graphql"}) == 0
 	valid_request_path
+	valid_plain
 	valid_query
 	valid_graphql
 }
@@ -79,6 +81,14 @@ valid_request_path if {
 	not contains(input.request.path, "/../")
 	not endswith(input.request.path, "/.")
 	not endswith(input.request.path, "/..")
+}
+
+# The path without escapes that it could do without, where it has such.
+valid_plain if not "plain" in object.keys(input.request)
+
+valid_plain if {
+	is_string(input.request.plain)
+	startswith(input.request.plain, "/")
 }
 
 valid_query if {

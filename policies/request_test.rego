@@ -256,6 +256,20 @@ test_selectors_are_free_patterns if {
 	picks("**", "/")
 }
 
+spelled(path, plain) := object.union(http("GET", path), {"plain": plain})
+
+test_a_narrow_selector_governs_either_spelling if {
+	narrow := endpoint("rest", object.union({"path": "/x@y/**"}, rules([{"method": "POST", "path": "**"}])))
+	wide := endpoint("rest", {"access": "full", "path": "/**"})
+	answer([narrow, wide], http("GET", "/x@z/a")).action == "allow"
+	answer([narrow, wide], http("GET", "/x@y/a")).code == "request_not_allowed"
+	answer([narrow, wide], spelled("/x%40y/a", "/x@y/a")).code == "request_not_allowed"
+	answer([narrow, wide], spelled("/x%40y/a", "/x@y/a")).endpoint == ["e", 0]
+	answer([wide], spelled("/x%40y/a", "/x@y/a")).action == "allow"
+	answer([wide], spelled("/x%40y/a", 7)).code == "malformed"
+	answer([wide], spelled("/x%40y/a", "")).code == "malformed"
+}
+
 # --- case-66: what servers could read in two ways
 
 test_encoded_slashes if {

@@ -65,6 +65,7 @@ export interface HttpFacts {
   readonly path: string;
   /** Decoded names and all their values, in order. */
   readonly query: QueryFacts;
+  readonly splitQuery?: SplitQuery;
   /** What the client wants to change to; every other upgrade is refused before this question. */
   readonly upgrade: "" | "websocket";
   /** Every operation of the body, when `needs` asked for them. */
@@ -75,11 +76,18 @@ export interface HttpFacts {
 
 export type QueryFacts = Readonly<Record<string, readonly string[]>>;
 
+/**
+ * The query as servers read it that take `;` for a separator beside `&`. Absent where that makes no difference. Deny rules hold for it as well; allow
+ * rules do not look at it.
+ */
+export type SplitQuery = QueryFacts;
+
 /** A text message of the client after an upgrade, with path and query of the upgrade request. */
 export interface WebSocketTextFacts {
   readonly kind: "websocket_text";
   readonly path: string;
   readonly query: QueryFacts;
+  readonly splitQuery?: SplitQuery;
   /** What a GraphQL message (`subscribe`, `start`) asks for; absent when the message is none. */
   readonly graphql?: readonly GraphqlFacts[];
 }
@@ -136,10 +144,11 @@ export interface RequestDecision {
 
 /** Keys as in the JSON body. */
 export interface RuleMissing {
-  /** `rest_allow`, `graphql_allow`, … */
+  /** `rest_allow`, `graphql_allow`, …; `network_allow` of a connection. */
   readonly type: string;
-  readonly layer: "l7";
+  readonly layer: "l4" | "l7";
   readonly method: string;
+  /** Empty where none was named. */
   readonly path: string;
   readonly host: string;
   readonly port: number;

@@ -142,6 +142,64 @@ network_policies:
     for (const path of ["/users/%40you/keys", "/users%2F%40me%2Fkeys", "/v1/x%3Adelete"]) expect(answer("GET", path).action).toBe("allow");
   });
 
+  test("threat-23 a narrow endpoint governs its paths with escapes that they could do without, whatever a wider one allows", () => {
+    const scoped = (selector: string) => `
+version: 1
+network_policies:
+  narrow:
+    endpoints: [{host: a.example.com, port: 443, protocol: rest, enforcement: enforce, access: read-only, path: "${selector}"}]
+    binaries: [{path: /usr/bin/curl}]
+  wide:
+    endpoints: [{host: a.example.com, port: 443, protocol: rest, enforcement: enforce, access: full, path: "/**"}]
+    binaries: [{path: /usr/bin/curl}]
+`;
+    for (const selector of ["/x@y/**", "/x@?/k*", "/x[@]y/*"]) {
+      const engine = loaded(parse(scoped(selector)));
+      const answer = (method: string, path: string) => engine.decideRequest(at(http(method, path), "a.example.com"));
+      for (const path of ["/x@y/keys", "/x%40y/keys"]) {
+        expect(answer("POST", path)).toMatchObject({ action: "deny", code: "request_not_allowed", policy: "narrow" });
+        expect(answer("GET", path)).toMatchObject({ action: "allow", policy: "narrow" });
+      }
+      expect(answer("POST", "/x%40/keys")).toMatchObject({ action: "allow", policy: "wide" });
+    }
+    for (const selector of ["/x%40y/**", "/ü/**", "/a//b", "/%7Eroot/**", "/a/../b"]) expect(() => parse(scoped(selector))).toThrow();
+  });
+
+  test("threat-23 a deny rule about the query holds where servers take a semicolon for a separator; an allow rule does not", () => {
+    const rules = parse(`
+version: 1
+network_policies:
+  a:
+    endpoints:
+      - host: a.example.com
+        port: 443
+        protocol: rest
+        enforcement: enforce
+        rules: [{allow: {method: GET, path: "/free/**"}}, {allow: {method: GET, path: "/named/**", query: {mode: "safe"}}}]
+        deny_rules: [{path: "/free/@all/**", query: {force: "1*"}}]
+    binaries: [{path: /usr/bin/curl}]
+`);
+    const engine = loaded(rules);
+    const read = (query: string, separator: RegExp) => {
+      const values: Record<string, string[]> = {};
+      for (const [name, value] of query.split(separator).map((pair) => pair.split("=").map(decodeURIComponent)))
+        values[name ?? ""] = [...(values[name ?? ""] ?? []), value ?? ""];
+      return values;
+    };
+    const answer = (path: string, query: string) => {
+      const facts = { query: read(query, /&/), splitQuery: read(query, /[&;]/) };
+      return engine.decideRequest(at(http("GET", path, facts), "a.example.com"));
+    };
+    for (const path of ["/free/@all/x", "/free/%40all/x"]) {
+      for (const query of ["x=1;force=1", "force=1;x=2", ";force=1", "x;%66orce=1"])
+        expect(answer(path, query)).toMatchObject({ action: "deny", code: "request_denied" });
+      for (const query of ["x=1%3Bforce=1", "force=2;x=1", "x=force;y=1"]) expect(answer(path, query).action).toBe("allow");
+    }
+    expect(answer("/named/x", "mode=safe").action).toBe("allow");
+    expect(answer("/named/x", "x=1;mode=safe").code).toBe("request_not_allowed");
+    expect(answer("/named/x", "mode=safe;mode=other").code).toBe("request_not_allowed");
+  });
+
   test("names of the prototype are names like others", () => {
     const guarded = parse(`
 version: 1

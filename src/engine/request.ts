@@ -11,23 +11,33 @@ export const DEFAULT_BODY_BYTES = 65_536;
 type Allowed = Extract<Decision, { allowed: true }>;
 
 /**
- * Asks the rules about one request of an allowed connection and completes their answer. A path with escapes that it could do without is asked about
- * without them too: what deny rules say of that holds for it.
+ * Asks the rules about one request of an allowed connection and completes their answer. What servers may read in another way (a path with escapes that
+ * it could do without, a query with semicolons) is asked about in that way too: what deny rules say of that holds for it.
  * @throws OpenShellError when the rules fail.
  */
 export function evaluateRequest(query: RequestQuery, connection: Allowed, ask: (input: object) => unknown): RequestDecision {
-  const decision = evaluate(query, connection, ask);
   const { request } = query;
-  if (decision.action === "deny" || !("path" in request)) return decision;
+  if (request.kind === "sql") return evaluate(query, request, connection, ask);
+  const { splitQuery, ...plainQuery } = request;
   const path = plainPath(request.path);
-  if (path === request.path) return decision;
-  const other = evaluate({ ...query, request: { ...request, path } }, connection, ask);
-  return other.code === "request_denied" ? other : decision;
+  const decision = evaluate(query, path === request.path ? plainQuery : { ...plainQuery, plain: path }, connection, ask);
+  if (decision.action === "deny") return decision;
+  for (const { other, differs } of [
+    { other: { path }, differs: path !== request.path },
+    { other: { query: splitQuery }, differs: splitQuery !== undefined },
+    { other: { path, query: splitQuery }, differs: path !== request.path && splitQuery !== undefined },
+  ]) {
+    if (!differs) continue;
+    const read = evaluate(query, { ...plainQuery, ...other }, connection, ask);
+    if (read.code === "request_denied") return read;
+  }
+  return decision;
 }
 
-function evaluate(query: RequestQuery, connection: Allowed, ask: (input: object) => unknown): RequestDecision {
+/** `asked`: the request as the rules take it. */
+function evaluate(query: RequestQuery, asked: object, connection: Allowed, ask: (input: object) => unknown): RequestDecision {
   const { generation } = connection;
-  const input = { endpoints: connection.endpoints.map(({ id }) => endpointRef(id)), request: query.request };
+  const input = { endpoints: connection.endpoints.map(({ id }) => endpointRef(id)), request: asked };
   const answer = readRequestAnswer(ask(input));
   if (answer === undefined) throw new OpenShellError("internal", "the rules gave no answer of a known shape");
   if (!("endpoint" in answer)) {

@@ -1,4 +1,4 @@
-import type { ConnectionQuery, QueryFacts, RequestFacts } from "./decision.ts";
+import type { ConnectionQuery, HttpFacts, QueryFacts, RequestFacts, WebSocketTextFacts } from "./decision.ts";
 
 /** Parents of one program; deeper chains are cut by the identity step, so more means a fault. */
 export const MAX_ANCESTORS = 64;
@@ -38,11 +38,9 @@ export function isConnectionQuery({ host, port, exe, ancestors }: ConnectionQuer
 export function isRequest(facts: RequestFacts): boolean {
   switch (facts?.kind) {
     case "http":
-      return (
-        isToken(facts.method) && isTarget(facts.path) && isQuery(facts.query) && isBatch(facts.graphql ?? []) && isBatch(facts.rpc ?? [])
-      );
+      return isToken(facts.method) && isTarget(facts.path) && areQueries(facts) && isBatch(facts.graphql ?? []) && isBatch(facts.rpc ?? []);
     case "websocket_text":
-      return isTarget(facts.path) && isQuery(facts.query) && isBatch(facts.graphql ?? []);
+      return isTarget(facts.path) && areQueries(facts) && isBatch(facts.graphql ?? []);
     case "sql":
       return isText(facts.command, MAX_METHOD);
     default:
@@ -63,6 +61,10 @@ function isToken(value: unknown): boolean {
 /** Printable ASCII: the canonical path escapes everything else. */
 function isTarget(value: unknown): boolean {
   return isText(value, MAX_PATH) && /^[\x21-\x7e]+$/.test(value as string) && (value as string).split("/").length <= MAX_SEGMENTS + 1;
+}
+
+function areQueries({ query, splitQuery = {} }: HttpFacts | WebSocketTextFacts): boolean {
+  return isQuery(query) && isQuery(splitQuery);
 }
 
 /** Decoded values may hold any character, NUL included, which no pattern means: they are refused like other broken text. */

@@ -3,7 +3,7 @@ import { allowedIpProblem } from "./allowed-ips.ts";
 import { fieldPath, type Path } from "./field-path.ts";
 import { MAX_PORT } from "./limits.ts";
 import type { Endpoint } from "./model.ts";
-import { textPatternProblem } from "./request-patterns.ts";
+import { deniedPathProblem, pathSpellingProblem, textPatternProblem } from "./request-patterns.ts";
 import { hostProblem } from "./validate-host.ts";
 import { validateProtocol } from "./validate-protocol.ts";
 import { isInspected, validateRequestRules } from "./validate-rules.ts";
@@ -32,7 +32,8 @@ export function* validateEndpoint(endpoint: Endpoint, at: Path): Generator<Viola
   if (endpoint.path !== "" && endpoint.path !== "**" && !endpoint.path.startsWith("/")) {
     yield { field: `${field}.path`, message: `'${endpoint.path}' must start with / or be **` };
   }
-  const selectorProblem = textPatternProblem(endpoint.path);
+  // A selector that no request has would leave what it is about to wider endpoints.
+  const selectorProblem = textPatternProblem(endpoint.path) ?? pathSpellingProblem(endpoint.path) ?? deniedPathProblem(endpoint.path);
   if (selectorProblem !== undefined) yield { field: `${field}.path`, message: `'${endpoint.path.slice(0, 80)}' ${selectorProblem}` };
   yield* unknown(`${field}.tls`, endpoint.tls, TLS_MODES);
   yield* unknown(`${field}.enforcement`, endpoint.enforcement, ENFORCEMENTS);

@@ -14,7 +14,11 @@ const ENDPOINTS = [
     "/asked/**",
     "rules: [{ allow: { method: GET, path: '/asked/x', query: { tag: { any: ['a*', 'b'] } } } }, { allow: { method: GET, path: '/asked/free' } }]",
   ),
-  endpoint("/denied/**", "access: full, deny_rules: [{ method: POST, path: '/denied/here/**' }, { path: '/denied/@me/**' }]"),
+  endpoint(
+    "/denied/**",
+    "access: full, deny_rules: [{ method: POST, path: '/denied/here/**' }, { path: '/denied/@me/**' }, { path: '/denied/**', query: { force: '1' } }]",
+  ),
+  endpoint("/denied/@narrow/**", "access: read-only"),
   endpoint("/encoded/**", "access: read-only, allow_encoded_slash: true"),
 ];
 
@@ -84,6 +88,13 @@ describe.skipIf(missing !== undefined)("rules about requests", () => {
     const { statuses, arrived } = await ask(`POST ${HOST}/denied/there`, `POST ${HOST}/denied/here/a`, `GET ${HOST}/denied/here/a`);
     expect([statuses, arrived]).toEqual([[200, 403, 200], 2]);
     expect(await ask(`GET ${HOST}/denied/@me/a`, `GET ${HOST}/denied/%40me/a`)).toMatchObject({ statuses: [403, 403], arrived: 0 });
+  });
+
+  test("threat-23 a narrow endpoint governs either spelling of its paths; a deny rule about the query holds behind a semicolon too", async () => {
+    const narrow = await ask(`POST ${HOST}/denied/%40narrow/a`, `POST ${HOST}/denied/@narrow/a`, `GET ${HOST}/denied/%40narrow/a`);
+    expect(narrow).toMatchObject({ statuses: [403, 403, 200], arrived: 1 });
+    const queries = await ask(`GET ${HOST}/denied/a?x=1;force=1`, `GET ${HOST}/denied/a?x=1;force=2`, `GET ${HOST}/denied/a?x=1%3Bforce=1`);
+    expect(queries).toMatchObject({ statuses: [403, 200, 200], arrived: 2 });
   });
 
   test("case-66 what has two spellings is sent in the one that was decided on, or refused; %2F passes where the policy says so", async () => {

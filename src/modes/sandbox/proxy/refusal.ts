@@ -1,3 +1,4 @@
+import type { RuleMissing } from "../../../engine/decision.ts";
 import { escapeWord } from "../../../events/escape.ts";
 import type { Identification } from "../box/contract.ts";
 import { answerBytes } from "./http1/answer.ts";
@@ -27,7 +28,7 @@ export interface Refusal {
   readonly reason: string;
   readonly resolvedIps?: readonly string[] | undefined;
   /** The rule that would have allowed it. */
-  readonly ruleMissing?: object | undefined;
+  readonly ruleMissing?: RuleMissing | undefined;
   readonly nextSteps: readonly string[];
 }
 
@@ -48,8 +49,14 @@ export function refusalOf(intent: Intent, who: Identification, denied: Denied): 
     policy: denied.policy,
     reason: denied.code,
     resolvedIps: denied.address === undefined ? undefined : [denied.address],
+    ruleMissing: denied.uncovered === true ? ruleMissing(intent, who) : undefined,
     nextSteps: [denied.next],
   });
+}
+
+/** As for requests inside a connection, with what is known before there is one. */
+function ruleMissing({ method, path = "", authority: { host, port } }: Intent, who: Identification): RuleMissing {
+  return { type: "network_allow", layer: "l4", method, path, host, port, binary: who.known ? who.program.exe : "" };
 }
 
 /** The answer to a request that could not be read, or that there was no room for. */

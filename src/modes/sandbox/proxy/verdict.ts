@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import type { Decision, Inspection, MatchedEndpoint } from "../../../engine/decision.ts";
+import type { Decision, DenyCode, Inspection, MatchedEndpoint } from "../../../engine/decision.ts";
 import { inspectionOf } from "../../../engine/inspection.ts";
 import { OpenShellError } from "../../../error.ts";
 import type { DecisionEngineName, DenialStage } from "../../../events/event.ts";
@@ -48,6 +48,8 @@ export interface Denied {
   readonly address?: string;
   /** The network failed, not the policy. */
   readonly failed?: boolean;
+  /** No rule is about this destination for this program; one could be. */
+  readonly uncovered?: true;
   readonly next: string;
 }
 
@@ -59,6 +61,8 @@ const NEXT_CREDENTIALS =
 const NEXT_IDENTITY = "Open a new connection from the program itself and send the request on it.";
 const NEXT_INTEGRITY = "The executable is not the one that was first used. Recreate the sandbox if the change is wanted.";
 const NEXT_NETWORK = "Check the name and try again.";
+
+const UNCOVERED: ReadonlySet<DenyCode> = new Set(["no_policies", "host_not_allowed", "port_not_allowed", "binary_not_allowed"]);
 
 type Allowed = Extract<Verdict, { allowed: true }>;
 type Allow = Extract<Decision, { allowed: true }>;
@@ -233,6 +237,7 @@ function policyDenial(intent: Intent, decision: Decision & { allowed: false }): 
     code: decision.code,
     engine: "opa",
     stage: intent.stage,
+    ...(UNCOVERED.has(decision.code) && { uncovered: true }),
     next: NEXT_POLICY,
   };
 }

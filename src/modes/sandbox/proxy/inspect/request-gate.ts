@@ -11,11 +11,11 @@ import { bodyTooLong, messageMask, pathForCredentials, prepare, prepareMessage }
 import { type BodyNeeds, readNeeded, tooLong, unexpectedBody } from "../bodies/read-body.ts";
 import type { OriginRequest } from "../http1/origin-request.ts";
 import { canonicalPath } from "../http1/path.ts";
-import { readQuery } from "../http1/query.ts";
+import { AMPERSAND_OR_SEMICOLON, readQuery } from "../http1/query.ts";
 import { HeadError, type Refusal } from "../http1/refused.ts";
 import { rulesOf } from "../one-time-rules.ts";
 import { WebSocketInspector } from "../websocket/inspector.ts";
-import { MessageGate, type TextRewrite } from "../websocket/message-gate.ts";
+import { MessageGate, type TextRewrite, textFacts } from "../websocket/message-gate.ts";
 import { upgradeProblem, withoutExtensions } from "../websocket/upgrade.ts";
 import { overrides } from "./override.ts";
 import { codeAndReason, NEXT_BODY, NEXT_READABLE, RequestTeller, type TellerSetup } from "./request-teller.ts";
@@ -223,7 +223,9 @@ export class RequestGate {
     const upgrade = request.upgrade === "websocket" ? "websocket" : "";
     const { current } = this.#setup.credentials;
     const path = maskedPath(canonicalPath(request.path), current);
-    return { kind: "http", method: request.method, path, query: maskedQuery(request.query ?? "", current), upgrade };
+    const query = request.query ?? "";
+    const splitQuery = query.includes(";") ? { splitQuery: maskedQuery(query, current, AMPERSAND_OR_SEMICOLON) } : {};
+    return { kind: "http", method: request.method, path, query: maskedQuery(query, current), ...splitQuery, upgrade };
   }
 
   /** Whether rules are about requests. The engine gives the same object for the same answer. */
@@ -239,7 +241,7 @@ export class RequestGate {
     const decision = this.#question(facts);
     if (decision.action === "deny" || facts.upgrade === "" || readsMessages(decision)) return decision;
     // Messages pass unread behind the upgrade, so it is allowed only where every message would be.
-    const messages = this.#question({ kind: "websocket_text", path: facts.path, query: facts.query });
+    const messages = this.#question(textFacts(facts));
     return messages.action === "deny" ? messages : decision;
   }
 
@@ -279,8 +281,8 @@ export class RequestGate {
 }
 
 /** A query as rules see it. */
-function maskedQuery(query: string, set: CredentialSet): HttpFacts["query"] {
-  const read = readQuery(query);
+function maskedQuery(query: string, set: CredentialSet, separator?: RegExp): HttpFacts["query"] {
+  const read = readQuery(query, separator);
   if (!hasTrace(query)) return read;
   const shown: Record<string, readonly string[]> = Object.create(null);
   for (const [name, values] of Object.entries(read))

@@ -8,10 +8,18 @@ import type { MessageJudge, MessageVerdict } from "./inspector.ts";
 /** Another text for the server, or why the message must not go. */
 export type TextRewrite = { readonly text: string } | { readonly refused: string };
 
+/** What rules about messages see of the request that was upgraded. */
+export type UpgradeFacts = Pick<HttpFacts, "path" | "query" | "splitQuery">;
+
+/** A text message behind that request. */
+export function textFacts({ path, query, splitQuery }: UpgradeFacts): WebSocketTextFacts {
+  return { kind: "websocket_text", path, query, ...(splitQuery && { splitQuery }) };
+}
+
 /** What the messages of one connection are decided with. */
 export interface MessageGateSetup {
   /** The request that was upgraded. */
-  readonly upgrade: Pick<HttpFacts, "path" | "query">;
+  readonly upgrade: UpgradeFacts;
   /** Counts policies. */
   generation(): number;
   ask(facts: WebSocketTextFacts): RequestDecision;
@@ -78,8 +86,7 @@ export class MessageGate implements MessageJudge {
   }
 
   #ask(graphql: readonly GraphqlFacts[] | undefined): RequestDecision {
-    const { path, query } = this.#setup.upgrade;
-    return this.#setup.ask({ kind: "websocket_text", path, query, ...(graphql !== undefined && { graphql }) });
+    return this.#setup.ask({ ...textFacts(this.#setup.upgrade), ...(graphql !== undefined && { graphql }) });
   }
 
   /** Where rules are about operations, what cannot be read is refused: the server may read it. */
