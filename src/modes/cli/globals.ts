@@ -7,6 +7,13 @@ export const globalArgs = {
     valueHint: "URL",
     description: "Gateway address, without registration",
   },
+  // Of published clients. Nothing is sent to a gateway whose certificate does not hold, whoever asks.
+  "gateway-insecure": {
+    type: "boolean",
+    hidden: true,
+    env: "OPENSHELL_GATEWAY_INSECURE",
+    description: "Changes nothing: certificates are always verified",
+  },
   workspace: {
     type: "string",
     env: "OPENSHELL_WORKSPACE",

@@ -1,7 +1,7 @@
 import { toJson } from "@bufbuild/protobuf";
 import { timestampDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { defineCommand } from "../../command/define.ts";
-import { asciiJson } from "../../command/output.ts";
+import { asciiJson, asciiYaml } from "../../command/output.ts";
 import { printable } from "../../command/printable.ts";
 import type { Terminal } from "../../command/terminal.ts";
 import { durationValue } from "../../command/values.ts";
@@ -36,9 +36,11 @@ function byTime(a: SandboxLogLine, b: SandboxLogLine): number {
   return timeOf(a) - timeOf(b);
 }
 
-function writer(output: string, terminal: Terminal): (line: SandboxLogLine) => void {
-  if (output === "json") return (line) => terminal.out(`${asciiJson(toJson(SandboxLogLineSchema, line, { useProtoFieldName: true }))}\n`);
-  return (line) => terminal.out(`${formatLogLine(line)}\n`);
+/** Writes one line at a time: as text, as a line of JSON, or as a YAML document. */
+function writer(output: string, terminal: Terminal): (line: SandboxLogLine) => Promise<void> {
+  const data = (line: SandboxLogLine) => toJson(SandboxLogLineSchema, line, { useProtoFieldName: true });
+  if (output === "yaml") return async (line) => terminal.out(`---\n${await asciiYaml(data(line))}`);
+  return async (line) => terminal.out(`${output === "json" ? asciiJson(data(line)) : formatLogLine(line)}\n`);
 }
 
 export default defineCommand({
@@ -60,7 +62,13 @@ export default defineCommand({
     since: { type: "string", valueHint: "TIME", description: "Not older than this: 90s, 5m, 2h, 1d" },
     source: { type: "string", multiple: true, valueHint: "SOURCE", description: "gateway, sandbox or all" },
     level: { type: "enum", options: ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"], description: "This level and what is more severe" },
-    output: { type: "enum", alias: "o", options: ["table", "json"], default: "table", description: "Lines, or one JSON object per line" },
+    output: {
+      type: "enum",
+      alias: "o",
+      options: ["table", "json", "yaml"],
+      default: "table",
+      description: "Lines, one JSON object per line, or one YAML document per line",
+    },
   },
   run: ({ args, terminal, globals }) => {
     const since =
@@ -74,7 +82,7 @@ export default defineCommand({
       if (args.tail) {
         const request = { ...common, followLogs: true, logTailLines: args.lines, logSources: sources, logMinLevel: args.level ?? "" };
         for await (const { payload } of gateway.client.watchSandbox(request)) {
-          if (payload.case === "log") write(payload.value);
+          if (payload.case === "log") await write(payload.value);
           else if (payload.case === "warning")
             terminal.err(`${terminal.errorStyle.yellow("Warning:")} ${printable(payload.value.message)}\n`);
         }
@@ -83,7 +91,7 @@ export default defineCommand({
       const request = { ...common, lines: args.lines, sources, minLevel: args.level ?? "" };
       const { logs } = await gateway.client.getSandboxLogs(request, { timeoutMs: CALL_TIMEOUT_MS });
       // Lines of the gateway and of the sandbox arrive apart.
-      for (const line of [...logs].sort(byTime)) write(line);
+      for (const line of [...logs].sort(byTime)) await write(line);
       return undefined;
     });
   },

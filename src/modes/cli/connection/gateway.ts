@@ -41,7 +41,7 @@ export function chosenWorkspace({ globals }: GatewayChoice): string {
 }
 
 /** An unreachable gateway in one sentence; what the network layer said stays in the cause. */
-function explainCall(reason: unknown, target: GatewayTarget): OpenShellError {
+function explainCall(reason: unknown, target: GatewayTarget, insecure: boolean): OpenShellError {
   const error = fromConnectError(reason);
   if (error.next !== undefined) return error;
   const keep = { cause: reason, violations: error.violations };
@@ -59,7 +59,7 @@ function explainCall(reason: unknown, target: GatewayTarget): OpenShellError {
       `gateway '${target.name}' at ${target.endpoint} is not the one that was registered (TLS verification failed)`,
       {
         ...keep,
-        next: `check its certificate against ${target.directory}/mtls/ca.crt, or register it again`,
+        next: `${insecure ? "--gateway-insecure changes nothing, certificates are always verified; " : ""}check its certificate against ${target.directory}/mtls/ca.crt, or register it again`,
       },
     );
   }
@@ -85,7 +85,7 @@ export async function withGateway<T>(choice: GatewayChoice, use: (gateway: Gatew
   } catch (reason) {
     if (reason instanceof OpenShellError) throw reason;
     if (reason instanceof Error && reason.name !== "ConnectError") throw reason;
-    throw explainCall(reason, target);
+    throw explainCall(reason, target, choice.globals["gateway-insecure"] === true);
   } finally {
     connection.close();
   }

@@ -33,6 +33,19 @@ const config = {
 } as const;
 const fromExisting = { type: "boolean", description: "Take the credentials from the variables that are set here" } as const;
 
+/** Of published clients; what they ask for comes with the refreshing of credentials. */
+const waiting = { type: "boolean", hidden: true, description: "Not available yet" } as const;
+
+function notYet(flag: string): OpenShellError {
+  return new OpenShellError(
+    "unimplemented",
+    `--${flag} is not available in this version of OpenShell: a provider has its credentials from the start`,
+    {
+      next: "--credential KEY=VALUE, and openshell provider update when it changes",
+    },
+  );
+}
+
 async function profileOf(type: string, { client, scope }: Gateway): Promise<ProviderProfile> {
   const { profile } = await client.getProviderProfile({ workspaceScope: scope, id: type }, options);
   if (profile === undefined) throw new OpenShellError("internal", "the gateway answered without a profile");
@@ -68,10 +81,15 @@ const create = defineCommand({
     type: { type: "string", required: true, valueHint: "TYPE", description: "Kind of service; see provider list-profiles" },
     credential,
     "from-existing": fromExisting,
+    "from-gcloud-adc": waiting,
+    "runtime-credentials": waiting,
+    // Of published clients: take the kind from those of every workspace, as all of them are here.
+    "global-profile": { type: "boolean", hidden: true, description: "Changes nothing: every kind is one for all workspaces" },
     config,
     output: outputArg,
   },
   run: async ({ args, terminal, globals }) => {
+    for (const flag of ["from-gcloud-adc", "runtime-credentials"] as const) if (args[flag]) throw notYet(flag);
     if (args["from-existing"] && args.credential.length > 0)
       throw usageError("'--from-existing' and '--credential' exclude each other", CREATE);
     const given = credentialsOf(args.credential, terminal.env, CREATE);
@@ -218,7 +236,7 @@ const listProfiles = defineCommand({
     description: "List the kinds of services that are known, and what each gives a sandbox",
     examples: ["openshell provider list-profiles"],
   },
-  args: { output: outputArg },
+  args: { global: { type: "boolean", description: "Those of every workspace, which all are" }, output: outputArg },
   run: ({ args, terminal, globals }) =>
     withGateway({ globals, terminal }, async ({ client, scope }) => {
       const { profiles } = await client.listProviderProfiles({ workspaceScope: scope, pageSize: PAGE_SIZE }, options);

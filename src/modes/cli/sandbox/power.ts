@@ -66,8 +66,11 @@ async function say(
   terminal: GatewayChoice["terminal"],
 ): Promise<undefined> {
   rememberSandbox(name, gateway, terminal);
-  const phase = phaseName(sandbox?.status?.phase).toLowerCase();
-  const table = () => `${terminal.style.green("✓")} Sandbox '${printable(name)}' is ${phase}\n`;
+  const ended = sandbox !== undefined && sandbox.status?.phase === SandboxPhase.ERROR && mainProcessEnded(sandbox);
+  const state = ended
+    ? `has started; its main process has ended with exit code ${sandbox.status?.exitCode ?? "unknown"}`
+    : `is ${phaseName(sandbox?.status?.phase).toLowerCase()}`;
+  const table = () => `${terminal.style.green("✓")} Sandbox '${printable(name)}' ${state}\n`;
   await print(output, { data: sandbox === undefined ? {} : sandboxData(sandbox), names: [name], table }, terminal);
   return undefined;
 }
