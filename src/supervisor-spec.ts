@@ -38,6 +38,8 @@ export interface SupervisorSpec {
   readonly upstreamProxy?: UpstreamProxySettings;
   /** Keep the supervisor after the main process has ended, for exec and drafts. */
   readonly keep: boolean;
+  /** Somebody made the sandbox for its main process and comes to look: its output waits for them, and they feed it. Absent: no. */
+  readonly attended?: boolean;
   /** Absent: the programs have what the machine has. */
   readonly limits?: ProgramLimits;
 }

@@ -85,14 +85,14 @@ describe.skipIf(missing !== undefined)("our own binary", () => {
     };
     const gateway = await net.spawnOnHost([binary, "gateway", "serve", "--allow-mount", tools], { env });
     await gateway.waitForOutput(/gateway ready/);
-    await must("sandbox", "create", "--name", "first", "--policy", policy, "--", "/bin/sleep", "1000");
+    await must("sandbox", "create", "--name", "first", "--policy", policy, "--detach", "--", "/bin/sleep", "1000");
 
     const replace = `mv ${binary} ${tools}/old && printf '#!/bin/sh\\necho ran > ${proof}\\n' > ${binary} && chmod 755 ${binary}`;
     await must("sandbox", "exec", "-n", "first", "--", "/bin/sh", "-c", replace);
     expect(lstatSync(binary).size).toBeLessThan(1000);
 
     expect((await must("sandbox", "exec", "-n", "first", "--", "/bin/echo", "again")).stdout).toBe("again\n");
-    await must("sandbox", "create", "--name", "second", "--", "/bin/sleep", "1000");
+    await must("sandbox", "create", "--name", "second", "--detach", "--", "/bin/sleep", "1000");
     expect((await must("sandbox", "exec", "-n", "second", "--", "/bin/echo", "new")).stdout).toBe("new\n");
     expect(existsSync(proof)).toBe(false);
     await must("sandbox", "delete", "first", "second");

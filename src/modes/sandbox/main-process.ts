@@ -62,7 +62,7 @@ export interface MainProcessOptions {
   readonly emit: EventSink;
   /**
    * Somebody made the sandbox for this command and comes to look: its output waits for them, they are shown all of it at their speed, and
-   * without a terminal they feed its standard input.
+   * without a terminal they feed its standard input. Whoever looks when they have left is a spectator.
    */
   readonly attended: boolean;
 }
@@ -85,6 +85,8 @@ export class MainProcess {
   readonly #left = Promise.withResolvers<void>();
   /** Those who have attached and not left. */
   #present = 0;
+  /** Whoever it is for has not come yet, or is there. */
+  #attended: boolean;
   /** Somebody has attached, or it is too late for that. */
   #waited: Promise<unknown> | undefined;
   /** Bytes and pieces of output so far, and those who look and have not taken the last one. */
@@ -94,6 +96,7 @@ export class MainProcess {
 
   constructor(options: MainProcessOptions) {
     this.#options = options;
+    this.#attended = options.attended;
   }
 
   /** Settles when it has ended, of an attended process before all of its output was shown: 0..255, 128 + signal, or what shells report. */
@@ -103,7 +106,7 @@ export class MainProcess {
 
   /** Settles when whoever attends it has seen everything, or nobody has come; at once for a process that is not attended. To be asked after `run`. */
   async seen(): Promise<void> {
-    if (!this.#options.attended) return;
+    if (!this.#attended) return;
     await this.#waited;
     if (this.#present > 0) await this.#left.promise;
   }
@@ -113,7 +116,7 @@ export class MainProcess {
     const { command, emit } = this.#options;
     const name = command[0] ?? "";
     let code: number;
-    if (this.#options.attended) this.#waited = this.#firstLook();
+    if (this.#attended) this.#waited = this.#firstLook();
     try {
       const child = await this.#launch();
       this.#started.resolve();
@@ -121,7 +124,7 @@ export class MainProcess {
       emit({ kind: "process", activity: "launch", time, severity: "informational", name, pid: child.pid, commandLine: command.join(" ") });
       const shown = this.#showAll(child);
       code = await superviseChild(child, this.#options.box);
-      if (this.#options.attended) {
+      if (this.#attended) {
         this.#exited.resolve(code);
         await this.#waited;
         // Whoever attends it takes the output when it suits; what a background process still holds is not waited for.
@@ -148,7 +151,7 @@ export class MainProcess {
     this.#present += 1;
     this.#looked.resolve();
     let left = false;
-    const feeds = this.#options.attended && !this.#options.tty;
+    const feeds = this.#attended && !this.#options.tty;
     const attachment: Attachment = {
       type: async (bytes) => {
         await this.#started.promise;
@@ -170,6 +173,7 @@ export class MainProcess {
         this.#present -= 1;
         if (this.#present > 0) return;
         if (feeds) void this.#endInput();
+        this.#attended = false;
         if (this.#exitCode !== undefined) this.#left.resolve();
       },
     };
@@ -190,7 +194,7 @@ export class MainProcess {
     // Of a terminal, reader and writer each own a descriptor.
     if (tty) this.#keys = new DescriptorWriter(duplicate(stdio.stdin));
     else this.#keys = new DescriptorWriter(stdio.stdin);
-    if (!this.#options.attended && !tty) await this.#keys.close();
+    if (!this.#attended && !tty) await this.#keys.close();
     return child;
   }
 
@@ -202,7 +206,9 @@ export class MainProcess {
   /** Somebody is there, or it is too late for that: then there is no input either. */
   async #firstLook(): Promise<void> {
     const looked = await Promise.race([this.#looked.promise.then(() => true), Bun.sleep(FIRST_LOOK_TIME).then(() => false)]);
-    if (!looked && !this.#options.tty) await this.#endInput();
+    if (looked) return;
+    this.#attended = false;
+    if (!this.#options.tty) await this.#endInput();
   }
 
   async #showAll({ stdio }: Child): Promise<void> {
@@ -231,7 +237,7 @@ export class MainProcess {
   }
 
   async #waitFor(spectator: Spectator): Promise<void> {
-    if (this.#options.attended) {
+    if (this.#attended) {
       this.#waiting += 1;
       await spectator.drained();
       this.#waiting -= 1;

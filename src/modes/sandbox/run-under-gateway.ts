@@ -156,7 +156,7 @@ async function supervise(spec: SupervisorSpec, ground: Ground): Promise<Omit<Sup
   const main =
     spec.command.length === 0
       ? undefined
-      : new MainProcess({ ...programs, command: spec.command, tty: spec.tty ?? false, emit, attended: !spec.keep });
+      : new MainProcess({ ...programs, command: spec.command, tty: spec.tty ?? false, emit, attended: spec.attended ?? false });
   const entrance = openEntrance({ client, ...programs, ...(main === undefined ? {} : { main }) });
   const session = new SupervisorSession(client, {
     hello: () => ({

@@ -1,4 +1,3 @@
-import { constants } from "node:os";
 import { defineCommand } from "../../../command/define.ts";
 import { type OutputFormat, outputArg, print } from "../../../command/output.ts";
 import { printable } from "../../../command/printable.ts";
@@ -15,6 +14,7 @@ import { editorArg, requireEditor } from "../enter/editor.ts";
 import { offerGateway } from "../gateways/offer.ts";
 import { rememberSandbox } from "../last-sandbox.ts";
 import { readPolicyProto } from "../policy/file.ts";
+import { beforeInterrupt, followMain } from "./follow.ts";
 import { openProgress, type Progress } from "./progress.ts";
 import { sandboxData } from "./view.ts";
 import { mainProcessEnded, PROVISION_TIMEOUT_SECONDS, sandboxFailure, watchUntil } from "./wait.ts";
@@ -27,28 +27,6 @@ function provisionTimeout(env: Readonly<Record<string, string | undefined>>): nu
   const value = env["OPENSHELL_PROVISION_TIMEOUT"];
   if (!value) return PROVISION_TIMEOUT_SECONDS;
   return integerValue("OPENSHELL_PROVISION_TIMEOUT", value, { min: 1, max: MAX_PROVISION_TIMEOUT }, PATH);
-}
-
-/** `--no-keep` without a terminal: the sandbox lives as long as its main process, whose streams and exit code are ours. */
-async function followToTheEnd(
-  name: string,
-  gateway: Gateway,
-  { terminal, progress, idleSeconds }: { readonly terminal: Terminal; readonly progress: Progress; readonly idleSeconds: number },
-): Promise<number> {
-  const remove = () =>
-    gateway.client.deleteSandbox({ workspaceScope: gateway.scope, name, allowMissing: true }, { timeoutMs: CALL_TIMEOUT_MS });
-  // Whoever ends us ends the command: nobody else would come back for what it does.
-  for (const signal of ["SIGINT", "SIGTERM"] as const)
-    process.once(signal, () => void remove().finally(() => process.exit(128 + constants.signals[signal])));
-  const sandbox = await watchUntil("settled", name, gateway, progress, idleSeconds);
-  progress.done();
-  const started = sandbox.status?.phase === SandboxPhase.READY || mainProcessEnded(sandbox);
-  const { execute } = await import("./exec.ts");
-  const join = { workspaceScope: gateway.scope, sandbox: name, mainProcess: true } as const;
-  const code = started ? await execute(gateway, { payload: { case: "start", value: join } }, false, terminal) : EXIT_OK;
-  await remove();
-  if (!started) throw sandboxFailure(name, sandbox);
-  return code;
 }
 
 /** `LOCAL[:DEST]`; what follows the last colon is a destination when it looks like a path of the sandbox. */
@@ -212,7 +190,9 @@ export default defineCommand({
         throw new OpenShellError("invalid_argument", "--editor cannot go with --no-keep, --no-wait, --detach or --tty");
       requireEditor(args.editor, terminal.env);
     }
-    const joins = args.command.length > 0 && args.wait && !args.detach && args.editor === undefined;
+    // Who asks for the sandbox as data wants that, and not the output of its command.
+    const joins =
+      args.command.length > 0 && args.wait && !args.detach && args.editor === undefined && (args.output === "table" || !args.keep);
     const tty = args.tty ?? (joins && terminal.stdinIsTerminal && terminal.stdoutIsTerminal);
     if (args.replace && args.name === undefined) throw new OpenShellError("invalid_argument", "--replace needs --name");
     const policy = await chosenPolicy(args, terminal.env);
@@ -243,7 +223,7 @@ export default defineCommand({
         if (args.replace)
           await gateway.client.deleteSandbox({ workspaceScope: gateway.scope, name, allowMissing: true }, { timeoutMs: CALL_TIMEOUT_MS });
         const answer = await gateway.client.createSandbox(
-          { workspaceScope: gateway.scope, name, labels, spec },
+          { workspaceScope: gateway.scope, name, labels, spec, awaitMainProcessAttachment: joins && !(tty && args.keep) },
           { timeoutMs: CALL_TIMEOUT_MS },
         );
         let sandbox = answer.sandbox;
@@ -251,10 +231,20 @@ export default defineCommand({
         if (sandbox === undefined) throw new OpenShellError("internal", "the gateway answered without a sandbox");
         rememberSandbox(name, gateway, terminal);
         let code = EXIT_OK;
-        if (!args.keep && !tty) return await followToTheEnd(name, gateway, { terminal, progress, idleSeconds });
+        const remove = () =>
+          gateway.client.deleteSandbox({ workspaceScope: gateway.scope, name, allowMissing: true }, { timeoutMs: CALL_TIMEOUT_MS });
+        // Nobody else would come back for what a sandbox does that is not kept.
+        beforeInterrupt(() => {
+          if (!args.keep) return remove();
+          terminal.err(`\nSandbox '${printable(name)}' goes on: openshell sandbox connect ${printable(name)}\n`);
+          return undefined;
+        });
         if (args.wait) {
           sandbox = await watchUntil("settled", name, gateway, progress, idleSeconds);
-          if (sandbox.status?.phase === SandboxPhase.ERROR && !mainProcessEnded(sandbox)) throw sandboxFailure(name, sandbox);
+          if (sandbox.status?.phase === SandboxPhase.ERROR && !mainProcessEnded(sandbox)) {
+            if (!args.keep) await remove();
+            throw sandboxFailure(name, sandbox);
+          }
           progress.done();
           for (const given of args.upload) {
             const { upload } = await import("../copy/upload.ts");
@@ -268,13 +258,13 @@ export default defineCommand({
             const { openEditor } = await import("../enter/editor.ts");
             return await openEditor(args.editor, name, gateway, { globals, terminal });
           }
-          if (tty && joins) {
+          if (joins) {
             const { joinMain } = await import("../enter/main-terminal.ts");
-            code = await joinMain(gateway, { globals, terminal }, name, args.keep);
-            if (!args.keep)
-              await gateway.client.deleteSandbox(
-                { workspaceScope: gateway.scope, name, allowMissing: true },
-                { timeoutMs: CALL_TIMEOUT_MS },
+            code = tty ? await joinMain(gateway, { globals, terminal }, name, args.keep) : await followMain(name, gateway, terminal);
+            if (!args.keep) await remove();
+            else if (!tty)
+              terminal.err(
+                `The main process has ended with exit code ${code}; '${printable(name)}' stays: openshell sandbox connect ${printable(name)}\n`,
               );
             return code;
           }

@@ -87,6 +87,7 @@ describe("sandbox create", () => {
       "K=x=y",
       "--trusted-cidr",
       "10.0.0.0/8",
+      "--detach",
       "--",
       "sleep",
       "--x",

@@ -18,13 +18,18 @@ export interface SandboxNotice {
 /** What a gateway start finds of a sandbox that ran before. */
 export type Found = "running" | "crashed" | "rebooted" | "absent";
 
+export interface StartOptions {
+  /** Whoever asked comes to look at the main process: its output waits for them. */
+  readonly attended?: boolean;
+}
+
 /** Owns the runtime object of a sandbox; the gateway owns what is wanted of it. */
 export interface ComputeDriver {
   readonly name: string;
   /** Refuses what this driver cannot give a sandbox, before anything is stored. */
   admit(record: Pick<SandboxRecord, "spec">): void;
   /** Makes what the sandbox needs and starts its supervisor as `record.instanceId`; returns once the process runs. */
-  start(record: SandboxRecord): Promise<void>;
+  start(record: SandboxRecord, options?: StartOptions): Promise<void>;
   /** Asks the supervisor to end, then ends it; returns when the process is gone. */
   stop(sandboxId: string): Promise<void>;
   /** Stops and removes every file of the sandbox. */

@@ -43,7 +43,7 @@ export function sandboxHandlers(context: GatewayContext): Handlers {
         return create(SandboxResponseSchema, { sandbox: toSandbox(created) });
       });
       // Started after the record is durable; a replayed answer starts nothing.
-      if (created !== undefined) void sandboxes.launch(created);
+      if (created !== undefined) void sandboxes.launch(created, { attended: request.awaitMainProcessAttachment });
       return response;
     },
 

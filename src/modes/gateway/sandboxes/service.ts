@@ -14,7 +14,7 @@ import {
 } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { storageError } from "../../../storage-error.ts";
 import type { Bus } from "../bus.ts";
-import type { ComputeDriver, SupervisorEnd } from "../drivers/driver.ts";
+import type { ComputeDriver, StartOptions, SupervisorEnd } from "../drivers/driver.ts";
 import type { Log } from "../log.ts";
 import type { LogService } from "../logs/service.ts";
 import type { SettingsService } from "../settings/service.ts";
@@ -118,9 +118,9 @@ export class SandboxService {
   }
 
   /** Starts the supervisor of a record that the store has already; a failure becomes its phase and reason. */
-  async launch(record: SandboxRecord): Promise<void> {
+  async launch(record: SandboxRecord, options: StartOptions = {}): Promise<void> {
     try {
-      await this.#on.driver.start(record);
+      await this.#on.driver.start(record, options);
     } catch (error) {
       const failure = storageError(error) ?? OpenShellError.from(error);
       this.#on.log("error", `sandbox ${record.name} (${record.id}) did not start`, error);

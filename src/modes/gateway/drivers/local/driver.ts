@@ -10,7 +10,7 @@ import { writeFileAtomically } from "../../files.ts";
 import type { Log } from "../../log.ts";
 import { resourceLimits } from "../../sandboxes/resources.ts";
 import type { SandboxRecord } from "../../store/sandboxes.ts";
-import type { ComputeDriver, Found, SandboxNotice, SupervisorEnd } from "../driver.ts";
+import type { ComputeDriver, Found, SandboxNotice, StartOptions, SupervisorEnd } from "../driver.ts";
 import { ordinaryUser, whyNoSandbox } from "./caller.ts";
 import { SandboxGroup } from "./cgroups.ts";
 import {
@@ -174,14 +174,14 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
     return mine;
   }
 
-  async function start(record: SandboxRecord): Promise<void> {
+  async function start(record: SandboxRecord, { attended = false }: StartOptions = {}): Promise<void> {
     const directory = sandboxDirectory(options.root, record.id);
     makeDirectories(directory, idsOf(record));
     forgetProcess(directory);
     writeToken(directory, await options.issueToken(record.id));
     writeEndpoint(directory, options.endpoint());
     writeFileAtomically(directory.caFile, options.caCertificate, 0o644, { lastsBoot: true });
-    writeSpec(directory, supervisorSpec(record, directory, options));
+    writeSpec(directory, { ...supervisorSpec(record, directory, options), attended });
     spawn(record, directory);
   }
 
@@ -214,7 +214,7 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
   return {
     name: "local",
     admit: ({ spec }) => SandboxGroup.check(resourceLimits(spec)),
-    start: (record) => inTurn(record.id, () => start(record)),
+    start: (record, how) => inTurn(record.id, () => start(record, how)),
     stop: (id) => inTurn(id, () => stop(id)),
     remove: (id) => inTurn(id, () => remove(id)),
     async adopt(record): Promise<Found> {
