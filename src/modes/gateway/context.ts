@@ -45,4 +45,5 @@ export interface GatewayContext {
   readonly ownEndpoint: { readonly hosts: readonly string[]; readonly port: number };
   readonly replay: Replay["later"];
   readonly once: Replay["once"];
+  readonly streamed: Replay["streamed"];
 }

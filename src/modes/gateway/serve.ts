@@ -143,7 +143,7 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
       forget: (sandboxId) => new DraftRepository(store.db).forget(sandboxId),
     });
     cleanup.defer(() => sandboxes.close());
-    const { once, later } = replay(store, requestIdRepository(store.db), clock, vault.digest);
+    const { once, later, streamed } = replay(store, requestIdRepository(store.db), clock, vault.digest);
     const context: GatewayContext = {
       ...{
         options,
@@ -165,6 +165,7 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
         tokens,
         driver,
         once,
+        streamed,
       },
       replay: later,
       credentialedHosts: (id) => {

@@ -8,7 +8,7 @@ import type { SandboxRecord } from "../store/sandboxes.ts";
 import type { Handlers } from "./service-impl.ts";
 
 /** Commands in a sandbox, with their input at once or as a stream. */
-export function execHandlers({ sandboxes, sessions, relays }: GatewayContext): Handlers {
+export function execHandlers({ sandboxes, sessions, relays, streamed }: GatewayContext): Handlers {
   const target = (request: ExecSandboxRequest): SandboxRecord => {
     validateExec(request);
     const { record } = sandboxes.find(request.workspaceScope, request.sandbox);
@@ -20,7 +20,7 @@ export function execHandlers({ sandboxes, sessions, relays }: GatewayContext): H
   return {
     async *execSandbox(request, call) {
       const record = target(request);
-      yield* runExec(relays, record.id, request, nothing(), call.signal);
+      yield* streamed(request, call, () => runExec(relays, record.id, request, nothing(), call.signal));
     },
     async *execSandboxInteractive(messages, call) {
       const input = messages[Symbol.asyncIterator]();

@@ -9,6 +9,9 @@ import {
   type DeleteSandboxResponse,
   DeleteSandboxResponseSchema,
   DeletionOutcome,
+  type ExecSandboxEvent,
+  ExecSandboxEventSchema,
+  ExecSandboxRequestSchema,
   OpenShell,
   StopSandboxRequestSchema,
 } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
@@ -106,6 +109,37 @@ describe("request_id", () => {
       await expect(later<DeleteSandboxResponse>(other, call, never)).rejects.toThrow("request_id was used");
     finish.resolve();
     expect((await first).sandboxId).toBe("1");
+  });
+
+  test("one id is one id in capitals too", async () => {
+    const { later } = open();
+    await later<DeleteSandboxResponse>(request("a"), callOf("ann"), async () => answer("1"));
+    const capitals = create(DeleteSandboxRequestSchema, { name: "a", requestId: requestId.toUpperCase() });
+    expect((await later<DeleteSandboxResponse>(capitals, callOf("ann"), () => Promise.reject(new Error("ran again")))).sandboxId).toBe("1");
+  });
+
+  test("a command runs once: its short answer is given again, of a long or unfinished one only that it was run", async () => {
+    const { streamed } = open();
+    const exec = (id: string) => create(ExecSandboxRequestSchema, { sandbox: "a", command: ["date"], requestId: id });
+    const call = createHandlerContext({ ...method, method: OpenShell.method.execSandbox, contextValues: callOf("ann").values });
+    const event = (data: Uint8Array) => create(ExecSandboxEventSchema, { payload: { case: "stdout", value: { data } } });
+    let runs = 0;
+    const said = async (id: string, ...pieces: Uint8Array[]) => {
+      const events: ExecSandboxEvent[] = [];
+      const run = async function* () {
+        runs += 1;
+        for (const piece of pieces) yield event(piece);
+      };
+      for await (const one of streamed<ExecSandboxEvent>(exec(id), call, run)) events.push(one);
+      return events.length;
+    };
+    expect([await said(requestId, Buffer.from("a"), Buffer.from("b")), await said(requestId), runs]).toEqual([2, 2, 1]);
+    const other = requestId.replace("6f", "7f");
+    expect(await said(other, Buffer.alloc(200_000), Buffer.alloc(200_000))).toBe(2);
+    await expect(said(other)).rejects.toThrow("this request was made before");
+    await expect(said("no uuid")).rejects.toThrow("must be a UUID");
+    expect(await said("", Buffer.from("a"))).toBe(1);
+    expect(runs).toBe(3);
   });
 
   test("nothing is told before the transaction is durable, and nothing when it is rolled back", () => {
