@@ -2,7 +2,7 @@ import { upstreamAuthorities } from "../../authorities.ts";
 import { PolicyEngine } from "../../engine/policy-engine.ts";
 import type { EventSink, SecurityEvent } from "../../events/event.ts";
 import type { Policy } from "../../policy/model.ts";
-import { readUpstreamProxy, routeThrough, type UpstreamProxySettings } from "../../upstream-proxy/settings.ts";
+import { readUpstreamProxy, type UpstreamProxySettings } from "../../upstream-proxy/settings.ts";
 import type { Box, BoxSpec } from "./box/contract.ts";
 import type { Ground } from "./box/ground.ts";
 import { openBox } from "./box/open.ts";
@@ -101,7 +101,7 @@ export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
         settings: plan.inference ?? NO_INFERENCE,
         runDirectory: plan.box.runDirectory,
         authorities,
-        proxy: leaving && routeThrough(leaving),
+        via: upstreamProxy,
         emit: plan.emit,
       }),
     );

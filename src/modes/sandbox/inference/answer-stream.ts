@@ -1,6 +1,7 @@
 import type { Protocol } from "../../../inference/protocols.ts";
 import type { BodyMask } from "../credentials/mask.ts";
 import { IDLE_MS, MAX_ANSWER_BYTES } from "./limits.ts";
+import type { AnswerSource } from "./received-body.ts";
 import type { UsageReader } from "./usage.ts";
 
 /** How an answer ended; `problem` is for people. */
@@ -24,9 +25,8 @@ export interface AnswerPlan {
 }
 
 /** Passes an answer on as it comes, piece by piece, as fast as the program reads it; nothing is collected. Going away cancels the source. */
-export function passAnswer(source: ReadableStream<Uint8Array>, plan: AnswerPlan): ReadableStream<Uint8Array> {
+export function passAnswer(reader: AnswerSource, plan: AnswerPlan): ReadableStream<Uint8Array> {
   const { bytes: maxBytes, idleMs } = plan.limits ?? { bytes: MAX_ANSWER_BYTES, idleMs: IDLE_MS };
-  const reader = source.getReader();
   let bytes = 0;
   let over = false;
   const end = (result: Omit<AnswerEnd, "bytes">) => {
@@ -35,7 +35,7 @@ export function passAnswer(source: ReadableStream<Uint8Array>, plan: AnswerPlan)
     plan.ended({ bytes, ...result });
   };
   const fail = (controller: ReadableStreamDefaultController<Uint8Array>, code: NonNullable<AnswerEnd["code"]>, problem: string) => {
-    void reader.cancel(problem).catch(() => {});
+    void reader.cancel().catch(() => {});
     end({ code, problem });
     if (plan.streamed) {
       controller.enqueue(new TextEncoder().encode(errorEvent(plan.protocol, problem)));
@@ -47,7 +47,7 @@ export function passAnswer(source: ReadableStream<Uint8Array>, plan: AnswerPlan)
   };
   const leave = () => {
     end({ code: "client_gone", problem: "the program went away" });
-    return reader.cancel("the program went away").catch(() => {});
+    return reader.cancel().catch(() => {});
   };
   if (plan.gone.aborted) void leave();
   else plan.gone.addEventListener("abort", () => void leave(), { once: true });
@@ -79,17 +79,13 @@ export function passAnswer(source: ReadableStream<Uint8Array>, plan: AnswerPlan)
   });
 }
 
-interface Reader {
-  read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>;
-}
-
 type Piece =
   | { readonly kind: "bytes"; readonly bytes: Uint8Array }
   | { readonly kind: "done" }
   | { readonly kind: "idle" }
   | { readonly kind: "broken" };
 
-async function next(reader: Reader, idleMs: number): Promise<Piece> {
+async function next(reader: AnswerSource, idleMs: number): Promise<Piece> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const silence = new Promise<Piece>((resolve) => {
     timer = setTimeout(() => resolve({ kind: "idle" }), idleMs);

@@ -1,12 +1,14 @@
 import { readAwsKey } from "../../../inference/aws-key.ts";
 import type { Protocol } from "../../../inference/protocols.ts";
-import { type ProviderClient, ProviderError } from "../../../inference/provider-client.ts";
+import { ProviderError } from "../../../inference/provider-client.ts";
 import { type InferenceRoute, routeUrl } from "../../../inference/route.ts";
 import type { Mask } from "../credentials/mask.ts";
 import { type AnswerEnd, passAnswer } from "./answer-stream.ts";
 import { badAnswer, type InferenceRefusal, timedOut, unavailable } from "./answers.ts";
 import { awsFields } from "./aws-fields.ts";
 import { mockAnswer } from "./mock-provider.ts";
+import type { ProviderAnswer } from "./provider-connection.ts";
+import type { ProviderLink } from "./provider-link.ts";
 import { checked, type HeldBytes, readBody, withModel } from "./request-body.ts";
 import { answerFields, requestFields, requestQuery } from "./request-fields.ts";
 import { estimatedTokens, type TokenUsage, UsageReader } from "./usage.ts";
@@ -14,7 +16,7 @@ import { estimatedTokens, type TokenUsage, UsageReader } from "./usage.ts";
 /** A route in use. */
 export interface Served {
   readonly route: InferenceRoute;
-  readonly client: ProviderClient;
+  readonly link: ProviderLink;
   /** Hides the credential in answers; undefined: there is none. */
   readonly mask: Mask | undefined;
 }
@@ -42,6 +44,7 @@ export interface ExchangePlan {
 }
 
 export type Exchanged = { readonly response: Response } | { readonly refusal: InferenceRefusal };
+type Sent = { readonly answer: ProviderAnswer } | { readonly refusal: InferenceRefusal };
 
 /** One question to a provider and its answer. With a refusal `ended` is not called: whoever answers tells of it. */
 export async function exchange(plan: ExchangePlan): Promise<Exchanged> {
@@ -55,8 +58,8 @@ export async function exchange(plan: ExchangePlan): Promise<Exchanged> {
   return "refusal" in sent ? sent : received(plan, await send(plan, sent.text), sent.text.length);
 }
 
-async function send({ request, url, protocol, served: { route, client } }: ExchangePlan, body: string | undefined): Promise<Exchanged> {
-  if (route.baseUrl.protocol === "mock:") return { response: mockAnswer(protocol, route.model, isStreamed(body)) };
+async function send({ request, url, protocol, served: { route, link } }: ExchangePlan, body: string | undefined): Promise<Sent> {
+  if (route.baseUrl.protocol === "mock:") return { answer: fromResponse(mockAnswer(protocol, route.model, isStreamed(body))) };
   // The time limit ends with the head of the answer; the program may go away at any time.
   const ending = new AbortController();
   const timer = setTimeout(() => ending.abort(timedOut(route.timeoutMs)), route.timeoutMs);
@@ -71,8 +74,7 @@ async function send({ request, url, protocol, served: { route, client } }: Excha
     };
     const key = readAwsKey(route.key);
     const headers = key === undefined ? unsigned.headers : awsFields(unsigned, key, new Date());
-    const response = await client.send({ ...unsigned, headers, signal: ending.signal });
-    return { response };
+    return { answer: await link.send({ ...unsigned, headers, signal: ending.signal }) };
   } catch (error) {
     if (ending.signal.aborted) return { refusal: ending.signal.reason as InferenceRefusal };
     if (error instanceof ProviderError)
@@ -83,14 +85,18 @@ async function send({ request, url, protocol, served: { route, client } }: Excha
   }
 }
 
+function fromResponse({ status, headers, body }: Response): ProviderAnswer {
+  return { status, headers, body: body?.getReader() };
+}
+
 /** Good enough for canned answers. */
 function isStreamed(body: string | undefined): boolean {
   return body !== undefined && /"stream"\s*:\s*true/.test(body);
 }
 
-function received({ request, protocol, served, ended }: ExchangePlan, exchanged: Exchanged, sentBytes: number): Exchanged {
-  if ("refusal" in exchanged) return exchanged;
-  const { response: answer } = exchanged;
+function received({ request, protocol, served, ended }: ExchangePlan, sent: Sent, sentBytes: number): Exchanged {
+  if ("refusal" in sent) return sent;
+  const { answer } = sent;
   const { status } = answer;
   const headers = answerFields(answer.headers, served.mask);
   const streamed = answer.headers.get("content-type")?.startsWith("text/event-stream") === true;
@@ -107,7 +113,7 @@ function received({ request, protocol, served, ended }: ExchangePlan, exchanged:
       ...(problem === undefined ? {} : { reason: problem }),
     });
   };
-  if (answer.body === null) {
+  if (answer.body === undefined) {
     finish({ bytes: 0 });
     return { response: new Response(null, { status, headers }) };
   }

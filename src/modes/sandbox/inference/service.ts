@@ -1,13 +1,13 @@
 import type { Actor, EventSink, InferenceDetails } from "../../../events/event.ts";
 import { readAwsKey } from "../../../inference/aws-key.ts";
 import { type Protocol, protocolOf } from "../../../inference/protocols.ts";
-import { ProviderClient, type Reach } from "../../../inference/provider-client.ts";
 import { type InferenceRoute, SYSTEM_ROUTE } from "../../../inference/route.ts";
 import { Mask } from "../credentials/mask.ts";
 import { type InferenceRefusal, NO_ROUTE, NOT_CONFIGURED, NOT_SERVED, overBudget, refusalAnswer } from "./answers.ts";
 import { InferenceBudget } from "./budget.ts";
 import { exchange, type Outcome, type Served } from "./exchange.ts";
 import type { InferenceLimits } from "./limits.ts";
+import { ProviderLink, type ProviderReach } from "./provider-link.ts";
 import { HeldBytes } from "./request-body.ts";
 
 /** Where questions go, and how many there may be; replaced as a whole. */
@@ -24,7 +24,7 @@ export interface Caller {
   readonly port: number;
 }
 
-export interface ServiceOptions extends Reach {
+export interface ServiceOptions extends ProviderReach {
   readonly settings: InferenceSettings;
   readonly emit: EventSink;
 }
@@ -57,13 +57,13 @@ export class InferenceService implements Disposable {
     this.#budget.limits = limits;
     this.#served = routes.map((route) => ({
       route,
-      client: new ProviderClient(route, this.#options),
+      link: new ProviderLink(route, this.#options),
       mask: route.key === "" ? undefined : new Mask(secretsOf(route.key)),
     }));
   }
 
   [Symbol.dispose](): void {
-    for (const { client } of this.#served) client[Symbol.dispose]();
+    for (const { link } of this.#served) link[Symbol.dispose]();
     this.#served = [];
   }
 

@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import type { EventSink } from "../../../events/event.ts";
-import type { Reach } from "../../../inference/provider-client.ts";
 import { Resolver } from "../proxy/destination/resolver.ts";
 import { actorOf } from "../proxy/identity.ts";
 import type { LocalService } from "../proxy/local-service.ts";
+import type { UpstreamProxy } from "../proxy/upstream-proxy/upstream-proxy.ts";
 import { InferenceGate, isInferenceAuthority } from "./gate.ts";
 import { DEFAULT_INFERENCE_LIMITS } from "./limits.ts";
 import { type InferenceServer, serveInference } from "./server.ts";
@@ -18,8 +18,8 @@ export interface InferencePlan {
   readonly runDirectory: string;
   /** What providers are verified against, PEM. */
   readonly authorities: readonly string[];
-  /** What providers are reached through, where that is not their addresses. */
-  readonly proxy?: Reach["proxy"] | undefined;
+  /** What providers are reached through, where it takes them. */
+  readonly via?: UpstreamProxy | undefined;
   readonly emit: EventSink;
 }
 
@@ -31,11 +31,11 @@ export interface Inference extends Disposable {
 }
 
 /** Nothing listens before the first program asks: most sandboxes never do. */
-export function openInference({ settings, runDirectory, authorities, proxy, emit }: InferencePlan): Inference {
+export function openInference({ settings, runDirectory, authorities, via, emit }: InferencePlan): Inference {
   // Hosts of routes are the operator's words, never an agent's: they may be private, or this machine.
   const resolver = new Resolver({ hostsFile: "/etc/hosts" });
   const resolve = async (host: string) => resolver.known(host) ?? (await resolver.resolve(host));
-  const service = new InferenceService({ settings, authorities, emit, resolve, proxy });
+  const service = new InferenceService({ settings, authorities, emit, resolve, via });
   let server: InferenceServer | undefined;
   const listening = () => {
     server ??= serveInference(service, join(runDirectory, "inference.sock"));
