@@ -18,9 +18,11 @@ const MAX_DATA_LENGTH = 16 * 1024 * 1024;
 /** Builds the look-up tables in a throw-away instance, then an instance that decides, and probes it. Throws OpenShellError. */
 export function prepareGeneration(policy: Policy, own: readonly string[]): Generation {
   const input = engineData(policy);
-  const builder = new RegoInstance(INDEX_PAGES);
-  builder.setData(JSON.stringify(input));
-  const index = builder.evaluate("openshell/index", "{}");
+  const index = withinMemory(() => {
+    const builder = new RegoInstance(INDEX_PAGES);
+    builder.setData(JSON.stringify(input));
+    return builder.evaluate("openshell/index", "{}");
+  });
   refuseUnsupported(index);
   const data = JSON.stringify({ ...input, index });
   if (data.length > MAX_DATA_LENGTH) {
@@ -30,10 +32,33 @@ export function prepareGeneration(policy: Policy, own: readonly string[]): Gener
     );
   }
   const generation: Generation = { policy, data, instance: undefined };
-  generation.instance = reviveInstance(generation);
-  probe(generation.instance, own);
+  generation.instance = withinMemory(() => {
+    const instance = reviveInstance(generation);
+    probe(instance, own);
+    return instance;
+  });
   return generation;
 }
+
+/** A policy can be accepted field by field and still be too much as a whole: its tables grow with endpoints, ports and binaries multiplied. */
+function withinMemory<T>(prepare: () => T): T {
+  try {
+    return prepare();
+  } catch (error) {
+    if (!(error instanceof OpenShellError) || !error.message.includes(OUT_OF_MEMORY)) throw error;
+    throw new OpenShellError(
+      "resource_exhausted",
+      "the policy is too large to be decided on: its tables take more memory than the engine has",
+      {
+        cause: error,
+        next: "give a rule fewer endpoints, ports or binaries (a pattern stands for many), or make several rules of it",
+      },
+    );
+  }
+}
+
+/** How the wasm says it. */
+const OUT_OF_MEMORY = "opa_malloc: failed";
 
 /** A fresh instance with the data of a generation (about 1 ms, and 30 ms at 1,000 rules). */
 export function reviveInstance({ data }: Generation): RegoInstance {

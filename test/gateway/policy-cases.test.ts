@@ -7,7 +7,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { restrictiveDefault } from "../../src/policy/defaults.ts";
 import { PolicySource, type SandboxPolicySchema } from "../../src/rpc/gen/openshell/sandbox/v1/sandbox_pb.ts";
-import { SandboxPhase } from "../../src/rpc/gen/openshell/v1/openshell_pb.ts";
+import { PolicyStatus, SandboxPhase } from "../../src/rpc/gen/openshell/v1/openshell_pb.ts";
 import { eventually } from "../eventually.ts";
 import { BINARY, type Connected, GatewayHost, missingForGateway, workspaceScope } from "./host.ts";
 
@@ -169,6 +169,40 @@ describe.skipIf(missing !== undefined)("policies through the gateway", () => {
     expect((await config("unsafe")).policy?.filesystem?.readWrite).toEqual(defaults.readWrite);
     onDisk({});
   }, 120_000);
+
+  test("case-20: a policy that only the engine refuses: its revision has failed with the reason, the one before stays in force", async () => {
+    await create("kept", allowing("one.invalid"));
+    // Each field is accepted; what all of them come to is more than the engine can hold.
+    const ports = Array.from({ length: 2000 }, (_, i) => i + 1);
+    const binaries = Array.from({ length: 200 }, (_, i) => ({ path: `/usr/bin/program-${i}` }));
+    const endpoints = Array.from({ length: 10 }, (_, i) => ({ host: `h${i}.invalid`, ports }));
+    const { filesystem, landlock, version } = base;
+    const rest = { include_workdir: true, read_only: filesystem.readOnly, read_write: filesystem.readWrite };
+    const policy = { version, filesystem_policy: rest, landlock, network_policies: { huge: { endpoints, binaries } } };
+    const file = join(host.directory, "huge.yaml");
+    writeFileSync(file, JSON.stringify(policy));
+    const refused = await cli("policy", "set", "kept", "--policy", file, "--wait", "--timeout", "90");
+    expect([refused.code, refused.err]).toEqual([
+      1,
+      expect.stringMatching(/the sandbox refused policy version 2: the policy is too large/),
+    ]);
+
+    const { revisions } = await connected.client.listSandboxPolicies({ workspaceScope, sandbox: "kept" });
+    expect(revisions.map(({ version, status, loadError }) => [version, status, loadError !== ""])).toEqual([
+      [2, PolicyStatus.FAILED, true],
+      [1, PolicyStatus.LOADED, false],
+    ]);
+    expect((await cli("policy", "list", "kept")).out).toMatch(/2 +failed .*too large/);
+    const { sandbox } = await connected.client.getSandbox({ workspaceScope, name: "kept" });
+    expect([sandbox?.status?.phase, sandbox?.status?.currentPolicyVersion]).toEqual([SandboxPhase.READY, 1]);
+    expect([await answer("kept", "one.invalid"), await answer("kept", "h1.invalid")]).toEqual(["502", "403"]);
+    await logged("kept", "policy version 2 was not loaded: the policy is too large");
+
+    const next = await set("kept", allowing("two.invalid"));
+    expect(next.version).toBe(3);
+    await eventually("the next one", 30_000, async () => (await answer("kept", "two.invalid")) === "502" || undefined);
+    expect((await cli("policy", "list", "kept", "-o", "json")).out).toContain("superseded");
+  }, 180_000);
 
   test("case-19 case-21 case-22: rules come into force while it runs; order does not count; a policy for all comes before", async () => {
     await create("later", base);
