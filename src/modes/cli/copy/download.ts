@@ -1,4 +1,5 @@
 import { lstatSync } from "node:fs";
+import { constants } from "node:os";
 import { join, posix } from "node:path";
 import { defineCommand } from "../../../command/define.ts";
 import { printable } from "../../../command/printable.ts";
@@ -45,50 +46,74 @@ export default defineCommand({
     dest: { type: "positional", required: false, default: ".", valueHint: "DEST", description: "Where to, as cp reads it" },
   },
   run: ({ args, terminal, globals }) =>
-    withGateway({ globals, terminal }, async (gateway) => {
-      const sandbox = args.name;
-      const path = posix.resolve(HOME, args["sandbox-path"]);
-      const contents = /(^|\/)\.?\/?$/.test(args["sandbox-path"]);
-      const name = posix.basename(path);
-      if (name === "")
-        throw new OpenShellError("invalid_argument", "the whole file system of a sandbox cannot be copied", {
-          next: "name a directory in it",
-        });
-      const destination = destinationOf(args.dest ?? ".", name, contents);
-      await using staging = openStaging(destination);
-      const meter = openMeter(terminal, `Downloading ${printable(name)}`);
-      const unpacker = new Unpacker(staging.path);
-      let unpacked: Unpacked;
-      try {
-        const { exitCode, stderr } = await runRemote(gateway, {
-          sandbox,
-          command: ["/bin/sh", "-c", PACK, "download", path],
-          output: (piece) => {
-            unpacker.push(piece);
-            meter.at(unpacker.bytes);
-          },
-        });
-        if (exitCode === NOT_FOUND_CODE) throw new OpenShellError("not_found", `${printable(path)} does not exist in the sandbox`);
-        if (exitCode !== 0)
-          throw new OpenShellError(
-            "failed_precondition",
-            `the sandbox could not pack ${printable(path)}: ${printable(stderr.trim()) || `exit code ${exitCode}`}`,
-          );
-        unpacked = unpacker.finish();
-      } finally {
-        unpacker.close();
-        meter.done();
-      }
-      if (unpacked.files.length + unpacked.directories.length === 0) {
-        const reason = unpacked.refused[0]?.reason ?? "the sandbox sent nothing";
-        throw new OpenShellError("failed_precondition", `${printable(path)} cannot be copied: ${reason}`);
-      }
-      const { changed } = place(staging.path, destination, unpacked);
-      report(terminal, unpacked, destination, changed);
-      rememberSandbox(sandbox, gateway, terminal);
-      return 0;
-    }),
+    untilSignal(async (signal) =>
+      withGateway({ globals, terminal }, async (gateway) => {
+        const sandbox = args.name;
+        const path = posix.resolve(HOME, args["sandbox-path"]);
+        const contents = /(^|\/)\.?\/?$/.test(args["sandbox-path"]);
+        const name = posix.basename(path);
+        if (name === "")
+          throw new OpenShellError("invalid_argument", "the whole file system of a sandbox cannot be copied", {
+            next: "name a directory in it",
+          });
+        const destination = destinationOf(args.dest ?? ".", name, contents);
+        await using staging = openStaging(destination);
+        const meter = openMeter(terminal, `Downloading ${printable(name)}`);
+        const unpacker = new Unpacker(staging.path);
+        let unpacked: Unpacked;
+        try {
+          const { exitCode, stderr } = await runRemote(gateway, {
+            sandbox,
+            command: ["/bin/sh", "-c", PACK, "download", path],
+            signal,
+            output: (piece) => {
+              unpacker.push(piece);
+              meter.at(unpacker.bytes);
+            },
+          });
+          if (exitCode === NOT_FOUND_CODE) throw new OpenShellError("not_found", `${printable(path)} does not exist in the sandbox`);
+          if (exitCode !== 0)
+            throw new OpenShellError(
+              "failed_precondition",
+              `the sandbox could not pack ${printable(path)}: ${printable(stderr.trim()) || `exit code ${exitCode}`}`,
+            );
+          unpacked = unpacker.finish();
+        } finally {
+          unpacker.close();
+          meter.done();
+        }
+        if (unpacked.files.length + unpacked.directories.length === 0) {
+          const reason = unpacked.refused[0]?.reason ?? "the sandbox sent nothing";
+          throw new OpenShellError("failed_precondition", `${printable(path)} cannot be copied: ${reason}`);
+        }
+        const { changed } = place(staging.path, destination, unpacked);
+        report(terminal, unpacked, destination, changed);
+        rememberSandbox(sandbox, gateway, terminal);
+        return 0;
+      }),
+    ),
 });
+
+/** Runs `use` until whoever interrupts or ends us: then it is given up and cleans up after itself, which may be gigabytes, before we end. */
+async function untilSignal(use: (signal: AbortSignal) => Promise<number>): Promise<number> {
+  const abort = new AbortController();
+  let code = 0;
+  const end = (name: keyof typeof constants.signals): void => {
+    code = 128 + constants.signals[name];
+    abort.abort();
+  };
+  for (const name of SIGNALS) process.on(name, end);
+  try {
+    return await use(abort.signal);
+  } catch (reason) {
+    if (abort.signal.aborted) return code;
+    throw reason;
+  } finally {
+    for (const name of SIGNALS) process.off(name, end);
+  }
+}
+
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /** What came, and what of it this machine could run or obey. */
 function report(terminal: Terminal, unpacked: Unpacked, destination: string, changed: readonly string[]): void {

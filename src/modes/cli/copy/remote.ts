@@ -17,6 +17,8 @@ export interface RemoteCommand {
   readonly input?: AsyncIterable<Uint8Array>;
   /** Takes its standard output; the next piece waits for it. */
   readonly output?: (piece: Uint8Array) => Promise<void> | void;
+  /** Gives the command up. */
+  readonly signal?: AbortSignal;
 }
 
 export interface RemoteResult {
@@ -25,12 +27,13 @@ export interface RemoteResult {
 }
 
 /** Runs a command in a sandbox without a terminal, with streams on both sides. */
-export async function runRemote(gateway: Gateway, { sandbox, command, input, output }: RemoteCommand): Promise<RemoteResult> {
+export async function runRemote(gateway: Gateway, { sandbox, command, input, output, signal }: RemoteCommand): Promise<RemoteResult> {
   const queue = new InputQueue<Input>();
   void queue.push({
     payload: { case: "start", value: { workspaceScope: gateway.scope, sandbox, command: [...command], noLoginShell: true } },
   });
   const abort = new AbortController();
+  const given = signal === undefined ? abort.signal : AbortSignal.any([abort.signal, signal]);
   let failure: unknown;
   const feeding = feed(queue, input).catch((reason: unknown) => {
     failure = reason;
@@ -38,7 +41,7 @@ export async function runRemote(gateway: Gateway, { sandbox, command, input, out
   });
   let stderr = "";
   try {
-    for await (const { payload } of gateway.client.execSandboxInteractive(queue, { signal: abort.signal })) {
+    for await (const { payload } of gateway.client.execSandboxInteractive(queue, { signal: given })) {
       if (payload.case === "stdout") await output?.(payload.value.data);
       else if (payload.case === "stderr") stderr = (stderr + new TextDecoder().decode(payload.value.data)).slice(0, MAX_STDERR_BYTES);
       else if (payload.case === "exit") return { exitCode: payload.value.exitCode, stderr };
