@@ -43,6 +43,8 @@ describe("errors on the wire", () => {
     const log = (reason: unknown): unknown => logged.push(reason);
     const gone = Object.assign(new Error("The stream has been destroyed"), { code: "ERR_HTTP2_INVALID_STREAM" });
     expect(toConnectError(gone, log).code).toBe(Code.Canceled);
+    const broken = Object.assign(new Error("Premature close"), { code: "ERR_STREAM_PREMATURE_CLOSE" });
+    expect(toConnectError(broken, log).code).toBe(Code.Canceled);
     expect(logged).toEqual([]);
     expect(toConnectError(Object.assign(new Error("x"), { code: "ENOSPC" }), log).code).toBe(Code.ResourceExhausted);
     expect(logged).toHaveLength(1);

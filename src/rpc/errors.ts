@@ -65,7 +65,12 @@ const LOST_CONNECTION =
 function isLostStream(reason: unknown): boolean {
   if (!(reason instanceof Error)) return false;
   const code = String((reason as NodeJS.ErrnoException).code ?? "");
-  return code.startsWith("ERR_HTTP2_") || code === "ERR_STREAM_DESTROYED" || /(session|stream) has been destroyed/i.test(reason.message);
+  return (
+    code.startsWith("ERR_HTTP2_") ||
+    code === "ERR_STREAM_DESTROYED" ||
+    code === "ERR_STREAM_PREMATURE_CLOSE" ||
+    /(session|stream) has been destroyed/i.test(reason.message)
+  );
 }
 
 /** The other direction, for clients: a status of the gateway, or a failure to reach it, as our own error. */
