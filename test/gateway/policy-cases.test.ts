@@ -195,6 +195,7 @@ describe.skipIf(missing !== undefined)("policies through the gateway", () => {
     expect((await cli("policy", "list", "kept")).out).toMatch(/2 +failed .*too large/);
     const { sandbox } = await connected.client.getSandbox({ workspaceScope, name: "kept" });
     expect([sandbox?.status?.phase, sandbox?.status?.currentPolicyVersion]).toEqual([SandboxPhase.READY, 1]);
+    expect((await cli("sandbox", "get", "kept")).out).toMatch(/Policy version: 1\nRefused policy: the policy is too large/);
     expect([await answer("kept", "one.invalid"), await answer("kept", "h1.invalid")]).toEqual(["502", "403"]);
     await logged("kept", "policy version 2 was not loaded: the policy is too large");
 
@@ -202,6 +203,7 @@ describe.skipIf(missing !== undefined)("policies through the gateway", () => {
     expect(next.version).toBe(3);
     await eventually("the next one", 30_000, async () => (await answer("kept", "two.invalid")) === "502" || undefined);
     expect((await cli("policy", "list", "kept", "-o", "json")).out).toContain("superseded");
+    expect((await cli("sandbox", "get", "kept")).out).not.toContain("Refused policy");
   }, 180_000);
 
   test("case-19 case-21 case-22: rules come into force while it runs; order does not count; a policy for all comes before", async () => {

@@ -113,6 +113,14 @@ export default defineCommand({
       hidden: true,
       negativeDescription: "--no-credential-warnings changes nothing",
     },
+    // Of published clients: who approves what was denied.
+    "approval-mode": {
+      type: "enum",
+      options: ["manual", "auto"],
+      default: "manual",
+      hidden: true,
+      description: "manual: a person approves",
+    },
     label: { type: "string", multiple: true, valueHint: "KEY=VALUE", description: "Label" },
     env: { type: "string", multiple: true, valueHint: "KEY=VALUE", description: "Variable for programs in the sandbox" },
     mount: {
@@ -166,6 +174,10 @@ export default defineCommand({
   },
   async run({ args, terminal, globals }) {
     if (args.name !== undefined) checkSandboxName(args.name);
+    if (args["approval-mode"] === "auto")
+      throw new OpenShellError("invalid_argument", "--approval-mode auto is not available: nothing is approved without a person", {
+        next: "leave it out; openshell sandbox draft shows what was denied, openshell sandbox draft approve allows it",
+      });
     const labels = pairsValue("--label", args.label, PATH);
     const environment = pairsValue("--env", args.env, PATH);
     const idleSeconds = provisionTimeout(terminal.env);

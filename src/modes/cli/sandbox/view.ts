@@ -33,6 +33,7 @@ export function sandboxData(sandbox: Sandbox): Record<string, unknown> {
     created_at: isoTime(metadata?.createdTime) ?? null,
     phase: phaseName(status?.phase),
     current_policy_version: status?.currentPolicyVersion ?? 0,
+    ...(status?.configurationAdmission?.error ? { policy_error: status.configurationAdmission.error } : {}),
     command: spec?.command ?? [],
     providers: spec?.providers ?? [],
     ...(status?.exitCode === undefined ? {} : { exit_code: status.exitCode }),
@@ -119,6 +120,9 @@ export function sandboxDetails(sandbox: Sandbox, style: Style): string {
     ["Created", `${tableTime(metadata?.createdTime)} UTC`],
     ["Policy version", String(status?.currentPolicyVersion ?? 0)],
   ];
+  // What the supervisor did not take; it goes on with the version above.
+  const refused = status?.configurationAdmission?.error ?? "";
+  if (refused !== "") fields.push(["Refused policy", printable(refused)]);
   if (spec !== undefined && spec.command.length > 0) fields.push(["Command", printable(spec.command.join(" "))]);
   if (spec !== undefined && spec.providers.length > 0) fields.push(["Providers", printable(spec.providers.join(", "))]);
   if (status?.exitCode !== undefined) fields.push(["Exit code", String(status.exitCode)]);
