@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { OpenShellError } from "../../error.ts";
 import { storageError } from "../../storage-error.ts";
@@ -246,9 +246,11 @@ function openState(directory: string): { gateway: string; tls: string; sandboxes
   const paths = { gateway: join(directory, "gateway"), tls: join(directory, "tls"), sandboxes: join(directory, "sandboxes") };
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
+    requireOwn(directory);
     for (const path of Object.values(paths)) mkdirSync(path, { recursive: true, mode: 0o700 });
     chmodSync(directory, 0o700);
   } catch (error) {
+    if (error instanceof OpenShellError) throw error;
     const { code } = error as NodeJS.ErrnoException;
     throw new OpenShellError("failed_precondition", `the state directory ${directory} cannot be used (${code ?? "unknown error"})`, {
       next: "give --state-dir a directory of your own",
@@ -256,6 +258,19 @@ function openState(directory: string): { gateway: string; tls: string; sandboxes
     });
   }
   return paths;
+}
+
+/** Whoever owns a directory can put another in the place of anything in it: keys, the store, what a supervisor is told to run. */
+function requireOwn(directory: string): void {
+  const { uid } = statSync(directory);
+  if (uid === process.getuid?.()) return;
+  throw new OpenShellError(
+    "failed_precondition",
+    `the state directory ${directory} belongs to uid ${uid}, who could change everything in it`,
+    {
+      next: "give --state-dir a directory of your own",
+    },
+  );
 }
 
 /** Names this gateway in its tokens, so that those of another are refused. */

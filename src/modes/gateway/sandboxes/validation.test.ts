@@ -61,7 +61,7 @@ describe("names", () => {
     expect(() => checkSandboxName("a".repeat(64))).toThrow("64 characters, at most 63");
     expect(() => checkSandboxName("draft")).not.toThrow();
     expect(() => checkSandboxName("history")).toThrow("word of the command line");
-    for (const bad of ["-a", "a-", "A", "a.b", "a_b", ""]) expect(() => checkSandboxName(bad)).toThrow();
+    for (const bad of ["-a", "a-", "a--b", "A", "a.b", "a_b", ""]) expect(() => checkSandboxName(bad)).toThrow();
   });
   test("a generated name is free and valid", () => {
     const taken = new Set<string>();
