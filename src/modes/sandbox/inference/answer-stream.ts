@@ -1,5 +1,6 @@
 import type { Protocol } from "../../../inference/protocols.ts";
 import type { BodyMask } from "../credentials/mask.ts";
+import { giveBack } from "../proxy/give-back.ts";
 import { IDLE_MS, MAX_ANSWER_BYTES } from "./limits.ts";
 import type { AnswerSource } from "./received-body.ts";
 import type { UsageReader } from "./usage.ts";
@@ -51,32 +52,42 @@ export function passAnswer(reader: AnswerSource, plan: AnswerPlan): ReadableStre
   };
   if (plan.gone.aborted) void leave();
   else plan.gone.addEventListener("abort", () => void leave(), { once: true });
-  return new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      // A piece may leave nothing to pass on, when all of it is held back by the mask.
-      for (;;) {
-        const piece = await next(reader, idleMs);
-        if (over) return;
-        if (piece.kind === "idle") return fail(controller, "inference_idle", `the model was silent for ${idleMs / 1000} s`);
-        if (piece.kind === "broken") return fail(controller, "inference_broken", "the connection to the model broke");
-        if (piece.kind === "done") {
-          const rest = plan.mask?.take(Buffer.alloc(0), true);
-          if (rest !== undefined && rest.length > 0) controller.enqueue(rest);
-          end({});
-          controller.close();
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        // A piece may leave nothing to pass on, when all of it is held back by the mask.
+        for (;;) {
+          const piece = await next(reader, idleMs);
+          if (over) return;
+          if (piece.kind === "idle") return fail(controller, "inference_idle", `the model was silent for ${idleMs / 1000} s`);
+          if (piece.kind === "broken") return fail(controller, "inference_broken", "the connection to the model broke");
+          if (piece.kind === "done") {
+            const rest = plan.mask?.take(Buffer.alloc(0), true);
+            if (rest !== undefined && rest.length > 0) controller.enqueue(rest);
+            end({});
+            controller.close();
+            return;
+          }
+          bytes += piece.bytes.length;
+          if (bytes > maxBytes) return fail(controller, "inference_answer_size", `the answer is larger than ${maxBytes} bytes`);
+          plan.usage.take(piece.bytes);
+          if (plan.mask === undefined) {
+            controller.enqueue(piece.bytes);
+            return;
+          }
+          const passed = plan.mask.take(Buffer.from(piece.bytes.buffer, piece.bytes.byteOffset, piece.bytes.length), false);
+          // The mask has made a copy.
+          giveBack(piece.bytes);
+          if (passed.length === 0) continue;
+          controller.enqueue(passed);
           return;
         }
-        bytes += piece.bytes.length;
-        if (bytes > maxBytes) return fail(controller, "inference_answer_size", `the answer is larger than ${maxBytes} bytes`);
-        plan.usage.take(piece.bytes);
-        const passed = plan.mask === undefined ? piece.bytes : plan.mask.take(Buffer.from(piece.bytes), false);
-        if (passed.length === 0) continue;
-        controller.enqueue(passed);
-        return;
-      }
+      },
+      cancel: leave,
     },
-    cancel: leave,
-  });
+    // Nothing is read in advance: what waits for a slow program waits in one place.
+    { highWaterMark: 0 },
+  );
 }
 
 type Piece =

@@ -1,3 +1,4 @@
+import { giveBack } from "../proxy/give-back.ts";
 import type { Field } from "../proxy/http1/fields.ts";
 import { ResponseReader } from "../proxy/http1/response-reader.ts";
 import { Upstream, type UpstreamEvents, type UpstreamTarget } from "../proxy/inspect/upstream.ts";
@@ -111,7 +112,10 @@ export class ProviderConnection implements UpstreamEvents {
       return;
     }
     exchange.begun = true;
+    const { headed } = exchange;
     const { rest } = exchange.reader.take(bytes);
+    // Behind the head everything is copied.
+    if (headed && rest === undefined && bytes.length === bytes.buffer.byteLength) giveBack(bytes);
     if (this.#exchange !== exchange) return;
     if (exchange.reader.problem !== undefined) this.#end("protocol", exchange.reader.problem);
     else if (exchange.reader.done) this.#done(exchange, rest === undefined && !exchange.reader.serverCloses && this.#flow.waiting === 0);

@@ -1,3 +1,6 @@
+import { ByteBudget } from "../proxy/byte-budget.ts";
+import { GrowingBuffer } from "../proxy/growing-buffer.ts";
+
 /** Tokens of one request, as the provider counted them. */
 export interface TokenUsage {
   readonly input: number;
@@ -15,14 +18,20 @@ export function estimatedTokens(bytes: number): number {
   return Math.ceil(bytes / BYTES_PER_TOKEN);
 }
 
+const NOTHING = Buffer.alloc(0);
+const DATA = Buffer.from("data:");
+const UTF8 = new TextDecoder();
+const USAGE = '"usage"';
+const LINE_END = 10;
+
 /**
  * Finds the numbers of tokens in an answer while it passes: in one JSON object, or in the data lines of a stream of events (`usage` of
- * OpenAI's two interfaces and of Anthropic's; the largest counts, inputs and outputs apart).
+ * OpenAI's two interfaces and of Anthropic's; the largest counts, inputs and outputs apart). Only lines that may have some become text.
  */
 export class UsageReader {
-  readonly #decoder = new TextDecoder();
   readonly #streamed: boolean;
-  #pending = "";
+  /** Beginning of a line, or of the object. */
+  readonly #pending = new GrowingBuffer(MAX_READ_FOR_USAGE, new ByteBudget(MAX_READ_FOR_USAGE));
   #tooLong = false;
   #input: number | undefined;
   #output: number | undefined;
@@ -32,42 +41,54 @@ export class UsageReader {
     this.#streamed = streamed;
   }
 
+  /** Keeps nothing of the memory that is given. */
   take(chunk: Uint8Array): void {
-    if (this.#tooLong && !this.#streamed) return;
-    const text = this.#decoder.decode(chunk, { stream: true });
     if (!this.#streamed) {
-      this.#keep(text);
+      this.#keep(chunk);
       return;
     }
-    const lines = text.split("\n");
-    for (const [index, line] of lines.entries()) {
-      this.#keep(line);
-      if (index === lines.length - 1) break;
-      this.#line();
+    let start = 0;
+    for (let end = chunk.indexOf(LINE_END); end >= 0; end = chunk.indexOf(LINE_END, start)) {
+      this.#line(chunk.subarray(start, end));
+      start = end + 1;
     }
+    if (start < chunk.length) this.#keep(chunk.subarray(start));
   }
 
   /** Undefined when the provider said nothing that could be read. */
   finish(): TokenUsage | undefined {
-    if (this.#streamed) this.#line();
-    else this.#read(this.#pending);
-    this.#pending = "";
+    if (this.#streamed) this.#line(NOTHING);
+    else this.#read(UTF8.decode(this.#pending.bytes()));
+    this.#pending.drop();
     if (this.#input === undefined && this.#output === undefined) return undefined;
     return { input: this.#input ?? 0, output: this.#output ?? 0 };
   }
 
-  #keep(text: string): void {
+  #keep(bytes: Uint8Array): void {
     if (this.#tooLong) return;
-    this.#pending += text;
-    if (this.#pending.length <= MAX_READ_FOR_USAGE) return;
-    this.#pending = "";
+    if (this.#pending.length + bytes.length <= MAX_READ_FOR_USAGE) {
+      this.#pending.append(bytes);
+      return;
+    }
+    this.#pending.drop();
     this.#tooLong = true;
   }
 
-  #line(): void {
-    if (this.#pending.startsWith("data:") && this.#pending.includes('"usage"')) this.#read(this.#pending.slice(5));
-    this.#pending = "";
+  /** The last bytes of a line, which may be all of it. */
+  #line(end: Uint8Array): void {
+    if (this.#pending.length === 0 && !this.#tooLong) {
+      this.#readLine(end);
+      return;
+    }
+    this.#keep(end);
+    this.#readLine(this.#pending.bytes());
+    this.#pending.drop();
     this.#tooLong = false;
+  }
+
+  #readLine(bytes: Uint8Array): void {
+    const line = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    if (line.subarray(0, DATA.length).equals(DATA) && line.includes(USAGE)) this.#read(UTF8.decode(line.subarray(DATA.length)));
   }
 
   #read(text: string): void {
