@@ -21,8 +21,8 @@ export class CallError extends Error {
     text: string,
     readonly metadata: Metadata,
   ) {
-    // grpc-js leaves the percent signs of reserved characters, which other clients decode.
-    const details = decodeURIComponent(text);
+    // grpc-js leaves reserved characters as they were sent, which other clients decode.
+    const details = text.replace(/%(?:2[346BCF]|3[ABDF]|40)/g, decodeURIComponent);
     super(`${status[code]}: ${details}`);
     this.details = details;
   }
