@@ -311,10 +311,11 @@ describe.skipIf(missing !== undefined)("bad requests on the wire", () => {
           await person.post(path, { "content-type": "application/json" }, DEEP_JSON, SOON);
         }
       };
-      await flood(40);
+      await flood(100);
       const before = memory();
-      await flood(150);
-      expect(memory() - before).toBeLessThan(64 * MIB);
+      await flood(300);
+      // Half a MiB that stays of each request would be more; what a collector has not looked at yet is less.
+      expect(memory() - before).toBeLessThan(256 * MIB);
       const method = OpenShell.method.health;
       const came = await person.post(pathOf(method), { "content-type": "application/proto" }, EMPTY, SOON);
       expect(fromBinary(method.output, came.body).version).not.toBe("");
