@@ -15,6 +15,10 @@ async function main(argv: readonly string[]): Promise<number> {
     case "doctor-probe":
       return (await import("./modes/sandbox/doctor/probe-helper.ts")).main();
   }
+  // A gateway waits for its supervisors: what finds and reads the other commands is not loaded for them.
+  if (argv.length === 4 && argv.slice(0, 3).join(" ") === "sandbox run --spec") {
+    return (await import("./modes/sandbox/from-spec.ts")).main(argv[3] as string);
+  }
   const { createRoot, runRoot } = await import("./modes/cli/root.ts");
   const root = createRoot({
     gatewayServe: async () => (await import("./modes/gateway/command.ts")).serveCommand,

@@ -1,11 +1,9 @@
-import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { defineCommand } from "../../command/define.ts";
 import { pairsValue } from "../../command/values.ts";
 import { OpenShellError } from "../../error.ts";
 import { parseMount } from "../../mount-flag.ts";
-import type { SupervisorSpec } from "../../supervisor-spec.ts";
 import { UPSTREAM_PROXY_ARGS, upstreamProxyOption } from "../../upstream-proxy/flags.ts";
 import { parseTrustedCidr } from "./cidr-flag.ts";
 import { gainPrivileges } from "./rootless/enter.ts";
@@ -84,11 +82,8 @@ export const runCommand = defineCommand({
   },
   async run({ args }) {
     if (args.spec !== undefined) {
-      gainPrivileges();
-      const spec = JSON.parse(readFileSync(args.spec, "utf8")) as SupervisorSpec;
-      const ground = await breakGround(spec.limits?.groups);
-      const { runUnderGateway } = await import("./run-under-gateway.ts");
-      return runUnderGateway(spec, ground);
+      const { runFromSpec } = await import("./from-spec.ts");
+      return runFromSpec(args.spec);
     }
     if (args.command.length === 0) {
       throw new OpenShellError("invalid_argument", "no command given", { next: "openshell sandbox run -- COMMAND [ARGUMENTS]" });
@@ -111,14 +106,10 @@ export const runCommand = defineCommand({
       ...(args["log-dir"] === undefined ? {} : { logDirectory: resolve(args["log-dir"]) }),
     };
     gainPrivileges();
-    const ground = await breakGround();
+    // The processes of the box take longest: they start before anything else is loaded.
+    const { Ground } = await import("./box/ground.ts");
+    const ground = new Ground();
     const { runStandalone } = await import("./run-standalone.ts");
     return runStandalone(options, ground);
   },
 });
-
-/** Starts the processes of the box before anything else is loaded: they take longest. */
-async function breakGround(groups?: readonly string[]) {
-  const { Ground } = await import("./box/ground.ts");
-  return new Ground(groups);
-}

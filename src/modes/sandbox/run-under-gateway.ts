@@ -1,10 +1,6 @@
-import { writeFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { join } from "node:path";
-import { OpenShellError } from "../../error.ts";
 import type { EventSink } from "../../events/event.ts";
-import { nameProcess } from "../../linux/process-state.ts";
-import { surviveTransportFaults } from "../../rpc/transport-faults.ts";
 import type { SupervisorExit, SupervisorSpec } from "../../supervisor-spec.ts";
 import { PolicyAdvisor } from "./advisor/policy-advisor.ts";
 import type { Ground } from "./box/ground.ts";
@@ -15,18 +11,18 @@ import { AgentRelay } from "./control-plane/relay.ts";
 import { withModels } from "./inference/environment.ts";
 import { EventLog } from "./logs/event-log.ts";
 import { LogPush } from "./logs/log-push.ts";
-import { keepOwnOutputSmall } from "./logs/own-output.ts";
 import { madeConfigurationNote, rememberToolConfiguration } from "./made-configuration.ts";
 import { MainProcess } from "./main-process.ts";
 import { fanOut, OWN_EXECUTABLES, type Sandbox, startSandbox } from "./sandbox.ts";
-import { type Configuration, firstConfiguration, retried, scope } from "./session/configuration.ts";
+import { type Configuration, scope } from "./session/configuration.ts";
 import { ConfigurationKeeper } from "./session/configuration-keeper.ts";
 import { EndpointReporter } from "./session/endpoint-reporter.ts";
 import { serveExecRelay } from "./session/exec-relay.ts";
-import { connectGateway, type GatewayClient, gatewayTransport } from "./session/gateway-client.ts";
-import { bundledRoutes, inferenceLimits } from "./session/inference-bundle.ts";
+import type { FirstState } from "./session/first-state.ts";
+import { type GatewayClient, type GatewayConnection, gatewayTransport } from "./session/gateway-client.ts";
+import { inferenceLimits } from "./session/inference-bundle.ts";
 import { serveMainRelay } from "./session/main-relay.ts";
-import { fetchCredentials, NO_PROVIDERS, ProviderState } from "./session/provider-credentials.ts";
+import { ProviderState } from "./session/provider-credentials.ts";
 import { ReadinessReporter } from "./session/readiness-reporter.ts";
 import { SupervisorSession } from "./session/supervisor-session.ts";
 import { openEntrance } from "./ssh/entrance.ts";
@@ -36,33 +32,23 @@ const WORKDIR = "/sandbox";
 /** How often configuration of a person's tools that was not there before is looked for. Milliseconds. */
 const LOOK_INTERVAL = 10_000;
 
-/** `openshell sandbox run --spec FILE`: a sandbox that a gateway steers. Resolves when it is told to stop, or after a main process that is not kept. */
-export async function runUnderGateway(spec: SupervisorSpec, ground: Ground): Promise<number> {
-  await using _ground = ground;
-  let exit: Omit<SupervisorExit, "instanceId"> = { exitCode: 1, reason: "StartFailed" };
-  try {
-    exit = await supervise(spec, ground);
-  } catch (error) {
-    const { message, next } = OpenShellError.from(error);
-    exit = { exitCode: 1, reason: next ? `${message} (${next})` : message };
-    throw error;
-  } finally {
-    writeFileSync(join(spec.directory, "exit.json"), JSON.stringify({ instanceId: spec.instanceId, ...exit }), { mode: 0o600 });
-  }
-  return exit.exitCode;
+/** How a supervisor ended, for the gateway that finds it gone. */
+export type End = Omit<SupervisorExit, "instanceId">;
+
+/** What is there before a sandbox can be. */
+export interface Beginnings {
+  readonly ground: Ground;
+  readonly connection: GatewayConnection;
+  readonly first: FirstState;
+  /** Settles with the name of the signal that ends us. */
+  readonly stop: Promise<string>;
 }
 
-async function supervise(spec: SupervisorSpec, ground: Ground): Promise<Omit<SupervisorExit, "instanceId">> {
-  nameProcess("openshell");
-  surviveTransportFaults();
-  using _output = keepOwnOutputSmall(join(spec.directory, "log/supervisor.log"));
-  const stop = stopSignal();
-  const { client, inference, token, renew } = connectGateway(spec.gateway);
-  token.keepFresh(async () => (await client.refreshSandboxToken({})).token);
-  const { configuration, notes } = await firstConfiguration(client, spec);
-  const provided = configuration.environmentRevision === 0n ? NO_PROVIDERS : await retried(() => fetchCredentials(client, spec));
+/** Runs the sandbox until it is told to stop, its box ends, or its main process does where it is not kept. */
+export async function supervise(spec: SupervisorSpec, { ground, connection, first, stop }: Beginnings): Promise<End> {
+  const { client, inference, token, renew } = connection;
+  const { configuration, notes, provided, routes } = first;
   const providers = new ProviderState(provided);
-  const routes = bundledRoutes(await retried(() => inference.getInferenceBundle({})));
   const relay = new AgentRelay({
     connect: (interceptors) => gatewayTransport(spec.gateway, interceptors).transport,
     issueToken: async () => (await client.issueSandboxToken({})).token,
@@ -272,10 +258,4 @@ function gatewayPort(endpoint: string): number {
 function gatewayAddresses(endpoint: string): string[] {
   const host = new URL(endpoint).hostname.replace(/^\[|\]$/g, "");
   return isIP(host) === 0 ? [] : [host];
-}
-
-function stopSignal(): Promise<string> {
-  return new Promise((resolve) => {
-    for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => resolve(name));
-  });
 }

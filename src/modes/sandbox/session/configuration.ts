@@ -49,13 +49,14 @@ export async function firstConfiguration(
   const known = await retried(() => fetchConfiguration(client, spec));
   if (known) return { configuration: known, notes: [] };
   const { policy, source, notes } = discover();
-  const refused = await sync(client, spec, policy);
+  // Asked at once: the gateway answers one connection's questions in their order.
+  const [refused, early] = await Promise.all([sync(client, spec, policy), fetchConfiguration(client, spec).catch(() => undefined)]);
   // Like a file that is unsafe here: not used, and the notes say why.
   if (refused !== undefined) {
     const again = await sync(client, spec, restrictiveDefault());
     if (again !== undefined) throw again;
   }
-  const synced = await retried(() => fetchConfiguration(client, spec));
+  const synced = early ?? (await retried(() => fetchConfiguration(client, spec)));
   if (!synced) throw new OpenShellError("internal", "the gateway has no policy for this sandbox after it was synced");
   if (refused === undefined) return { configuration: synced, notes: [`policy from ${source}`, ...notes] };
   const why = `unsafe-disk-policy: ${source} is not used: the gateway refuses it: ${refused.rawMessage}`;

@@ -70,7 +70,7 @@ test.skipIf(!usable)("limits hold for the programs and not for the supervisor, a
   try {
     group.prepare(limits);
     const [supervisor, program] = [spawn(many), spawn(many)];
-    group.enter(supervisor.pid, limits);
+    await group.enter(supervisor.pid, limits);
     moveToGroups(program.pid, groups);
     for (const [child, leaf] of [[supervisor, "supervisor"] as const, [program, "agent"] as const]) {
       for (const controller of ["memory", "pids", "cpu"]) {
@@ -141,7 +141,7 @@ describe("the paths of the groups", () => {
       read(all, "x/agent/memory.low"),
     ]).toEqual([`${96 * 2 ** 20}`, `${96 * 2 ** 20}`, `${2 * 96 * 2 ** 20}`, ""]);
     expect(group.agentGroups(limits)).toEqual([join(root, "unified/openshell/x/agent")]);
-    group.enter(4711, limits);
+    await group.enter(4711, limits);
     expect([read(all, "x/supervisor/cgroup.procs"), read(all, "x/agent/cgroup.procs")]).toEqual(["4711", ""]);
     moveToGroups(4712, group.agentGroups(limits));
     expect([read(all, "x/supervisor/cgroup.procs"), read(all, "x/agent/cgroup.procs")]).toEqual(["4711", "4712"]);
@@ -151,7 +151,7 @@ describe("the paths of the groups", () => {
     expect(group.refusals()).toEqual({ killed: 3, peak: GIB, notStarted: 2 });
   });
 
-  test("hybrid: programs are moved only where there is a limit", () => {
+  test("hybrid: programs are moved only where there is a limit", async () => {
     const [memory, pids, unified] = [mount("memory", 1), mount("pids", 1), mount("unified", 2)];
     const group = new SandboxGroup("x", { memory, pids, all: [unified, memory, pids] });
     withFiles(memory, { "x/agent": ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"] });
@@ -161,7 +161,7 @@ describe("the paths of the groups", () => {
     expect([pids, unified].map(({ parent = "" }) => existsSync(join(parent, "x/supervisor")))).toEqual([true, true]);
     expect([pids, unified].map(({ parent = "" }) => existsSync(join(parent, "x/agent")))).toEqual([false, false]);
     expect(group.agentGroups({})).toEqual([]);
-    expect(() => group.enter(1, { memoryBytes: GIB })).toThrow();
+    await expect(group.enter(1, { memoryBytes: GIB })).rejects.toThrow();
   });
 
   test("a program is not started where its group is gone, and no file is made in its place", () => {
@@ -170,10 +170,10 @@ describe("the paths of the groups", () => {
   });
 });
 
-test("a limit that the machine cannot enforce is refused, no limit never is", () => {
+test("a limit that the machine cannot enforce is refused, no limit never is", async () => {
   const nothing = new SandboxGroup("x", { all: [] });
   nothing.prepare({});
-  nothing.enter(process.pid, {});
+  await nothing.enter(process.pid, {});
   expect(() => nothing.prepare({ memoryBytes: 2 ** 30 })).toThrow("cannot limit memory: this machine has no cgroup controller 'memory'");
   expect(() => SandboxGroup.check({ pids: 100 }, { all: [] })).toThrow("cannot limit processes: this machine has no");
   const foreign = { mount: "/sys/fs/cgroup", version: 2 } as const;

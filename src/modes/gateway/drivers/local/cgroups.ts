@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { OpenShellError } from "../../../../error.ts";
 import type { ResourceLimits } from "../../sandboxes/resources.ts";
@@ -86,15 +87,17 @@ export class SandboxGroup {
     if (processes !== undefined) this.#limit("pids", pids, [["pids.max", processes]]);
   }
 
-  /** Moves a supervisor, and with it the helpers that it will start, into its groups. */
-  enter(pid: number, limits: ResourceLimits): void {
+  /**
+   * Moves a supervisor, and with it the helpers that it will start, into its groups. The kernel lets who moves a process wait for every
+   * processor, 5 ms at rest and 60 when there is work: not the thread that the supervisor will soon ask.
+   */
+  async enter(pid: number, limits: ResourceLimits): Promise<void> {
     const needed = this.#limited(limits);
     for (const hierarchy of this.#hierarchies.all) {
       const path = this.#path(hierarchy);
       if (path === undefined) continue;
-      const move = (): void => writeFileSync(join(path, SUPERVISOR, "cgroup.procs"), String(pid), { flag: "r+" });
-      if (needed.has(hierarchy)) move();
-      else attempt(move);
+      const moved = writeFile(join(path, SUPERVISOR, "cgroup.procs"), String(pid), { flag: "r+" });
+      await (needed.has(hierarchy) ? moved : moved.catch(() => {}));
     }
   }
 

@@ -118,7 +118,7 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
     watched.delete(id);
   }
 
-  function spawn({ id, instanceId, spec }: SandboxRecord, directory: SandboxDirectory): void {
+  async function spawn({ id, instanceId, spec }: SandboxRecord, directory: SandboxDirectory): Promise<void> {
     const limits = resourceLimits(spec);
     const group = new SandboxGroup(id);
     group.prepare(limits);
@@ -149,7 +149,7 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
       writeSupervisorRecord(directory, { pid: child.pid, startTime: start, bootId: boot, instanceId });
       watched.set(id, supervisor);
       try {
-        group.enter(child.pid, limits);
+        await group.enter(child.pid, limits);
       } catch (error) {
         supervisor.stopping = true;
         child.kill("SIGKILL");
@@ -182,7 +182,7 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
     writeEndpoint(directory, options.endpoint());
     writeFileAtomically(directory.caFile, options.caCertificate, 0o644, { lastsBoot: true });
     writeSpec(directory, { ...supervisorSpec(record, directory, options), attended });
-    spawn(record, directory);
+    await spawn(record, directory);
   }
 
   async function remove(id: string): Promise<void> {

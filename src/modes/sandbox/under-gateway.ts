@@ -1,0 +1,69 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { OpenShellError } from "../../error.ts";
+import { nameProcess } from "../../linux/process-state.ts";
+import { surviveTransportFaults } from "../../rpc/transport-faults.ts";
+import type { SupervisorSpec } from "../../supervisor-spec.ts";
+import type { Ground } from "./box/ground.ts";
+import { keepOwnOutputSmall } from "./logs/own-output.ts";
+import type { End } from "./run-under-gateway.ts";
+import { fetchFirstState } from "./session/first-state.ts";
+import { connectGateway } from "./session/gateway-client.ts";
+
+/** A sandbox that a gateway steers. Resolves when it is told to stop, or after a main process that is not kept. */
+export async function runUnderGateway(spec: SupervisorSpec, ground: Ground): Promise<number> {
+  await using _ground = ground;
+  let exit: End = { exitCode: 1, reason: "StartFailed" };
+  try {
+    exit = await start(spec, ground);
+  } catch (error) {
+    const { message, next } = OpenShellError.from(error);
+    exit = { exitCode: 1, reason: next ? `${message} (${next})` : message };
+    throw error;
+  } finally {
+    writeFileSync(join(spec.directory, "exit.json"), JSON.stringify({ instanceId: spec.instanceId, ...exit }), { mode: 0o600 });
+  }
+  return exit.exitCode;
+}
+
+/** Asks the gateway first; what enforces its answer is loaded while it thinks. */
+async function start(spec: SupervisorSpec, ground: Ground): Promise<End> {
+  nameProcess("openshell");
+  surviveTransportFaults();
+  using _output = keepOwnOutputSmall(join(spec.directory, "log/supervisor.log"));
+  const stop = stopSignal();
+  const connection = connectGateway(spec.gateway);
+  const { client, token } = connection;
+  token.keepFresh(async () => (await client.refreshSandboxToken({})).token);
+  const first = fetchFirstState(connection, spec);
+  // Whoever needs it gets the failure.
+  first.catch(() => {});
+  await prepareRules();
+  const { supervise } = await import("./run-under-gateway.ts");
+  return supervise(spec, { ground, connection, first: await first, stop });
+}
+
+/**
+ * Compiles the rules and runs them once, on a policy of nothing: 10 ms that need no answer. In between what has arrived is handled, since the
+ * handshake takes several answers of ours.
+ */
+async function prepareRules(): Promise<void> {
+  await turn();
+  const [{ PolicyEngine }, { restrictiveDefault }] = await Promise.all([
+    import("../../engine/policy-engine.ts"),
+    import("../../policy/defaults.ts"),
+  ]);
+  await turn();
+  new PolicyEngine().load(restrictiveDefault());
+  await turn();
+}
+
+function turn(): Promise<unknown> {
+  return new Promise(setImmediate);
+}
+
+function stopSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => resolve(name));
+  });
+}
