@@ -131,7 +131,8 @@ class EgressServer implements Disposable, ConnectionHost {
   readonly #listeners: { stop(closeActiveConnections?: boolean): void }[];
   readonly #onCaptured: (peer: SocketAddress, local: SocketAddress) => void;
   readonly #names: EgressOptions["names"];
-  readonly #sweep: ReturnType<typeof setInterval>;
+  /** Runs while there are connections. */
+  #sweep: ReturnType<typeof setInterval> | undefined;
   readonly #upstreamHandlers: SocketHandler<Connection>;
   #undecided = 0;
   #admitted = 0;
@@ -151,8 +152,12 @@ class EgressServer implements Disposable, ConnectionHost {
       connectError: (socket, error) => socket.data.upstreamFailed(error.message),
     };
     this.#listeners = [this.#listen(options.listenerFd, false), ...(options.capturedFds ?? []).map((fd) => this.#listen(fd, true))];
-    this.#sweep = setInterval(() => this.#expire(), context.limits.sweepMs);
-    this.#sweep.unref();
+  }
+
+  #startSweep(): ReturnType<typeof setInterval> {
+    const timer = setInterval(() => this.#expire(), this.#context.limits.sweepMs);
+    timer.unref();
+    return timer;
   }
 
   #listen(fd: number, captured: boolean): { stop(closeActiveConnections?: boolean): void } {
@@ -221,6 +226,7 @@ class EgressServer implements Disposable, ConnectionHost {
     );
     socket.data = connection;
     this.#live.add(connection);
+    this.#sweep ??= this.#startSweep();
     if (this.#hasRoom()) {
       connection.admit();
     } else if (this.#waiting.length < this.#context.limits.waiting) {
@@ -272,6 +278,9 @@ class EgressServer implements Disposable, ConnectionHost {
   #expire(): void {
     const now = performance.now();
     for (const connection of this.#live) if (connection.deadline !== 0 && connection.deadline <= now) connection.expire();
+    if (this.#live.size > 0) return;
+    clearInterval(this.#sweep);
+    this.#sweep = undefined;
   }
 }
 

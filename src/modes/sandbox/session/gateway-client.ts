@@ -1,12 +1,13 @@
 import { readFileSync } from "node:fs";
 import { type Client, Code, ConnectError, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { createGrpcTransport } from "@connectrpc/connect-node";
 import { Inference } from "../../../rpc/gen/openshell/inference/v1/inference_pb.ts";
 import { OpenShell } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import type { SupervisorSpec } from "../../../supervisor-spec.ts";
 import { endingTransport } from "./ending-transport.ts";
 import { retiringTransport } from "./retiring-transport.ts";
 import { SupervisorToken } from "./supervisor-token.ts";
+import { WatchedSessionManager } from "./watched-session-manager.ts";
 
 export type GatewayClient = Client<typeof OpenShell>;
 export type InferenceClient = Client<typeof Inference>;
@@ -19,9 +20,6 @@ const PING_INTERVAL = 10_000;
 
 /** A gateway that is slow for a while keeps its connections: to make them all anew would make it slower. Milliseconds. */
 const PING_TIMEOUT = 20_000;
-
-/** How often to look whether the connection has ended. Milliseconds. */
-const CONNECTION_CHECK = 250;
 
 export interface GatewayConnection {
   readonly client: GatewayClient;
@@ -61,14 +59,10 @@ export function gatewayTransport(
   const tls = { ca: readFileSync(gateway.caFile), rejectUnauthorized: true };
   const open = (): Connection => {
     const baseUrl = presentEndpoint(gateway);
-    const sessionManager = new Http2SessionManager(baseUrl, pings, tls);
+    const sessionManager = new WatchedSessionManager(baseUrl, pings, tls);
     const options = { baseUrl, sessionManager, interceptors, writeMaxBytes: MAX_REQUEST_BYTES };
-    const over = new AbortController();
-    const lost = untilLost(sessionManager, over.signal);
-    const { transport, retire } = retiringTransport(endingTransport(createGrpcTransport(options), lost), () => {
-      over.abort();
-      sessionManager.abort();
-    });
+    const { lost } = sessionManager;
+    const { transport, retire } = retiringTransport(endingTransport(createGrpcTransport(options), lost), () => sessionManager.abort());
     const opened = { transport, retire };
     // A call after the end of a connection belongs on the next one.
     void lost.then(() => {
@@ -106,22 +100,4 @@ interface Connection {
   readonly transport: Transport;
   /** No new calls come: the connection is closed with the last that runs. */
   retire(): void;
-}
-
-/** Settles when the connection was there and is no more, or nobody wants to know. */
-function untilLost(manager: Http2SessionManager, over: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    let opened = false;
-    const settle = (): void => {
-      clearInterval(timer);
-      resolve();
-    };
-    const timer = setInterval(() => {
-      const state = manager.state();
-      if (state === "error" || (state === "closed" && opened)) settle();
-      else if (state !== "closed") opened = true; // closed is also how it begins
-    }, CONNECTION_CHECK);
-    timer.unref();
-    over.addEventListener("abort", settle, { once: true });
-  });
 }

@@ -20,6 +20,11 @@ export class Attempts {
   readonly #accepted = new Map<string, number>();
   #unmatched = 0;
 
+  /** Nothing waits for its other half. */
+  get isEmpty(): boolean {
+    return this.#pending.size === 0 && this.#accepted.size === 0;
+  }
+
   /** Accepted connections whose opening packet was not read: of those that found the queue full, so many are known after all. */
   takeUnmatched(): number {
     const count = this.#unmatched;
