@@ -3,11 +3,17 @@ import { SUBMISSION_BURST, SUBMISSION_INTERVAL_MS } from "./limits.ts";
 
 /** Limits how often each sandbox may submit: a bucket of `SUBMISSION_BURST` that regains one place every `SUBMISSION_INTERVAL_MS`. */
 export class SubmissionRate {
-  /** Per sandbox, the time at which its bucket would be full again. */
+  /** Per sandbox, when its bucket would be full again, as `elapsed` counts. */
   private readonly fullAt = new Map<string, number>();
+  /** Milliseconds that have passed: a clock that is set back makes nobody wait for the time to come again. */
+  private elapsed = 0;
+  private seen = Number.POSITIVE_INFINITY;
 
-  /** Takes one place; throws `resource_exhausted` that says when the next one is free. */
-  take(sandboxId: string, now: number): void {
+  /** Takes one place; throws `resource_exhausted` that says when the next one is free. `time` by any clock. */
+  take(sandboxId: string, time: number): void {
+    this.elapsed += Math.max(0, time - this.seen);
+    this.seen = time;
+    const now = this.elapsed;
     const start = Math.max(now, this.fullAt.get(sandboxId) ?? 0);
     const next = start + SUBMISSION_INTERVAL_MS;
     const wait = next - now - SUBMISSION_BURST * SUBMISSION_INTERVAL_MS;

@@ -3,7 +3,7 @@ import { SSH_SESSION_LIFETIME_MS, SshSessions } from "./ssh-sessions.ts";
 
 function sessions() {
   const clock = { time: 1_000_000, now: () => clock.time };
-  return { clock, all: new SshSessions(clock) };
+  return { clock, all: new SshSessions(clock, clock.now) };
 }
 
 const alice = { sandboxId: "one", subject: "alice", kind: "ssh" } as const;
@@ -76,4 +76,16 @@ test("tokens that nobody uses do not pile up", () => {
   for (let index = 0; index < 300; index += 1) all.create("one", "alice");
   expect(() => all.claim(oldest.token, alice)).toThrow("not valid");
   expect(tunnel.signal.aborted).toBe(false);
+});
+
+test("a clock that is set neither ends a token early nor makes it last", () => {
+  const clock = { time: 1_000_000_000, now: () => clock.time };
+  let elapsed = 0;
+  const all = new SshSessions(clock, () => elapsed);
+  const { token } = all.create("one", "alice");
+  clock.time += 10 * SSH_SESSION_LIFETIME_MS;
+  all.claim(token, alice)[Symbol.dispose]();
+  clock.time = 0;
+  elapsed += SSH_SESSION_LIFETIME_MS;
+  expect(() => all.claim(token, alice)).toThrow("not valid for this sandbox");
 });

@@ -19,7 +19,8 @@ interface Session {
   readonly sandboxId: string;
   /** The user who asked; nobody else can use the token. */
   readonly subject: string;
-  readonly expires: number;
+  /** As `elapsed` counts. */
+  readonly endsAt: number;
   readonly tunnels: Set<Tunnel>;
 }
 
@@ -43,10 +44,13 @@ export interface TunnelRequest {
  */
 export class SshSessions {
   readonly #clock: { now(): number };
+  readonly #elapsed: () => number;
   readonly #sessions = new Map<string, Session>();
 
-  constructor(clock: { now(): number }) {
+  /** `elapsed`: milliseconds that only go forward, by which tokens end; the clock is for what people are told. */
+  constructor(clock: { now(): number }, elapsed: () => number = () => performance.now()) {
     this.#clock = clock;
+    this.#elapsed = elapsed;
   }
 
   /** A new token. */
@@ -54,9 +58,9 @@ export class SshSessions {
     this.#expire();
     this.#makeRoom(sandboxId);
     const token = randomBytes(32).toString("base64url");
-    const expires = this.#clock.now() + SSH_SESSION_LIFETIME_MS;
-    this.#sessions.set(digest(token), { sandboxId, subject, expires, tunnels: new Set() });
-    return { token, expires };
+    const endsAt = this.#elapsed() + SSH_SESSION_LIFETIME_MS;
+    this.#sessions.set(digest(token), { sandboxId, subject, endsAt, tunnels: new Set() });
+    return { token, expires: this.#clock.now() + SSH_SESSION_LIFETIME_MS };
   }
 
   /**
@@ -89,7 +93,7 @@ export class SshSessions {
         },
       );
     }
-    return openTunnel(session, kind, session.expires - this.#clock.now());
+    return openTunnel(session, kind, session.endsAt - this.#elapsed());
   }
 
   /** Ends a token and its connections. False when there is no such token of this user. */
@@ -107,8 +111,8 @@ export class SshSessions {
   }
 
   #expire(): void {
-    const now = this.#clock.now();
-    for (const [key, session] of [...this.#sessions]) if (session.expires <= now) this.#end(key, session);
+    const now = this.#elapsed();
+    for (const [key, session] of [...this.#sessions]) if (session.endsAt <= now) this.#end(key, session);
   }
 
   #makeRoom(sandboxId: string): void {

@@ -62,6 +62,7 @@ const NAMED_PROBLEMS = 5;
  */
 export class PolicyAdvisor {
   readonly #options: PolicyAdvisorOptions;
+  /** Milliseconds since the epoch when nobody sets the clock; goes on evenly when somebody does, so that no report waits for a time to come again. */
   readonly #now: () => number;
   readonly #probe: Probe;
   readonly #trusted: AddressSet;
@@ -77,7 +78,7 @@ export class PolicyAdvisor {
 
   constructor(options: PolicyAdvisorOptions) {
     this.#options = options;
-    this.#now = options.now ?? Date.now;
+    this.#now = options.now ?? (() => performance.timeOrigin + performance.now());
     this.#trusted = new AddressSet(options.trustedCidrs);
     this.#probe = options.probe ?? limitedProbe(new Resolver({ hostsFile: options.hostsFile ?? "/etc/hosts" }), options.internalDomains);
   }
@@ -130,7 +131,7 @@ export class PolicyAdvisor {
     for (const event of events) {
       const denial = denialOf(event);
       if (denial === undefined) continue;
-      if (this.#aggregator.observe(denial) === "new") this.#schedule.newKey(now);
+      if (this.#aggregator.observe({ ...denial, time: now }) === "new") this.#schedule.newKey(now);
       else this.#schedule.knownKey(now);
     }
     this.#plan();
@@ -201,7 +202,7 @@ export class PolicyAdvisor {
     const { entry } = emission;
     const refusal = whyNotProposed(entry, this.#options.ownExecutables ?? []);
     const addresses = refusal === undefined ? await this.#probe(entry.host) : undefined;
-    submission.summaries.push(summaryOf(emission, addresses ?? [...entry.addresses]));
+    submission.summaries.push(summaryOf(emission, addresses ?? [...entry.addresses], this.#clockShift()));
     const proposal = refusal === undefined ? this.#propose(emission, addresses) : { problems: [refusal] };
     if (entry.reportedAt === undefined || emission.requests.some(({ sample, times }) => sample.count === times))
       this.#sayWhyNot(entry, proposal.problems);
@@ -227,6 +228,11 @@ export class PolicyAdvisor {
     return undefined;
   }
 
+  /** What the clock was set by since the start. Milliseconds. */
+  #clockShift(): number {
+    return this.#options.now === undefined ? Date.now() - this.#now() : 0;
+  }
+
   #sayWhyNot({ binary, host, port }: Entry, problems: readonly string[]): void {
     const more = problems.length - NAMED_PROBLEMS;
     const named = more > 0 ? [...problems.slice(0, NAMED_PROBLEMS), `${more} more requests, for reasons like these`] : problems;
@@ -234,7 +240,7 @@ export class PolicyAdvisor {
   }
 
   #say(message: string): void {
-    this.#options.emit?.({ kind: "config", activity: "proposed", time: this.#now(), severity: "informational", message });
+    this.#options.emit?.({ kind: "config", activity: "proposed", time: Date.now(), severity: "informational", message });
   }
 }
 

@@ -5,8 +5,15 @@ import { MAX_COMMAND_LINE } from "../../../events/sanitise.ts";
 import { type DenialSummary, DenialSummarySchema } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import type { Emission } from "./aggregator.ts";
 
-/** One reported key as the gateway takes it. Host and binary stay exact; the gateway escapes what it shows. */
-export function summaryOf({ entry, count, suppressed, persistent }: Emission, resolvedIps: readonly string[]): DenialSummary {
+/**
+ * One reported key as the gateway takes it. Host and binary stay exact; the gateway escapes what it shows. `clockShift`: milliseconds by which
+ * the time of day is ahead of the entry's times.
+ */
+export function summaryOf(
+  { entry, count, suppressed, persistent }: Emission,
+  resolvedIps: readonly string[],
+  clockShift = 0,
+): DenialSummary {
   return create(DenialSummarySchema, {
     id: entry.id,
     host: entry.host,
@@ -14,8 +21,8 @@ export function summaryOf({ entry, count, suppressed, persistent }: Emission, re
     binary: entry.binary,
     ancestors: [...entry.ancestors],
     denyReason: clip(escapeText(entry.reason), MAX_COMMAND_LINE),
-    firstSeenTime: timestampFromMs(entry.firstSeen),
-    lastSeenTime: timestampFromMs(entry.lastSeen),
+    firstSeenTime: timestampFromMs(Math.round(entry.firstSeen + clockShift)),
+    lastSeenTime: timestampFromMs(Math.round(entry.lastSeen + clockShift)),
     count,
     suppressedCount: suppressed,
     totalCount: entry.total,

@@ -21,7 +21,7 @@ export class RotatedFile {
   #dropped = 0;
   #day = "";
   #timer: ReturnType<typeof setTimeout> | undefined;
-  /** Time of the next attempt after a failed one. */
+  /** Time of the next attempt after a failed one, by a clock that only goes forward. */
   #brokenUntil = 0;
   #complained = false;
 
@@ -32,7 +32,7 @@ export class RotatedFile {
   }
 
   write(line: string): void {
-    if (this.#pending.length >= MAX_PENDING_LINES || Date.now() < this.#brokenUntil) this.#dropped += 1;
+    if (this.#pending.length >= MAX_PENDING_LINES || performance.now() < this.#brokenUntil) this.#dropped += 1;
     else this.#pending.push(line);
     this.#timer ??= setTimeout(() => this.flush(), FLUSH_INTERVAL);
   }
@@ -40,7 +40,7 @@ export class RotatedFile {
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (Date.now() < this.#brokenUntil) return;
+    if (performance.now() < this.#brokenUntil) return;
     const lines = this.#pending;
     const dropped = this.#dropped;
     this.#pending = [];
@@ -54,7 +54,7 @@ export class RotatedFile {
       if (day !== this.#day) this.#removeOld();
       this.#day = day;
     } catch (error) {
-      this.#brokenUntil = Date.now() + RETRY_AFTER;
+      this.#brokenUntil = performance.now() + RETRY_AFTER;
       this.#dropped += dropped + lines.length;
       if (this.#complained) return;
       this.#complained = true;
