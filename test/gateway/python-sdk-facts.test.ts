@@ -8,7 +8,8 @@ import { Client, credentials, Metadata, status } from "@grpc/grpc-js";
 import { DeletionOutcome, OpenShell, type Sandbox, SandboxPhase } from "../../src/rpc/gen/openshell/v1/openshell_pb.ts";
 import { eventually } from "../eventually.ts";
 import { GatewayHost, missingForGateway, workspaceScope } from "./host.ts";
-import { type CallError, PlainClient, registeredClient } from "./plain-grpc.ts";
+import { type CallError, PlainClient, pathOf, registeredClient } from "./plain-grpc.ts";
+import { frame, Wire } from "./wire.ts";
 
 const missing = missingForGateway();
 if (missing !== undefined) console.log(`skipped: what the Python SDK counts on: ${missing}`);
@@ -176,6 +177,17 @@ describe.skipIf(missing !== undefined)("what the Python SDK counts on", () => {
       await run(name, ["/bin/sh", "-c", "touch here && command -v ls && echo $OPENSHELL_X"], { environment: { OPENSHELL_X: "y" } }),
     ).toEqual([0, expect.stringMatching(/\/ls\ny\n$/)]);
     expect((await run(name, ["/bin/sh", "-c", "command -v ls"], { noLoginShell: true }))[0]).toBe(0);
+  });
+
+  test("a command that outlives its deadline ends with DEADLINE_EXCEEDED, also when the client leaves that to the gateway", async () => {
+    await create("late");
+    await settled("late");
+    using wire = new Wire(host);
+    const request = { workspaceScope, sandbox: "late", command: ["/bin/sleep", "3600"] };
+    const bytes = frame(toBinary(method.execSandbox.input, message(method.execSandbox.input, request)));
+    const headers = { "content-type": "application/grpc", "grpc-timeout": "700m" };
+    const came = await wire.post(pathOf(method.execSandbox), headers, bytes, PATIENCE);
+    expect(came.trailers["grpc-status"] ?? came.headers["grpc-status"]).toBe(String(status.DEADLINE_EXCEEDED));
   });
 
   test("wait_deleted: after a delete the name is free, and what takes it has another id", async () => {

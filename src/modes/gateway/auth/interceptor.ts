@@ -42,9 +42,14 @@ export function guard(log: Log): Interceptor {
       const response = await next(request);
       return response.stream ? response : { ...response, message: clean(response.message) as typeof response.message };
     } catch (error) {
-      throw toConnectError(error, log);
+      throw deadlineOf(request.signal) ?? toConnectError(error, log);
     }
   };
+}
+
+/** The status of a call whose deadline has passed, whatever else that made fail. */
+function deadlineOf({ aborted, reason }: AbortSignal): ConnectError | undefined {
+  return aborted && reason instanceof ConnectError && reason.code === Code.DeadlineExceeded ? reason : undefined;
 }
 
 function checkOwn(desc: DescMessage, message: Message, principal: Principal): void {
@@ -68,7 +73,8 @@ async function* mapped<T extends Message>(
   try {
     for await (const message of messages) yield clean(message) as T;
   } catch (error) {
-    throw toConnectError(error, log);
+    throw deadlineOf(signal) ?? toConnectError(error, log);
   }
-  if (signal.aborted && signal.reason instanceof ConnectError && signal.reason.code === Code.DeadlineExceeded) throw signal.reason;
+  const late = deadlineOf(signal);
+  if (late !== undefined) throw late;
 }
