@@ -12,9 +12,12 @@ export function parentOf(pid: number): number | undefined {
   return fields === undefined ? undefined : Number(fields[STAT_PARENT]);
 }
 
-/** True when the process that had this pid and start time still runs (a zombie does not). */
+/**
+ * True when the process that had this pid and start time still runs (a zombie does not). Throws when that cannot be told, as without a free
+ * descriptor: a process that is taken for ended is neither watched nor killed any more.
+ */
 export function isAlive(pid: number, start: number): boolean {
-  const fields = statFields(pid);
+  const fields = readStat(pid);
   return fields !== undefined && Number(fields[STAT_START_TIME]) === start && fields[STAT_STATE] !== "Z" && fields[STAT_STATE] !== "X";
 }
 
@@ -41,9 +44,20 @@ const STAT_START_TIME = 19;
 
 function statFields(pid: number): string[] | undefined {
   try {
-    const text = readFileSync(`/proc/${pid}/stat`, "latin1");
-    return text.slice(text.lastIndexOf(")") + 2).split(" ");
+    return readStat(pid);
   } catch {
     return undefined;
+  }
+}
+
+/** Undefined when there is no such process; any other failure is thrown. */
+function readStat(pid: number): string[] | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, "latin1");
+    return text.slice(text.lastIndexOf(")") + 2).split(" ");
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ESRCH") return undefined;
+    throw error;
   }
 }

@@ -96,10 +96,12 @@ export function forgetProcess(directory: SandboxDirectory): void {
   for (const name of ["supervisor.json", "exit.json"]) rmSync(join(directory.path, name), { force: true });
 }
 
+/** Undefined when there is no such file, or nothing sensible in it. A file that cannot be read now is an error: it names a process that may run. */
 function readJson<T>(file: string): T | undefined {
   if (!existsSync(file)) return undefined;
+  const text = readFileSync(file, "utf8");
   try {
-    return JSON.parse(readFileSync(file, "utf8")) as T;
+    return JSON.parse(text) as T;
   } catch {
     return undefined;
   }
