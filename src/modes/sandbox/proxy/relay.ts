@@ -137,16 +137,19 @@ export class Tunnel {
     this.#downEnds = ends && { source: ends.upstream, destination: ends.client };
   }
 
-  toUpstream(bytes: Buffer): void {
+  /** `owned`: see `Flow.pass`. */
+  toUpstream(bytes: Buffer, owned = false): void {
     if (this.#upstream === undefined) return;
-    this.#up.pass(bytes, this.#client, this.#upstream);
-    if (this.#upEnds !== undefined && bytes.length >= BULK_BYTES) this.#up.passMore(this.#client, this.#upstream, this.#upEnds);
+    const { length } = bytes;
+    this.#up.pass(bytes, this.#client, this.#upstream, owned);
+    if (this.#upEnds !== undefined && length >= BULK_BYTES) this.#up.passMore(this.#client, this.#upstream, this.#upEnds);
   }
 
-  toClient(bytes: Buffer): void {
+  toClient(bytes: Buffer, owned = false): void {
     if (this.#client === undefined) return;
-    this.#down.pass(bytes, this.#upstream, this.#client);
-    if (this.#downEnds !== undefined && bytes.length >= BULK_BYTES) this.#down.passMore(this.#upstream, this.#client, this.#downEnds);
+    const { length } = bytes;
+    this.#down.pass(bytes, this.#upstream, this.#client, owned);
+    if (this.#downEnds !== undefined && length >= BULK_BYTES) this.#down.passMore(this.#upstream, this.#client, this.#downEnds);
   }
 
   clientDrained(): void {

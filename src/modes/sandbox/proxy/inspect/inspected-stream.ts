@@ -26,7 +26,7 @@ export class InspectedStream {
       return;
     }
     const step = this.#inspector.fromClient(bytes);
-    if (step.forward.length > 0) this.#tunnel.toUpstream(step.forward);
+    if (step.forward.length > 0) this.#tunnel.toUpstream(step.forward, step.owned);
     if (step.answer !== undefined) this.#tunnel.toClient(step.answer);
     this.#finish(step);
     if (step.rest !== undefined) this.#goOnLater(step.rest);
@@ -34,8 +34,8 @@ export class InspectedStream {
 
   fromServer(bytes: Buffer): void {
     if (this.#closed) return;
-    const step = this.#inspector.fromServer?.(bytes) ?? { forward: bytes };
-    if (step.forward.length > 0) this.#tunnel.toClient(step.forward);
+    const step: StreamStep = this.#inspector.fromServer?.(bytes) ?? { forward: bytes };
+    if (step.forward.length > 0) this.#tunnel.toClient(step.forward, step.owned);
     if (step.answer !== undefined) this.#tunnel.toUpstream(step.answer);
     this.#finish(step);
   }

@@ -66,6 +66,8 @@ export interface ResponseFilter {
 export interface StreamStep {
   /** Goes on to where the bytes were going. */
   readonly forward: Buffer;
+  /** Nobody else has the memory of these. */
+  readonly owned?: boolean;
   /** Goes back to who sent them. */
   readonly answer?: Buffer;
   /** Both connections end behind what is above. */

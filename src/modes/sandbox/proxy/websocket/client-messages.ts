@@ -1,6 +1,8 @@
+import { isUtf8 } from "node:buffer";
 import type { ByteBudget } from "../byte-budget.ts";
 import { GrowingBuffer } from "../growing-buffer.ts";
 import { applyMask, CLOSE, type FrameHead, MAX_CONTROL_BYTES, MAX_HEAD_BYTES, OPCODE, readFrameHead } from "./frame.ts";
+import { TextMessage } from "./text-message.ts";
 
 /** One text message, kept whole until it is decided. Chat and API messages have kilobytes; 4 MiB is what the existing OpenShell takes. */
 export const MAX_TEXT_BYTES = 4_194_304;
@@ -21,8 +23,8 @@ export class FrameError extends Error {
 
 /** Takes what a client sends, in order. */
 export interface MessageSink {
-  /** A whole text message. */
-  text(text: string): void;
+  /** A whole text message, whose memory is the sink's from now on. */
+  text(message: TextMessage): void;
   /** The head of one frame of a binary message; `first`: of a new message. */
   binaryFrame(frame: { readonly first: boolean; readonly fin: boolean; readonly length: number }): void;
   /** The next bytes of that frame; they may be changed. */
@@ -37,7 +39,6 @@ export interface MessageSink {
 
 type Payload = { readonly kind: "text" | "binary" | "control"; readonly head: FrameHead; left: number };
 
-const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const NO_BYTES = Buffer.alloc(0);
 
 /**
@@ -153,9 +154,10 @@ export class ClientMessages {
       if (opcode === OPCODE.close) checkClose(this.#control);
       this.#sink.control(opcode, this.#control);
     } else if (kind === "text" && fin) {
-      const text = decode(this.#text.bytes());
+      const bytes = this.#text.bytes();
+      checkText(bytes);
       this.drop();
-      this.#sink.text(text);
+      this.#sink.text(new TextMessage(bytes));
     }
   }
 }
@@ -176,15 +178,11 @@ function checkClose(payload: Buffer): void {
   const code = payload.length === 1 ? 0 : payload.readUInt16BE(0);
   const known = (code >= 1000 && code <= 1014 && ![1004, 1005, 1006].includes(code)) || (code >= 3000 && code <= 4999);
   if (!known) throw violation("a Close frame without a valid code");
-  decode(payload.subarray(2));
+  checkText(payload.subarray(2));
 }
 
-function decode(bytes: Buffer): string {
-  try {
-    return UTF8.decode(bytes);
-  } catch {
-    throw new FrameError(CLOSE.invalidPayload, "text that is not UTF-8");
-  }
+function checkText(bytes: Buffer): void {
+  if (!isUtf8(bytes)) throw new FrameError(CLOSE.invalidPayload, "text that is not UTF-8");
 }
 
 function violation(reason: string): FrameError {

@@ -5,6 +5,7 @@ import type { StreamStep } from "../inspect/ruling.ts";
 import { MAX_BINARY_FRAME_BYTES, MAX_FRAGMENTS, MAX_TEXT_BYTES } from "./client-messages.ts";
 import { applyMask, closeFrame, frameHead, OPCODE, readFrameHead } from "./frame.ts";
 import { type MessageVerdict, WebSocketInspector } from "./inspector.ts";
+import type { TextMessage } from "./text-message.ts";
 
 const MASK = Buffer.from([1, 2, 3, 4]);
 
@@ -34,7 +35,8 @@ function frames(bytes: Buffer): { opcode: number; fin: boolean; masked: boolean;
 function play(budget = new ByteBudget(MAX_TEXT_BYTES)) {
   const judged: (string | undefined)[] = [];
   const violations: string[] = [];
-  const judge = (text: string | undefined): MessageVerdict => {
+  const judge = (message: TextMessage | undefined): MessageVerdict => {
+    const text = message?.text;
     judged.push(text);
     if (text?.includes("no")) return { allowed: false, reason: "not permitted" };
     return text === "secret" ? { allowed: true, text: "sesame" } : { allowed: true };

@@ -1,8 +1,10 @@
 import { ByteBudget } from "../byte-budget.ts";
+import { giveBack } from "../give-back.ts";
 import type { StreamInspector, StreamStep } from "../inspect/ruling.ts";
 import { ClientMessages, FrameError, type MessageSink } from "./client-messages.ts";
 import { applyMask, CLOSE, closeFrame, frame, frameHead, freshMask, OPCODE } from "./frame.ts";
 import { ServerFrames } from "./server-frames.ts";
+import type { TextMessage } from "./text-message.ts";
 
 /** What becomes of one message: it goes on, perhaps with another text, or the connection ends for this reason. */
 export type MessageVerdict = { readonly allowed: true; readonly text?: string } | { readonly allowed: false; readonly reason: string };
@@ -10,7 +12,7 @@ export type MessageVerdict = { readonly allowed: true; readonly text?: string } 
 /** Decides the messages of one connection, each under the policy of its moment, and tells of them. */
 export interface MessageJudge {
   /** Undefined: a binary message, whose content nobody reads. */
-  judge(text: string | undefined): MessageVerdict;
+  judge(message: TextMessage | undefined): MessageVerdict;
   /** The client does not speak the protocol: the connection ends for this reason. */
   violated(reason: string): void;
   /** Whether the connection may go on under a new policy. */
@@ -30,6 +32,8 @@ export const MESSAGES_AT_ONCE = 32;
 
 const underWay = new ByteBudget(MAX_MESSAGES_UNDER_WAY_BYTES);
 const NO_BYTES = Buffer.alloc(0);
+/** Smaller memory may be part of a pool that others use, and is not worth it. */
+const GIVEN_BACK_BYTES = 16_384;
 
 /**
  * A WebSocket connection whose client's messages are decided one by one. What is allowed goes on in frames of ours with a mask of ours; of a text
@@ -40,6 +44,8 @@ export class WebSocketInspector implements StreamInspector, MessageSink {
   readonly #messages: ClientMessages;
   readonly #server = new ServerFrames();
   #forward: Buffer[] = [];
+  /** Memory that nobody needs once `#forward` is put together. */
+  readonly #spent: Buffer[] = [];
   #mask: Buffer = NO_BYTES;
   #masked = 0;
   /** `closing`: the client has said Close. `ending`: we have, and wait for the end of a frame of the server. */
@@ -53,6 +59,7 @@ export class WebSocketInspector implements StreamInspector, MessageSink {
     this.#messages = new ClientMessages(this, budget);
   }
 
+  /** The memory of these bytes is the inspector's, unless some are given back as `rest`. */
   fromClient(bytes: Buffer): StreamStep {
     if (this.closed) return { forward: NO_BYTES };
     this.#forward = [];
@@ -67,14 +74,18 @@ export class WebSocketInspector implements StreamInspector, MessageSink {
     }
     const forward = Buffer.concat(this.#forward);
     this.#forward = [];
-    if (this.#farewell !== undefined) return { forward, ...this.#leave() };
-    return rest.length === 0 || this.closed ? { forward } : { forward, rest };
+    for (const spent of this.#spent.splice(0)) giveBack(spent);
+    // Everything of it has been copied.
+    if (rest.length === 0 && isAlone(bytes)) giveBack(bytes);
+    const owned = isAlone(forward);
+    if (this.#farewell !== undefined) return { forward, owned, ...this.#leave() };
+    return rest.length === 0 || this.closed ? { forward, owned } : { forward, owned, rest };
   }
 
   fromServer(bytes: Buffer): StreamStep {
     if (this.#farewell === undefined) {
       this.#server.take(bytes, false);
-      return { forward: bytes };
+      return { forward: bytes, owned: isAlone(bytes) };
     }
     const last = bytes.subarray(0, this.#server.take(bytes, true));
     const { answer, close } = this.#leave();
@@ -99,11 +110,18 @@ export class WebSocketInspector implements StreamInspector, MessageSink {
     return this.#looked >= MESSAGES_AT_ONCE;
   }
 
-  text(text: string): void {
+  text(message: TextMessage): void {
     this.#looked++;
-    const verdict = this.#judge.judge(text);
-    if (verdict.allowed) this.#forward.push(frame(OPCODE.text, Buffer.from(verdict.text ?? text), freshMask()));
-    else this.#end(CLOSE.policyViolation, verdict.reason);
+    const verdict = this.#judge.judge(message);
+    if (message.bytes.length >= GIVEN_BACK_BYTES) this.#spent.push(message.bytes);
+    if (!verdict.allowed) {
+      this.#end(CLOSE.policyViolation, verdict.reason);
+      return;
+    }
+    const payload = verdict.text === undefined ? message.bytes : Buffer.from(verdict.text);
+    const mask = freshMask();
+    applyMask(payload, mask, 0);
+    this.#forward.push(frameHead({ fin: true, opcode: OPCODE.text, length: payload.length }, mask), payload);
   }
 
   binaryFrame({ first, fin, length }: { first: boolean; fin: boolean; length: number }): void {
@@ -142,4 +160,9 @@ export class WebSocketInspector implements StreamInspector, MessageSink {
     if (this.#server.atBoundary && this.#farewell !== undefined) return { answer: this.#farewell, close: true };
     return this.#server.missing > MAX_LAST_FRAME_BYTES ? { close: true } : {};
   }
+}
+
+/** Bytes of some size that have their memory for themselves. */
+function isAlone(bytes: Buffer): boolean {
+  return bytes.length >= GIVEN_BACK_BYTES && bytes.length === bytes.buffer.byteLength;
 }

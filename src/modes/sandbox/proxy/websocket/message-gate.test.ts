@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { PolicyEngine } from "../../../../engine/policy-engine.ts";
 import { parsePolicyYaml } from "../../../../policy/yaml.ts";
 import { MessageGate, type TextRewrite } from "./message-gate.ts";
+import { TextMessage } from "./text-message.ts";
 
 function load(engine: PolicyEngine, endpoints: string): void {
   const text = `version: 1\nnetwork_policies:\n  ws:\n    endpoints:\n${endpoints}\n    binaries: [{ path: /usr/bin/node }]\n`;
@@ -21,7 +22,9 @@ function open(endpoints: string, path = "/chat", rewriteText?: (text: string) =>
     rewriteText,
   });
   const says = (message: unknown) => {
-    const verdict = gate.judge(typeof message === "string" || message === undefined ? message : JSON.stringify(message));
+    const verdict = gate.judge(
+      message === undefined ? undefined : new TextMessage(Buffer.from(typeof message === "string" ? message : JSON.stringify(message))),
+    );
     return verdict.allowed ? (verdict.text ?? "allowed") : verdict.reason;
   };
   return { engine, events, says };

@@ -4,6 +4,7 @@ import type { HttpEvent } from "../../../../events/event.ts";
 import { readGraphqlMessage } from "../bodies/graphql-message.ts";
 import { type Read, reading } from "../bodies/unreadable.ts";
 import type { MessageJudge, MessageVerdict } from "./inspector.ts";
+import type { TextMessage } from "./text-message.ts";
 
 /** Another text for the server, or why the message must not go. */
 export type TextRewrite = { readonly text: string } | { readonly refused: string };
@@ -44,9 +45,9 @@ export class MessageGate implements MessageJudge {
     this.#setup = setup;
   }
 
-  judge(text: string | undefined): MessageVerdict {
-    const method = text === undefined ? "WEBSOCKET_BINARY" : "WEBSOCKET_TEXT";
-    const read = text === undefined ? NOT_READ : this.#read(text);
+  judge(message: TextMessage | undefined): MessageVerdict {
+    const method = message === undefined ? "WEBSOCKET_BINARY" : "WEBSOCKET_TEXT";
+    const read = message === undefined ? NOT_READ : this.#read(message);
     if (read.kind === "unreadable") {
       const { code, reason } = read;
       this.#setup.emit({ severity: "low", action: "denied", method, code, reason });
@@ -61,7 +62,7 @@ export class MessageGate implements MessageJudge {
       this.#setup.emit({ severity: "medium", action: "denied", method, stage: "l7_deny", ...because, asked });
       return { allowed: false, reason };
     }
-    const rewritten = text === undefined ? undefined : this.#setup.rewriteText?.(text);
+    const rewritten = message === undefined ? undefined : this.#setup.rewriteText?.(message.text);
     if (rewritten !== undefined && "refused" in rewritten) {
       this.#setup.emit({ severity: "medium", action: "denied", method, ...because, code: "credential_refused", reason: rewritten.refused });
       return { allowed: false, reason: rewritten.refused };
@@ -90,11 +91,11 @@ export class MessageGate implements MessageJudge {
   }
 
   /** Where rules are about operations, what cannot be read is refused: the server may read it. */
-  #read(text: string): Read<readonly GraphqlFacts[] | undefined> {
+  #read(message: TextMessage): Read<readonly GraphqlFacts[] | undefined> {
     const limit = this.#readableBytes();
     if (limit === undefined) return NOT_READ;
-    const size = Buffer.byteLength(text);
-    if (size <= limit) return reading(() => readGraphqlMessage(text));
+    const size = message.bytes.length;
+    if (size <= limit) return reading(() => readGraphqlMessage(message.text));
     const reason = `message of ${size} bytes, at most ${limit} are read by rules about GraphQL`;
     return { kind: "unreadable", status: 413, code: "message_too_large", reason };
   }
