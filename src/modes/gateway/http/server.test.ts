@@ -10,6 +10,7 @@ import { Health } from "../../../rpc/gen/grpc/health/v1/health_pb.ts";
 import { openPki, type Pki } from "../auth/pki.ts";
 import { type Listening, listen } from "./server.ts";
 
+const MOST = 16;
 const PATH = "/grpc.health.v1.Health/Check";
 const ASKED_FOR = ["127.0.0.1 evil.test", "[::1", "a:b:c", "127.0.0.1:99999999", "%zz"];
 
@@ -26,6 +27,8 @@ for (const secure of [false, true]) {
         bindAddress: "127.0.0.1",
         pki,
         routes: (router) => router.service(Health, { check: () => ({ status: 1 }) }),
+        mostConnections: MOST,
+        handshakeTimeout: 1000,
         pages: (_request, response) => void (response as { end(text: string): void }).end("page"),
       });
     });
@@ -90,6 +93,21 @@ for (const secure of [false, true]) {
         expect(await ask({ ":path": PATH, ":authority": authority })).not.toBe("200");
         expect(await ask({ ":path": PATH })).toBe("200");
       }
+    });
+
+    test("silent connections, more than there is room for, are closed: the others by time, and then there is room again", async () => {
+      const silent = Array.from({ length: MOST + 8 }, () => connect(server.port, "127.0.0.1"));
+      const closed = silent.map(
+        (socket) =>
+          new Promise<void>((resolve) =>
+            socket
+              .on("error", () => {})
+              .on("close", () => resolve())
+              .resume(),
+          ),
+      );
+      await Promise.all(closed);
+      expect(await works()).toContain(" 200 ");
     });
   });
 }

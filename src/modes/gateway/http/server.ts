@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { createServer as createPlainHttp, type ServerResponse } from "node:http";
 import { createServer as createPlainHttp2, createSecureServer } from "node:http2";
 import { type AddressInfo, createServer, isIP, type Server, type Socket } from "node:net";
@@ -16,6 +17,10 @@ export interface ServerOptions {
   readonly pki: Pki | undefined;
   readonly routes: (router: ConnectRouter) => void;
   readonly pages: ReturnType<typeof pages>;
+  /** Connections at a time; absent: what the process's descriptors allow. */
+  readonly mostConnections?: number;
+  /** Time for a connection's handshake, or its first bytes in the clear; absent: 10 s. Milliseconds. */
+  readonly handshakeTimeout?: number;
 }
 
 export interface Listening {
@@ -46,15 +51,21 @@ export async function listen(options: ServerOptions): Promise<Listening> {
     compressMinBytes: COMPRESS_FROM,
   });
   const serve = answering(handler);
-  const make = options.pki === undefined ? () => plainServer(serve) : secureServer(serve, options.pki);
+  const timeout = options.handshakeTimeout ?? HANDSHAKE_TIMEOUT;
+  const make = options.pki === undefined ? () => plainServer(serve, timeout) : secureServer(serve, options.pki, timeout);
   const wanted = options.bindAddress === undefined ? ["127.0.0.1", "::1"] : [options.bindAddress];
   const servers: Server[] = [];
   const connections = new Set<Socket>();
+  const most = options.mostConnections ?? mostConnections();
   let { port } = options;
   const addresses: string[] = [];
   for (const address of wanted) {
     const server = make();
     server.on("connection", (socket: Socket) => {
+      if (connections.size >= most) {
+        socket.destroy();
+        return;
+      }
       connections.add(socket);
       socket.on("error", () => {}); // a peer that breaks off is not our failure
       socket.once("close", () => connections.delete(socket));
@@ -82,6 +93,18 @@ export async function listen(options: ServerOptions): Promise<Listening> {
   };
 }
 
+/** A program of this machine has its handshake done in milliseconds; who is silent takes a descriptor from others. Milliseconds. */
+const HANDSHAKE_TIMEOUT = 10_000;
+
+/** Descriptors that connections leave for the store, the logs, what is read of processes, and supervisors that are started. */
+const RESERVED_DESCRIPTORS = 512;
+
+/** Whoever reaches the port can open connections: further ones are closed before they take what the gateway itself needs. */
+function mostConnections(): number {
+  const limit = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
+  return limit === undefined ? Number.POSITIVE_INFINITY : Math.max(Number(limit) - RESERVED_DESCRIPTORS, Math.floor(Number(limit) / 2));
+}
+
 /** Connections are cut, not drained; this bounds the wait for the last callback. */
 const CLOSE_WAIT_MS = 1000;
 
@@ -105,7 +128,7 @@ function answering(handler: Handler): Handler {
 
 const BAD_REQUEST = 400;
 
-function secureServer(handler: Handler, pki: Pki): () => Server {
+function secureServer(handler: Handler, pki: Pki, handshakeTimeout: number): () => Server {
   return () =>
     createSecureServer(
       {
@@ -117,6 +140,7 @@ function secureServer(handler: Handler, pki: Pki): () => Server {
         requestCert: true,
         rejectUnauthorized: false,
         minVersion: "TLSv1.2",
+        handshakeTimeout,
         settings: { maxConcurrentStreams: MAX_CONCURRENT_STREAMS },
       },
       handler as never,
@@ -124,11 +148,14 @@ function secureServer(handler: Handler, pki: Pki): () => Server {
 }
 
 /** HTTP/2 with prior knowledge and HTTP/1.1 on one plaintext port: the first bytes tell. */
-function plainServer(handler: Handler): Server {
+function plainServer(handler: Handler, timeout: number): Server {
   const http1 = createPlainHttp(handler as never);
   const http2 = createPlainHttp2({ settings: { maxConcurrentStreams: MAX_CONCURRENT_STREAMS } }, handler as never);
   return createServer((socket) => {
+    const silent = setTimeout(() => socket.destroy(), timeout);
+    socket.once("close", () => clearTimeout(silent));
     socket.once("data", (first: Buffer) => {
+      clearTimeout(silent);
       socket.pause();
       socket.unshift(first);
       (first.toString("latin1", 0, 3) === "PRI" ? http2 : http1).emit("connection", socket);
