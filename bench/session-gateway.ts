@@ -40,7 +40,7 @@ async function main(): Promise<void> {
   const ready: ReadyGateway = { endpoint: test.gateway.endpoint, ids: repository.all().map(({ id }) => id), took };
   console.log(JSON.stringify(ready));
   for await (const _ of Bun.stdin.stream());
-  await each(DELETED_AT_ONCE, repository.all(), (record) => sandboxes.delete(record));
+  await each(DELETED_AT_ONCE, repository.all(), async (record) => void (await sandboxes.delete(record)));
 }
 
 if (import.meta.main) {

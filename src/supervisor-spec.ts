@@ -66,6 +66,8 @@ export interface SupervisorExit {
   readonly instanceId: string;
   readonly exitCode: number;
   readonly reason: string;
+  /** It was told to end by this signal, `SIGTERM` say; by its gateway, or by a machine that is shut down. */
+  readonly signal?: string;
 }
 
 /**

@@ -21,6 +21,7 @@ import { serveExecRelay } from "./session/exec-relay.ts";
 import type { FirstState } from "./session/first-state.ts";
 import { type GatewayClient, type GatewayConnection, gatewayTransport } from "./session/gateway-client.ts";
 import { inferenceLimits } from "./session/inference-bundle.ts";
+import { MadeReporter } from "./session/made-reporter.ts";
 import { serveMainRelay } from "./session/main-relay.ts";
 import { ProviderState } from "./session/provider-credentials.ts";
 import { ReadinessReporter } from "./session/readiness-reporter.ts";
@@ -90,14 +91,17 @@ export async function supervise(spec: SupervisorSpec, { ground, connection, firs
     policyPaths: configuration.policy.filesystem?.readWrite ?? [],
     mounted: spec.mounts.filter(({ readWrite }) => readWrite).map(({ source }) => source),
   });
-  const told = new Set<string>();
-  const tellMade = () => {
-    for (const path of made()) {
-      if (told.has(path)) continue;
-      told.add(path);
-      emit({ kind: "config", activity: "loaded", time: Date.now(), severity: "medium", message: madeConfigurationNote(path) });
-    }
-  };
+  const madeReporter = new MadeReporter({
+    made,
+    tell: (path) =>
+      emit({ kind: "config", activity: "loaded", time: Date.now(), severity: "medium", message: madeConfigurationNote(path) }),
+    report: (madeConfiguration) =>
+      client.reportSandboxConfiguration({
+        sandboxId: spec.sandboxId,
+        expectedInstanceId: spec.instanceId,
+        madeConfiguration: [...madeConfiguration],
+      }),
+  });
   await using sandbox: Sandbox = await startSandbox({
     ground,
     box: boxSpec(configuration.policy, {
@@ -118,6 +122,7 @@ export async function supervise(spec: SupervisorSpec, { ground, connection, firs
     internalDomains: spec.internalDomains,
     blockedAddresses: gatewayAddresses(spec.gateway.endpoint),
     emit,
+    answered: (answer) => endpoints.answered(answer),
     upstreamCa: spec.upstreamCa,
     upstreamProxy: spec.upstreamProxy,
     credentials: providers.credentials,
@@ -184,30 +189,28 @@ export async function supervise(spec: SupervisorSpec, { ground, connection, firs
       emit({ kind: "lifecycle", activity: "stop", time: Date.now(), severity: "low", message: `session with the gateway lost: ${reason}` });
     },
   });
-  const looking = setInterval(tellMade, LOOK_INTERVAL);
+  const looking = setInterval(() => madeReporter.look(), LOOK_INTERVAL);
   const running = session.run();
   keeper.start();
   advisor.start();
   try {
-    let stopping = false;
-    void stop.then(() => {
-      stopping = true;
-    });
-    void main?.exited.then(tellMade);
-    const mainProcess = runMainProcess(spec, main, client, () => stopping);
+    void main?.exited.then(() => madeReporter.look());
+    const mainProcess = runMainProcess(spec, main, client, stop);
     return await Promise.race([
-      stop.then((name) => ({ exitCode: 0, reason: `stopped by ${name}` })),
+      stop.then((name) => ({ exitCode: 0, reason: `stopped by ${name}`, signal: name })),
       sandbox.box.ended.then(() => ({ exitCode: 1, reason: "the box ended: its init was killed" })),
       mainProcess.then((exitCode) => (spec.keep ? new Promise<never>(() => {}) : { exitCode, reason: "MainProcessExited" })),
     ]);
   } finally {
     clearInterval(looking);
-    tellMade();
     advisor.stop();
     endpoints.stop();
     keeper.stop();
     token.stop();
-    await push.flush();
+    // Before the last look: from here on nothing is made.
+    await sandbox[Symbol.asyncDispose]();
+    await madeReporter.finish();
+    await push.finish();
     session.stop();
     await running;
     log.flush();
@@ -222,17 +225,24 @@ async function runMainProcess(
   spec: SupervisorSpec,
   main: MainProcess | undefined,
   client: GatewayClient,
-  stopping: () => boolean,
+  stop: Promise<string>,
 ): Promise<number> {
   if (main === undefined) return new Promise<never>(() => {});
   const running = main.run();
   const exitCode = await main.exited;
-  if (stopping()) return exitCode;
+  const patience = exitCode > SIGNALLED ? SHUTDOWN_TIME : 0;
+  if (await Promise.race([stop.then(() => true), Bun.sleep(patience).then(() => false)])) return exitCode;
   await untilDelivered(() => client.reportMainProcessExit({ sandboxId: spec.sandboxId, instanceId: spec.instanceId, exitCode }));
   await running;
   await main.seen();
   return exitCode;
 }
+
+/** Exit codes above are of programs that a signal ended. */
+const SIGNALLED = 128;
+
+/** A machine that is shut down tells all its processes to end, and a program may be quicker than its supervisor. Milliseconds. */
+const SHUTDOWN_TIME = 250;
 
 /** Milliseconds between attempts to tell the gateway something that it must learn. */
 const DELIVERY_INTERVAL = 2000;

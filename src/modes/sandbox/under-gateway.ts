@@ -21,9 +21,13 @@ export async function runUnderGateway(spec: SupervisorSpec, ground: Ground): Pro
     exit = { exitCode: 1, reason: next ? `${message} (${next})` : message };
     throw error;
   } finally {
-    writeFileSync(join(spec.directory, "exit.json"), JSON.stringify({ instanceId: spec.instanceId, ...exit }), { mode: 0o600 });
+    writeExit(spec, exit);
   }
   return exit.exitCode;
+}
+
+function writeExit({ directory, instanceId }: SupervisorSpec, exit: End): void {
+  writeFileSync(join(directory, "exit.json"), JSON.stringify({ instanceId, ...exit }), { mode: 0o600 });
 }
 
 /** Asks the gateway first; what enforces its answer is loaded while it thinks. */
@@ -32,6 +36,13 @@ async function start(spec: SupervisorSpec, ground: Ground): Promise<End> {
   surviveTransportFaults();
   using _output = keepOwnOutputSmall(join(spec.directory, "log/supervisor.log"));
   const stop = stopSignal();
+  // At once: a machine that is shut down may not wait until everything has ended. What remains is told at the end.
+  const stopped = stop.then((name) => {
+    const end = stoppedBy(name);
+    writeExit(spec, end);
+    return end;
+  });
+  stopped.catch(() => {});
   const connection = connectGateway(spec.gateway);
   const { client, token } = connection;
   token.keepFresh(async () => (await client.refreshSandboxToken({})).token);
@@ -40,7 +51,13 @@ async function start(spec: SupervisorSpec, ground: Ground): Promise<End> {
   first.catch(() => {});
   await prepareRules();
   const { supervise } = await import("./run-under-gateway.ts");
-  return supervise(spec, { ground, connection, first: await first, stop });
+  const begun = await Promise.race([first, stopped]);
+  return "exitCode" in begun ? begun : supervise(spec, { ground, connection, first: begun, stop });
+}
+
+/** How a supervisor ends that was told to. */
+function stoppedBy(signal: string): End {
+  return { exitCode: 0, reason: `stopped by ${signal}`, signal };
 }
 
 /**

@@ -1,6 +1,7 @@
 import { defineCommand } from "../../../command/define.ts";
 import { printable } from "../../../command/printable.ts";
 import { EXIT_ERROR, EXIT_OK, reportError } from "../../../command/report.ts";
+import type { Terminal } from "../../../command/terminal.ts";
 import { OpenShellError } from "../../../error.ts";
 import { fromConnectError } from "../../../rpc/errors.ts";
 import { DeletionOutcome } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
@@ -8,14 +9,16 @@ import { confirm } from "../ask.ts";
 import { CALL_TIMEOUT_MS, type Gateway, withGateway } from "../connection/gateway.ts";
 import { forgetSandbox } from "../last-sandbox.ts";
 import { listSandboxes } from "./list.ts";
+import { warnOfMade } from "./made-configuration.ts";
 
 /** How often we look whether an accepted deletion is done. */
 const POLL_MS = 100;
 
 /** Deletes one sandbox and waits until it is gone; false when there was none. */
-async function deleteOne(name: string, gateway: Gateway): Promise<boolean> {
+async function deleteOne(name: string, gateway: Gateway, terminal: Terminal): Promise<boolean> {
   const request = { workspaceScope: gateway.scope, name };
-  const { outcome } = await gateway.client.deleteSandbox(request, { timeoutMs: CALL_TIMEOUT_MS });
+  const { outcome, madeConfiguration } = await gateway.client.deleteSandbox(request, { timeoutMs: CALL_TIMEOUT_MS });
+  warnOfMade(madeConfiguration, terminal);
   if (outcome !== DeletionOutcome.ACCEPTED) return outcome !== DeletionOutcome.ALREADY_ABSENT;
   const deadline = performance.now() + CALL_TIMEOUT_MS;
   while (performance.now() < deadline) {
@@ -56,7 +59,7 @@ export default defineCommand({
       let code = EXIT_OK;
       for (const name of names) {
         try {
-          const existed = await deleteOne(name, gateway);
+          const existed = await deleteOne(name, gateway, terminal);
           forgetSandbox(name, gateway, terminal);
           terminal.out(`${terminal.style.green("✓")} ${existed ? "Deleted sandbox" : "There was no sandbox"} '${printable(name)}'\n`);
         } catch (reason) {

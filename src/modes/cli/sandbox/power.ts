@@ -5,6 +5,7 @@ import { type Sandbox, SandboxPhase } from "../../../rpc/gen/openshell/v1/opensh
 import { CALL_TIMEOUT_MS, type Gateway, type GatewayChoice, withGateway } from "../connection/gateway.ts";
 import { rememberSandbox, sandboxName } from "../last-sandbox.ts";
 import { optionalName } from "./arguments.ts";
+import { warnOfMade } from "./made-configuration.ts";
 import { openProgress } from "./progress.ts";
 import { phaseName, sandboxData } from "./view.ts";
 import { mainProcessEnded, PROVISION_TIMEOUT_SECONDS, sandboxFailure, watchUntil } from "./wait.ts";
@@ -18,6 +19,7 @@ export const stop = defineCommand({
     withGateway({ globals, terminal }, async (gateway) => {
       const name = sandboxName(given, gateway, terminal);
       const { sandbox } = await gateway.client.stopSandbox({ workspaceScope: gateway.scope, name }, { timeoutMs: CALL_TIMEOUT_MS });
+      warnOfMade(sandbox?.status?.madeConfiguration ?? [], terminal);
       return say(name, sandbox, output, gateway, terminal);
     }),
 });

@@ -38,6 +38,7 @@ export function sandboxData(sandbox: Sandbox): Record<string, unknown> {
     providers: spec?.providers ?? [],
     ...(status?.exitCode === undefined ? {} : { exit_code: status.exitCode }),
     restart_count: status?.restartCount ?? 0,
+    made_configuration: status?.madeConfiguration ?? [],
     host_key_fingerprint: sandbox.hostKeyFingerprint || null,
     conditions: (status?.conditions ?? []).map(({ type, status: state, reason, message, transitionTime }) => ({
       type,
@@ -127,6 +128,7 @@ export function sandboxDetails(sandbox: Sandbox, style: Style): string {
   if (spec !== undefined && spec.providers.length > 0) fields.push(["Providers", printable(spec.providers.join(", "))]);
   if (status?.exitCode !== undefined) fields.push(["Exit code", String(status.exitCode)]);
   if (sandbox.hostKeyFingerprint !== "") fields.push(["SSH host key", printable(sandbox.hostKeyFingerprint)]);
+  for (const path of status?.madeConfiguration ?? []) fields.push(["Made for tools", `${printable(path)} (look at it first)`]);
   const labels = Object.entries(metadata?.labels ?? {}).map(([key, value]) => `${key}=${value}`);
   if (labels.length > 0) fields.push(["Labels", printable(labels.join(", "))]);
   let text = renderFields(fields, style);

@@ -1,5 +1,8 @@
 import type { SandboxRecord } from "../store/sandboxes.ts";
 
+/** Reason of a supervisor that ended because it was told to by a signal that was not its gateway's: the machine is being shut down. */
+export const STOPPED_BY_SIGNAL = "StoppedBySignal";
+
 /** How a supervisor ended, as far as its driver knows. */
 export interface SupervisorEnd {
   readonly sandboxId: string;
@@ -16,7 +19,7 @@ export interface SandboxNotice {
 }
 
 /** What a gateway start finds of a sandbox that ran before. */
-export type Found = "running" | "crashed" | "rebooted" | "absent";
+export type Found = "running" | "crashed" | "told-to-end" | "rebooted" | "absent";
 
 export interface StartOptions {
   /** Whoever asked comes to look at the main process: its output waits for them. */

@@ -77,8 +77,8 @@ export function sandboxHandlers(context: GatewayContext): Handlers {
           const { id, record } = sandboxes.find(request.workspaceScope, request.name);
           const answer = create(DeleteSandboxResponseSchema, { outcome: DeletionOutcome.COMPLETED, sandboxId: id });
           // Once it is marked it will be gone, also when the gateway is killed in between; then no repeat may find it missing.
-          await sandboxes.delete(record, () => remember(answer));
-          return answer;
+          const madeConfiguration = await sandboxes.delete(record, () => remember(answer));
+          return create(DeleteSandboxResponseSchema, { ...answer, madeConfiguration: [...madeConfiguration] });
         } catch (error) {
           if (!request.allowMissing || !(error instanceof OpenShellError) || error.code !== "not_found") throw error;
           return create(DeleteSandboxResponseSchema, { outcome: DeletionOutcome.ALREADY_ABSENT });

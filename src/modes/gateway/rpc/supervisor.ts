@@ -50,7 +50,12 @@ export function supervisorHandlers(context: GatewayContext): Handlers {
       }
       return create(ReportPolicyStatusResponseSchema);
     },
-    reportSandboxConfiguration({ admission, expectedInstanceId }, call) {
+    reportSandboxConfiguration({ admission, expectedInstanceId, madeConfiguration }, call) {
+      if (madeConfiguration.length > 0) {
+        const { id } = instance(sandboxPrincipal(call).sandboxId, expectedInstanceId);
+        sandboxes.madeConfiguration(id, madeConfiguration);
+        if (admission === undefined) return create(ReportSandboxConfigurationResponseSchema);
+      }
       if (admission === undefined || admission.state === ConfigurationAdmissionState.UNSPECIFIED) {
         throw new OpenShellError("invalid_argument", "admission with a state is required");
       }

@@ -68,7 +68,7 @@ export function transition(status: SandboxStatus, event: LifeEvent, now: number)
         ? to(Phase.READY, true, "DependenciesReady", "Supervisor session connected")
         : to(status.phase, false, "DependenciesNotReady", "The supervisor is loading its configuration");
     case "admitted":
-      if (!isComingUp(status) && reasonOf(status) !== CONFIGURATION_REJECTED) return status;
+      if (!isComingUp(status) && readyReason(status) !== CONFIGURATION_REJECTED) return status;
       return to(Phase.READY, true, "DependenciesReady", "Supervisor session connected");
     case "rejected":
       if (!isComingUp(status) || status.phase === Phase.READY) return status;
@@ -90,7 +90,7 @@ export function withMainProcess(status: SandboxStatus, event: LifeEvent, hasMain
 export function acceptsCommands(status: SandboxStatus): boolean {
   return (
     status.phase === Phase.READY ||
-    ((status.phase === Phase.COMPLETED || status.phase === Phase.ERROR) && reasonOf(status) === "MainProcessExited")
+    ((status.phase === Phase.COMPLETED || status.phase === Phase.ERROR) && readyReason(status) === "MainProcessExited")
   );
 }
 
@@ -123,7 +123,8 @@ function freshStart(before: SandboxStatus, after: SandboxStatus): SandboxStatus 
   return { ...rest, restartCount: before.phase === Phase.UNSPECIFIED ? 0 : before.restartCount + 1 } as SandboxStatus;
 }
 
-function reasonOf(status: SandboxStatus): string {
+/** Why the sandbox is ready, or is not. */
+export function readyReason(status: SandboxStatus): string {
   return status.conditions.find((c) => c.type === "Ready")?.reason ?? "";
 }
 

@@ -14,14 +14,15 @@ import {
 } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { storageError } from "../../../storage-error.ts";
 import type { Bus } from "../bus.ts";
-import type { ComputeDriver, StartOptions, SupervisorEnd } from "../drivers/driver.ts";
+import { type ComputeDriver, STOPPED_BY_SIGNAL, type StartOptions, type SupervisorEnd } from "../drivers/driver.ts";
 import type { Log } from "../log.ts";
 import type { LogService } from "../logs/service.ts";
 import type { SettingsService } from "../settings/service.ts";
 import type { Store } from "../store/database.ts";
 import type { Reserve } from "../store/reserve.ts";
 import { type SandboxChange, type SandboxRecord, type SandboxRepository, withStatus } from "../store/sandboxes.ts";
-import { type LifeEvent, transition, withMainProcess } from "./lifecycle.ts";
+import { type LifeEvent, readyReason, transition, withMainProcess } from "./lifecycle.ts";
+import { withPaths } from "./made-configuration.ts";
 import { oneWorkspace } from "./workspace.ts";
 
 const { ACCEPTED, REJECTED } = ConfigurationAdmissionState;
@@ -59,7 +60,7 @@ export interface FoundSandbox {
 export class SandboxService {
   readonly #on: SandboxDependencies;
   /** Deletions under way, so that a second one waits for the first. */
-  readonly #deleting = new Map<string, Promise<void>>();
+  readonly #deleting = new Map<string, Promise<readonly string[]>>();
 
   readonly #restarts = new Set<ReturnType<typeof setTimeout>>();
 
@@ -95,6 +96,13 @@ export class SandboxService {
   /** Replaces parts of the status without an event of its life. */
   patchStatus(id: string, change: Parameters<typeof withStatus>[1]): SandboxRecord | undefined {
     return this.#change(id, (record) => ({ status: withStatus(record.status, change) }));
+  }
+
+  /** Configuration of a person's tools that programs of the sandbox made: kept until it is deleted, whatever becomes of the files. */
+  madeConfiguration(id: string, paths: readonly string[]): void {
+    const record = this.get(id);
+    if (record === undefined) return;
+    this.patchStatus(id, { madeConfiguration: withPaths(record.status.madeConfiguration, paths) });
   }
 
   patch(id: string, change: SandboxChange): SandboxRecord | undefined {
@@ -162,8 +170,11 @@ export class SandboxService {
     return stopped;
   }
 
-  /** Ends the supervisor and removes everything of the sandbox; `marked` runs in the transaction after which it cannot stay. */
-  async delete(record: SandboxRecord, marked: () => void = () => {}): Promise<void> {
+  /**
+   * Ends the supervisor and removes everything of the sandbox; `marked` runs in the transaction after which it cannot stay. Returns the tool
+   * configuration that programs made, which stays.
+   */
+  async delete(record: SandboxRecord, marked: () => void = () => {}): Promise<readonly string[]> {
     const mark = () =>
       this.#on.store.transaction(() => {
         this.apply(record.id, { kind: "deleting" }, { desired: "deleted" });
@@ -186,9 +197,10 @@ export class SandboxService {
     return deletion;
   }
 
-  async #delete({ id }: SandboxRecord): Promise<void> {
+  async #delete({ id }: SandboxRecord): Promise<readonly string[]> {
     this.#on.endSession(id);
     await this.#on.driver.remove(id);
+    const made = this.get(id)?.status.madeConfiguration ?? [];
     // A file of its own, so first: killed in between, the next start finds the sandbox and deletes it again.
     this.#on.logs.deleteSandbox(id);
     this.#on.store.transaction(() => {
@@ -197,6 +209,7 @@ export class SandboxService {
       this.#on.forget(id);
     });
     this.#on.bus.end(id);
+    return made;
   }
 
   /**
@@ -225,8 +238,11 @@ export class SandboxService {
     if (found === "running") {
       if (!this.#on.hasSession(record.id)) this.#on.store.derived(() => this.apply(record.id, { kind: "disconnected" }));
     } else if (ended && record.status.nextRestartTime !== undefined) this.#restartLater(record, "The gateway was away");
-    else if (ended) return;
+    // A shutdown reaches some supervisors before the gateway: what it ended did run.
+    else if (ended && !(found === "rebooted" && readyReason(record.status) === STOPPED_BY_SIGNAL)) return;
     else if (found === "rebooted") await this.restart(record, "The machine was restarted; the sandbox starts again");
+    else if (found === "told-to-end")
+      await this.restart(record, "The supervisor was told to end while the gateway was away; it starts again");
     else if (found === "absent") await this.restart(record);
     else this.#crashed(record, "SupervisorExited", "The supervisor ended while the gateway was away");
   }

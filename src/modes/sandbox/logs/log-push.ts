@@ -14,6 +14,9 @@ import type { GatewayClient } from "../session/gateway-client.ts";
 const BATCH_LINES = 50;
 const BATCH_DELAY = 500;
 
+/** How long the gateway may take to receive the last lines. Milliseconds; a supervisor has five seconds to end. */
+const LAST_WORDS_TIME = 1000;
+
 /** Lines kept while the gateway is away: enough to see what happened, bounded because an agent decides how many there are. */
 const MAX_WAITING_LINES = 200;
 
@@ -96,6 +99,14 @@ export class LogPush {
 
   #schedule(): void {
     if (this.#waiting.length > 0) this.#timer ??= setTimeout(() => void this.flush(), BATCH_DELAY);
+  }
+
+  /** What is left goes now, not for long, also when the gateway has ended the session: a sandbox that ends has no other. */
+  async finish(): Promise<void> {
+    this.#connected = true;
+    await Promise.race([this.flush(), Bun.sleep(LAST_WORDS_TIME)]);
+    this.#connected = false;
+    clearTimeout(this.#timer);
   }
 
   async flush(): Promise<void> {

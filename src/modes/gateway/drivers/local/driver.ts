@@ -10,7 +10,7 @@ import { writeFileAtomically } from "../../files.ts";
 import type { Log } from "../../log.ts";
 import { resourceLimits } from "../../sandboxes/resources.ts";
 import type { SandboxRecord } from "../../store/sandboxes.ts";
-import type { ComputeDriver, Found, SandboxNotice, StartOptions, SupervisorEnd } from "../driver.ts";
+import { type ComputeDriver, type Found, type SandboxNotice, STOPPED_BY_SIGNAL, type StartOptions, type SupervisorEnd } from "../driver.ts";
 import { ordinaryUser, whyNoSandbox } from "./caller.ts";
 import { SandboxGroup } from "./cgroups.ts";
 import {
@@ -110,11 +110,15 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
     const exit = readExit(directory, supervisor.instanceId);
     const held = supervisor.limits?.news() ?? [];
     for (const message of held) notify({ sandboxId: id, reason: "LimitReached", message });
+    const signal = exit?.signal;
+    const reason = signal === undefined ? "SupervisorExited" : STOPPED_BY_SIGNAL;
     const message =
       exit === undefined
         ? (lastError(directory, supervisor.logFrom) ?? ["The supervisor ended without a word", ...held].join(": "))
-        : exit.reason || `The supervisor exited with code ${exit.exitCode}`;
-    tell({ sandboxId: id, instanceId: supervisor.instanceId, reason: "SupervisorExited", message });
+        : signal === undefined
+          ? exit.reason || `The supervisor exited with code ${exit.exitCode}`
+          : `The supervisor was told to end by ${signal}, not by its gateway`;
+    tell({ sandboxId: id, instanceId: supervisor.instanceId, reason, message });
     watched.delete(id);
   }
 
@@ -222,7 +226,8 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
       const last = readSupervisorRecord(directory);
       if (last === undefined) return "absent";
       if (last.bootId !== boot) return "rebooted";
-      if (last.instanceId !== record.instanceId || !isRunning(last)) return "crashed";
+      if (last.instanceId !== record.instanceId) return "crashed";
+      if (!isRunning(last)) return readExit(directory, record.instanceId)?.signal === undefined ? "crashed" : "told-to-end";
       writeToken(directory, await options.issueToken(record.id));
       writeEndpoint(directory, options.endpoint());
       const limits = watchLimits(new SandboxGroup(record.id), resourceLimits(record.spec));
