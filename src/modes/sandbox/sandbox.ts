@@ -10,6 +10,7 @@ import type { ControlPlane } from "./control-plane/entrance.ts";
 import type { Credentials } from "./credentials/model.ts";
 import type { InferenceService, InferenceSettings } from "./inference/service.ts";
 import { NO_INFERENCE, openInference } from "./inference/start.ts";
+import type { AnsweredSink } from "./proxy/answered.ts";
 import { withBypassFindings } from "./proxy/capture/bypass-finding.ts";
 import { BypassWatch } from "./proxy/capture/bypass-watch.ts";
 import { PolicyPorts } from "./proxy/capture/policy-ports.ts";
@@ -32,6 +33,8 @@ export interface SandboxPlan {
   /** Addresses of the gateway; no policy reaches them (threat 24). */
   readonly blockedAddresses: readonly string[];
   readonly emit: EventSink;
+  /** Told of servers' answers to what was let through. */
+  readonly answered?: AnsweredSink;
   /** PEM file of authorities that servers may be certified by, beside the system's. */
   readonly upstreamCa?: string | undefined;
   /** What connections leave by; absent: they are made directly. */
@@ -115,6 +118,7 @@ export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
         engine,
         oneTime,
         emit,
+        answered: plan.answered,
         ca,
         authorities,
         inference: inference.local,

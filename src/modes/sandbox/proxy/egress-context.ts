@@ -2,6 +2,7 @@ import type { RequestEngine } from "../../../engine/decision.ts";
 import type { EventSink } from "../../../events/event.ts";
 import type { ControlPlane } from "../control-plane/entrance.ts";
 import type { Credentials } from "../credentials/model.ts";
+import type { AnsweredSink } from "./answered.ts";
 import type { BinaryTrust } from "./binary-trust.ts";
 import type { DestinationRules } from "./destination/permission.ts";
 import type { Resolver } from "./destination/resolver.ts";
@@ -16,6 +17,8 @@ import type { UpstreamProxy } from "./upstream-proxy/upstream-proxy.ts";
 export interface EgressContext {
   readonly engine: RequestEngine;
   readonly emit: EventSink;
+  /** Absent: nobody wants to know. */
+  readonly answered: AnsweredSink | undefined;
   readonly trust: BinaryTrust;
   readonly resolver: Resolver;
   readonly destinations: DestinationRules;

@@ -10,6 +10,7 @@ import type { Identification, SocketAddress } from "../box/contract.ts";
 import { DNS_PORT } from "../box/net-addresses.ts";
 import type { ControlPlane } from "../control-plane/entrance.ts";
 import { Credentials } from "../credentials/model.ts";
+import type { AnsweredSink } from "./answered.ts";
 import { BinaryTrust } from "./binary-trust.ts";
 import { Connection, type ConnectionHost, type ConnectionState } from "./connection.ts";
 import { descriptorOf } from "./descriptor.ts";
@@ -39,6 +40,8 @@ export interface EgressOptions {
   readonly identify: Identify;
   readonly engine: RequestEngine;
   readonly emit: EventSink;
+  /** Told of servers' answers inside inspected connections. */
+  readonly answered?: AnsweredSink | undefined;
   /** Private networks that allowed names may lead to. */
   readonly trustedCidrs: readonly string[];
   /** Suffixes that the probe for private addresses may resolve. */
@@ -87,6 +90,7 @@ export function serveEgress(options: EgressOptions): Egress {
   const server = new EgressServer(options, {
     engine: options.engine,
     emit: options.emit,
+    answered: options.answered,
     trust,
     resolver,
     destinations: {

@@ -2,6 +2,7 @@ import type { HttpEvent, NetworkEvent, SecurityEvent } from "../../../events/eve
 import type { Policy } from "../../../policy/model.ts";
 import { hostCovers } from "../../../policy/patterns.ts";
 import { EndpointResult } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import type { ServerAnswered } from "../proxy/answered.ts";
 import type { GatewayClient } from "./gateway-client.ts";
 
 /** What was last seen of an endpoint. */
@@ -50,7 +51,15 @@ export class EndpointReporter {
   observe(event: SecurityEvent): void {
     if (event.kind !== "network" && event.kind !== "http") return;
     const observed = resultOf(event);
-    if (observed === undefined) return;
+    if (observed !== undefined) this.#record(event, observed);
+  }
+
+  /** A server has answered. */
+  answered(answer: ServerAnswered): void {
+    this.#record(answer, answerResult(answer.status));
+  }
+
+  #record(about: About, observed: EndpointObserved): void {
     const { policy, hash } = this.#options.current();
     if (hash !== this.#hash) {
       // Other endpoints may go by the same names now.
@@ -58,9 +67,11 @@ export class EndpointReporter {
       this.#seen = new Map();
       this.#unreported = new Set();
     }
-    for (const id of endpointsOf(policy, event)) {
+    for (const id of endpointsOf(policy, about)) {
       const before = this.#seen.get(id);
       if (before?.result === observed.result && before.code === observed.code) continue;
+      // Another connection says less than what was answered in an earlier one.
+      if (observed.result === EndpointResult.NO_OBSERVED_EXCHANGE && before !== undefined && ANSWERS.has(before.result)) continue;
       this.#seen.set(id, observed);
       this.#unreported.add(id);
     }
@@ -108,6 +119,17 @@ export class EndpointReporter {
   }
 }
 
+const ANSWERS: ReadonlySet<EndpointResult> = new Set([EndpointResult.HTTP_RESPONSE_RECEIVED, EndpointResult.UPSTREAM_REJECTED]);
+
+/** 401 and 403 are the server's word on who asks; 407 is a proxy's. */
+const REJECTIONS: ReadonlySet<number> = new Set([401, 403, 407]);
+
+/** What an answer says of its endpoint: that there is one, and whether the server took the caller. */
+export function answerResult(status: number): EndpointObserved {
+  if (!REJECTIONS.has(status)) return { result: EndpointResult.HTTP_RESPONSE_RECEIVED, code: "" };
+  return { result: EndpointResult.UPSTREAM_REJECTED, code: `http_${status}` };
+}
+
 /** What an event says of the endpoint that it was about; undefined: nothing. */
 export function resultOf(event: NetworkEvent | HttpEvent): EndpointObserved | undefined {
   const failed = (result: EndpointResult): EndpointObserved => ({ result, code: event.code ?? "" });
@@ -118,7 +140,7 @@ export function resultOf(event: NetworkEvent | HttpEvent): EndpointObserved | un
   if (event.activity === "fail") return failed(isAboutTls(event) ? EndpointResult.TLS_FAILED : EndpointResult.TRANSPORT_FAILED);
   // A program that no rule names says nothing of the endpoint; an address that may not be dialled does.
   if (event.action === "denied") return event.stage === "ssrf" ? failed(EndpointResult.POLICY_DENIED) : undefined;
-  // It was reached; what was asked there and answered is not looked at for this.
+  // It was reached; whether it answers is known where requests are read.
   return event.activity === "open" && event.engine === "opa" ? { result: EndpointResult.NO_OBSERVED_EXCHANGE, code: "" } : undefined;
 }
 
@@ -126,8 +148,10 @@ function isAboutTls({ code = "", reason = "" }: NetworkEvent): boolean {
   return code.startsWith("tls_") || /\b(certificate|TLS)\b/i.test(reason);
 }
 
+type About = Pick<NetworkEvent | HttpEvent | ServerAnswered, "host" | "port" | "policy">;
+
 /** Ids (`RULE/INDEX`) of the endpoints that an event is about: of its rule, or of any when it names none. */
-function endpointsOf({ networkPolicies }: Policy, { host, port, policy }: NetworkEvent | HttpEvent): string[] {
+function endpointsOf({ networkPolicies }: Policy, { host, port, policy }: About): string[] {
   return Object.entries(networkPolicies).flatMap(([rule, { endpoints }]) =>
     policy !== undefined && policy !== rule
       ? []

@@ -155,7 +155,9 @@ export class Conversation {
       return;
     }
     exchange.responseBytes += bytes.length;
+    const begun = exchange.response.status !== 0;
     const { output, rest } = exchange.response.take(bytes);
+    if (!begun && exchange.response.status !== 0) exchange.forward.answered?.(exchange.response.status);
     // One write is one TLS record and one system call.
     const [first] = output;
     if (first !== undefined) {

@@ -272,6 +272,7 @@ export class Http2Exchange implements StreamEvents, ServerExchangeEvents {
     if (shown === undefined) return;
     this.#answered = "server";
     this.#status = status;
+    this.#forward?.answered?.(status);
     const written = writeHttp2Response(status, shown);
     const unknownLength = this.#forward?.response?.body !== undefined && !last;
     this.#client.headers(unknownLength ? written.filter(([name]) => name !== "content-length") : written, last);

@@ -8,6 +8,7 @@ import type { CredentialSet } from "../../credentials/model.ts";
 import { hasTrace, masked, maskedPath } from "../../credentials/placeholder.ts";
 import { CredentialRefused } from "../../credentials/refused.ts";
 import { bodyTooLong, messageMask, pathForCredentials, prepare, prepareMessage } from "../../credentials/step.ts";
+import type { AnsweredSink } from "../answered.ts";
 import { type BodyNeeds, readNeeded, tooLong, unexpectedBody } from "../bodies/read-body.ts";
 import type { OriginRequest } from "../http1/origin-request.ts";
 import { canonicalPath } from "../http1/path.ts";
@@ -25,6 +26,8 @@ export interface GateSetup extends TellerSetup {
   readonly engine: RequestEngine;
   /** Why every request here is for another server than the connection was decided for; undefined: it is not. */
   readonly misdirected: string | undefined;
+  /** Told of answers to what was let through; undefined: nobody wants to know. */
+  readonly answered?: AnsweredSink | undefined;
   /** Tells which rules allow what is let through; true: it is the one request that they were for, and may go on. */
   readonly use?: (rules: readonly string[]) => boolean;
 }
@@ -39,6 +42,8 @@ export class RequestGate {
   /** Requests whose rules were for them alone. */
   readonly #granted = new WeakSet<OriginRequest>();
   #grantedUpgrade = false;
+  /** The answer that was told of last. */
+  #answered = "";
 
   constructor(setup: GateSetup) {
     this.#setup = setup;
@@ -146,7 +151,8 @@ export class RequestGate {
     const passed = { ...request, path: canonicalPath(request.path), upgrade: facts.upgrade };
     const endpoints = decision.endpoint === undefined ? [] : [decision.endpoint];
     const mask = facts.upgrade === "" ? undefined : messageMask(endpoints, inspected, this.#setup.credentials);
-    return this.#prepared(inspected ? withoutExtensions(passed) : passed, endpoints, body, (credentials) => {
+    const policy = decision.policy ?? this.#setup.policy;
+    return this.#prepared(inspected ? withoutExtensions(passed) : passed, { endpoints, policy }, body, (credentials) => {
       this.#use(request, decision.policy === undefined ? [] : [decision.policy]);
       const audited = decision.action === "audit";
       this.#teller.emit({
@@ -154,7 +160,7 @@ export class RequestGate {
         action: "allowed",
         method: facts.method,
         url: this.#teller.url(facts.path),
-        policy: decision.policy ?? this.#setup.policy,
+        policy,
         engine: "l7",
         ...credentials,
         ...(audited ? { stage: "l7_audit", ...codeAndReason(decision) } : {}),
@@ -168,7 +174,7 @@ export class RequestGate {
   /** The last step of what is allowed: secrets take the place of their placeholders. `allowed` tells of it, once the body is there if it is needed. */
   #prepared(
     request: OriginRequest,
-    endpoints: readonly Endpoint[],
+    { endpoints, policy }: { readonly endpoints: readonly Endpoint[]; readonly policy: string },
     body: Buffer | undefined,
     allowed: (credentials: Pick<HttpEvent, "credentials">) => StreamInspector | undefined,
   ): Ruling {
@@ -179,7 +185,16 @@ export class RequestGate {
       return { kind: "collect", limit, ruled: (whole) => this.#rule(request, whole), exceeded };
     }
     const stream = allowed(prepared.used.length === 0 ? {} : { credentials: prepared.used.map(({ key }) => key) });
-    return stream === undefined ? prepared.forward : { ...prepared.forward, stream };
+    const answered = (status: number): void => this.#answer(policy, status);
+    return { ...prepared.forward, answered, ...(stream && { stream }) };
+  }
+
+  #answer(policy: string, status: number): void {
+    const { answered, authority } = this.#setup;
+    const same = `${status} ${policy}`;
+    if (answered === undefined || this.#answered === same) return;
+    this.#answered = same;
+    answered({ host: authority.host, port: authority.port, policy, status });
   }
 
   #use(request: OriginRequest, rules: readonly string[]): void {
@@ -256,14 +271,15 @@ export class RequestGate {
     const endpoints = connection.allowed ? connection.endpoints.map(({ endpoint }) => endpoint) : [];
     const passed = this.#withoutUnreadUpgrade(pathForCredentials(request), connection, endpoints);
     if (passed.upgrade !== "") messageMask(endpoints, false, this.#setup.credentials);
-    return this.#prepared(passed, endpoints, body, (credentials) => {
+    const { policy } = this.#setup;
+    return this.#prepared(passed, { endpoints, policy }, body, (credentials) => {
       this.#use(request, connection.allowed ? rulesOf(connection.endpoints) : []);
       this.#teller.emit({
         severity: "informational",
         action: "allowed",
         method: request.method,
         url: this.#teller.url(request.path),
-        policy: this.#setup.policy,
+        policy,
         engine: "opa",
         ...credentials,
       });

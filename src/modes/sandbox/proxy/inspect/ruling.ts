@@ -24,6 +24,8 @@ export interface Forward {
   readonly content?: RequestBodyFilter;
   /** Sees the answer before the client does. */
   readonly response?: ResponseFilter;
+  /** Told of the final status of the answer, when its head is there. */
+  readonly answered?: (status: number) => void;
   /** Sees both directions once the server has agreed to the upgrade; without it they pass unread. */
   readonly stream?: StreamInspector;
 }

@@ -41,11 +41,12 @@ export class InspectionSite implements InspectionHost {
     const { local } = this.#verdict;
     if (local !== undefined) return local.gate(this.#program, this.#intent.authority, secured);
     const { scheme, misdirected } = secured;
-    const { engine, emit, credentials } = this.#context;
+    const { engine, emit, answered, credentials } = this.#context;
     const { policy, sha256 } = this.#verdict;
     return new RequestGate({
       engine,
       emit,
+      answered,
       credentials,
       authority: this.#intent.authority,
       scheme,
