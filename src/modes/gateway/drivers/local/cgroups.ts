@@ -36,10 +36,11 @@ const SUPERVISOR_MEMORY = 96 * 1024 * 1024;
  */
 export class SandboxGroup {
   readonly #hierarchies: Hierarchies;
-  readonly #id: string;
+  readonly #name: string;
 
-  constructor(id: string, hierarchies: Hierarchies = machineHierarchies()) {
-    this.#id = id;
+  /** `name`: see `groupName`. */
+  constructor(name: string, hierarchies: Hierarchies = machineHierarchies()) {
+    this.#name = name;
     this.#hierarchies = hierarchies;
   }
 
@@ -163,7 +164,7 @@ export class SandboxGroup {
   }
 
   #path({ parent }: Hierarchy): string | undefined {
-    return parent === undefined ? undefined : join(parent, this.#id);
+    return parent === undefined ? undefined : join(parent, this.#name);
   }
 
   #read(hierarchy: Hierarchy | undefined, file: string): string {

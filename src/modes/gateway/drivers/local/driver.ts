@@ -12,6 +12,7 @@ import { resourceLimits } from "../../sandboxes/resources.ts";
 import type { SandboxRecord } from "../../store/sandboxes.ts";
 import { type ComputeDriver, type Found, type SandboxNotice, STOPPED_BY_SIGNAL, type StartOptions, type SupervisorEnd } from "../driver.ts";
 import { ordinaryUser, whyNoSandbox } from "./caller.ts";
+import { groupName, groupOwner, removeLeftGroups } from "./cgroup-sweep.ts";
 import { SandboxGroup } from "./cgroups.ts";
 import {
   forgetProcess,
@@ -77,6 +78,8 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
   let tell: (end: SupervisorEnd) => void = () => {};
   let notify: (notice: SandboxNotice) => void = () => {};
   const boot = bootId();
+  const owner = groupOwner(options.root);
+  const groupOf = (id: string) => new SandboxGroup(groupName(owner, id));
 
   const check = (): void => {
     for (const [id, supervisor] of watched) {
@@ -124,7 +127,7 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
 
   async function spawn({ id, instanceId, spec }: SandboxRecord, directory: SandboxDirectory): Promise<void> {
     const limits = resourceLimits(spec);
-    const group = new SandboxGroup(id);
+    const group = groupOf(id);
     group.prepare(limits);
     const log = openLog(directory);
     const logFrom = fstatSync(log).size;
@@ -185,13 +188,13 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
     writeToken(directory, await options.issueToken(record.id));
     writeEndpoint(directory, options.endpoint());
     writeFileAtomically(directory.caFile, options.caCertificate, 0o644, { lastsBoot: true });
-    writeSpec(directory, { ...supervisorSpec(record, directory, options), attended });
+    writeSpec(directory, { ...supervisorSpec(record, directory, options), ...programLimits(record, groupOf(record.id)), attended });
     await spawn(record, directory);
   }
 
   async function remove(id: string): Promise<void> {
     await stop(id);
-    await new SandboxGroup(id).remove();
+    await groupOf(id).remove();
     await removeTree(sandboxDirectory(options.root, id).path);
   }
 
@@ -230,7 +233,7 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
       if (!isRunning(last)) return readExit(directory, record.instanceId)?.signal === undefined ? "crashed" : "told-to-end";
       writeToken(directory, await options.issueToken(record.id));
       writeEndpoint(directory, options.endpoint());
-      const limits = watchLimits(new SandboxGroup(record.id), resourceLimits(record.spec));
+      const limits = watchLimits(groupOf(record.id), resourceLimits(record.spec));
       // It runs, so what it could not begin is no matter any more.
       const since = { logFrom: Number.POSITIVE_INFINITY, tokenAt: options.clock.now() };
       watched.set(record.id, { ...last, stopping: false, ...since, ...limits });
@@ -254,9 +257,11 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
       for (const id of readdirSync(options.root)) {
         if (isKnown(id)) continue;
         options.log("warn", `removing ${join(options.root, id)}, which nothing owns`);
-        await new SandboxGroup(id).remove();
+        await groupOf(id).remove();
         await removeTree(sandboxDirectory(options.root, id).path);
       }
+      const left = removeLeftGroups(owner, isKnown);
+      if (left.length > 0) options.log("warn", `removed the empty control groups of ${left.length} sandboxes that are gone`);
     },
     close() {
       clearInterval(timer);
@@ -295,14 +300,13 @@ function supervisorSpec(record: SandboxRecord, directory: SandboxDirectory, opti
     ...(options.upstreamCa === undefined ? {} : { upstreamCa: options.upstreamCa }),
     ...(options.upstreamProxy === undefined ? {} : { upstreamProxy: options.upstreamProxy }),
     keep: spec.keep ?? true,
-    ...programLimits(record),
   };
 }
 
 /** The groups and the memory of the programs, where the sandbox has limits. */
-function programLimits({ id, spec }: SandboxRecord): Pick<SupervisorSpec, "limits"> {
+function programLimits({ spec }: SandboxRecord, group: SandboxGroup): Pick<SupervisorSpec, "limits"> {
   const limits = resourceLimits(spec);
-  const groups = new SandboxGroup(id).agentGroups(limits);
+  const groups = group.agentGroups(limits);
   const { memoryBytes } = limits;
   return groups.length === 0 ? {} : { limits: { groups, ...(memoryBytes === undefined ? {} : { memoryBytes }) } };
 }
