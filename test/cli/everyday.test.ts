@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parse } from "yaml";
+import { parse, parseAllDocuments } from "yaml";
 import { eventually } from "../eventually.ts";
 import { GatewayHost, missingForGateway } from "../gateway/host.ts";
 
@@ -146,6 +146,45 @@ describe.skipIf(missing !== undefined)("the command line", () => {
     expect([refused.code, refused.err]).toEqual([2, expect.stringContaining("--allow-mount /root/secrets")]);
   });
 
+  test("flags of published clients: known, and refused with the reason where they ask for what is not there", async () => {
+    expect((await cli("status", "--gateway-insecure")).out).toContain("Connected");
+    const auto = await cli("sandbox", "create", "--name", "auto", "--approval-mode", "auto");
+    expect([auto.code, auto.err]).toEqual([2, expect.stringContaining("nothing is approved without a person")]);
+    expect((await cli("sandbox", "get", "auto")).code).toBe(1);
+    const kinds = await cli("provider", "list-profiles", "--global", "-o", "name");
+    expect([kinds.code, kinds.out]).toEqual([0, (await cli("provider", "list-profiles", "-o", "name")).out]);
+    const provider = ["provider", "create", "--name", "flags", "--type", "generic"];
+    expect((await cli(...provider, "--credential", "A=b-secret-of-it", "--global-profile")).code).toBe(0);
+    expect((await cli("provider", "delete", "flags")).code).toBe(0);
+    for (const flag of ["--runtime-credentials", "--from-gcloud-adc"]) {
+      const { code, err } = await cli(...provider, flag);
+      expect([code, err]).toEqual([1, expect.stringContaining(`${flag} is not available`)]);
+    }
+  });
+
+  test("policy update: an endpoint with its requests at once, rules that join a preset, and a dry run that says what is not valid", async () => {
+    const update = (...flags: string[]) => cli("policy", "update", "two", ...flags);
+    const add = ["--add-endpoint", "r.example:443::rest:enforce", "--add-allow", "r.example:443:POST:/x", "--binary", "/usr/bin/curl"];
+    expect((await update(...add, "--wait")).code).toBe(0);
+    expect((await update("--add-endpoint", "p.example:443:read-only:rest:enforce", "--binary", "/usr/bin/curl", "--wait")).code).toBe(0);
+    expect((await update("--add-allow", "p.example:443:PUT:/y", "--wait")).code).toBe(0);
+    const { network_policies: rules } = parse((await cli("policy", "get", "two", "-o", "yaml")).out);
+    const allowed = (rule: string) =>
+      rules[rule].endpoints[0].rules.map(({ allow }: { allow: { method: string; path: string } }) => `${allow.method} ${allow.path}`);
+    expect(allowed("r_example_443")).toEqual(["POST /x"]);
+    expect(allowed("p_example_443")).toEqual(["GET **", "HEAD **", "OPTIONS **", "PUT /y"]);
+    const invalid = await update("--add-allow", "a.example:443:GET:/", "--dry-run");
+    expect([invalid.code, invalid.err]).toEqual([2, expect.stringContaining("would not be valid")]);
+  });
+
+  test("a change of a setting is not told as a policy that was loaded", async () => {
+    for (const length of ["2h", "3h"]) await cli("settings", "set", "two", "--key", "draft_ttl", "--value", length);
+    await cli("policy", "update", "two", "--add-endpoint", "last.example:443", "--binary", "/usr/bin/curl", "--wait");
+    const told = (await cli("logs", "two", "--source", "gateway", "-n", "2000")).out.match(/policy version \d+ loaded/g) ?? [];
+    expect(told.length).toBeGreaterThan(1);
+    expect(new Set(told).size).toBe(told.length);
+  });
+
   describe("logs", () => {
     const lines = async (...flags: string[]) => {
       const { code, out, err } = await cli("logs", "one", ...flags);
@@ -169,6 +208,13 @@ describe.skipIf(missing !== undefined)("the command line", () => {
       const objects = (await lines("-o", "json")).map((line) => JSON.parse(line) as Record<string, unknown>);
       expect(objects.length).toBeGreaterThan(1);
       expect(objects).toContainEqual(expect.objectContaining({ source: "sandbox", level: "OCSF", fields: { action: "denied" } }));
+    });
+    test("-o yaml: one document per line, saying what JSON says", async () => {
+      const flags = ["--source", "sandbox", "-n", "5"];
+      const documents = parseAllDocuments((await lines(...flags, "-o", "yaml")).join("\n"));
+      expect(documents.map((document) => document.toJS() as unknown)).toEqual(
+        (await lines(...flags, "-o", "json")).map((line) => JSON.parse(line) as unknown),
+      );
     });
     test("--tail: what was, and what comes, until it is ended", async () => {
       const child = host.spawn("logs", "one", "--tail", "-n", "1", "--source", "sandbox");
@@ -195,7 +241,7 @@ describe.skipIf(missing !== undefined)("the command line", () => {
         'exec -a "$(printf "\\033]52;c;aGk=\\007")" /bin/bash -c "exec 3<>/dev/tcp/203.0.113.9/29"',
       );
       await eventually("the denial", 20_000, async () => (await cli("logs", "one")).out.includes("203.0.113.9:29") || undefined);
-      for (const format of ["table", "json"]) {
+      for (const format of ["table", "json", "yaml"]) {
         // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what must not be there
         expect((await cli("logs", "one", "-o", format)).out).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f-\x9f]/);
       }
