@@ -14,6 +14,7 @@ import { InspectionSite } from "./inspect/site.ts";
 import { type Intent, intentOf } from "./intent.ts";
 import { CLIENT_KEEP_ALIVE_MS, UPSTREAM_KEEP_ALIVE_MS } from "./limits.ts";
 import { rulesOf } from "./one-time-rules.ts";
+import { type Holder, holderOf } from "./places.ts";
 import { refusalOf, unreadRefusal } from "./refusal.ts";
 import { Tunnel } from "./relay.ts";
 import type { UpstreamProxy } from "./upstream-proxy/upstream-proxy.ts";
@@ -43,6 +44,8 @@ type Allowed = Verdict & { allowed: true };
 export class Connection {
   readonly client: Socket<Connection>;
   readonly who: Identification;
+  /** Whose places it takes. */
+  readonly holder: Holder;
   /** Where a captured connection wants to go; undefined for a client of the proxy. */
   readonly #captured: Intent | undefined;
   /** `performance.now()` at which the present state has lasted too long; 0: no limit. */
@@ -69,6 +72,7 @@ export class Connection {
   constructor(client: Socket<Connection>, who: Identification, context: EgressContext, host: ConnectionHost, captured?: Intent) {
     this.client = client;
     this.who = who;
+    this.holder = holderOf(who);
     this.#captured = captured;
     this.#context = context;
     this.#host = host;

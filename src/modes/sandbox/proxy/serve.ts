@@ -25,8 +25,10 @@ import { capturedIntent } from "./intent.ts";
 import { DEFAULT_LIMITS, type EgressLimits } from "./limits.ts";
 import type { LocalService } from "./local-service.ts";
 import { NO_ONE_TIME_RULES, type OneTimeUse } from "./one-time-rules.ts";
+import { Places } from "./places.ts";
 import { SandboxCa } from "./tls/sandbox-ca.ts";
 import type { UpstreamProxy } from "./upstream-proxy/upstream-proxy.ts";
+import { WaitingLine } from "./waiting-line.ts";
 
 export interface EgressOptions {
   /** A listening socket inside the trap; it stays its owner's. */
@@ -131,18 +133,25 @@ class EgressServer implements Disposable, ConnectionHost {
   readonly #context: EgressContext;
   readonly #identify: Identify;
   readonly #live = new Set<Connection>();
-  readonly #waiting: Connection[] = [];
+  readonly #waiting: WaitingLine<Connection>;
+  /** Of connections whose request is not decided yet. */
+  readonly #undecided: Places;
+  /** Of all that are looked at, or were. */
+  readonly #admitted: Places;
+  /** Those that have one of these. */
+  readonly #placed = new Set<Connection>();
   readonly #listeners: { stop(closeActiveConnections?: boolean): void }[];
   readonly #onCaptured: (peer: SocketAddress, local: SocketAddress) => void;
   readonly #names: EgressOptions["names"];
   /** Runs while there are connections. */
   #sweep: ReturnType<typeof setInterval> | undefined;
   readonly #upstreamHandlers: SocketHandler<Connection>;
-  #undecided = 0;
-  #admitted = 0;
 
   constructor(options: EgressOptions, context: EgressContext) {
     this.#context = context;
+    this.#waiting = new WaitingLine(context.limits.waiting);
+    this.#undecided = new Places(context.limits.undecided);
+    this.#admitted = new Places(context.limits.connections);
     this.#identify = options.identify;
     this.#onCaptured = options.onCaptured ?? noop;
     this.#names = options.names;
@@ -199,7 +208,7 @@ class EgressServer implements Disposable, ConnectionHost {
   [Symbol.dispose](): void {
     clearInterval(this.#sweep);
     for (const listener of this.#listeners) listener.stop(false);
-    this.#waiting.length = 0;
+    this.#waiting.clear();
     for (const connection of [...this.#live]) connection.abort();
   }
 
@@ -231,40 +240,42 @@ class EgressServer implements Disposable, ConnectionHost {
     socket.data = connection;
     this.#live.add(connection);
     this.#sweep ??= this.#startSweep();
-    if (this.#hasRoom()) {
+    if (this.#hasRoom(connection)) {
       connection.admit();
-    } else if (this.#waiting.length < this.#context.limits.waiting) {
+    } else if (this.#waiting.add(connection)) {
       socket.pause();
-      this.#waiting.push(connection);
     } else {
-      connection.refuseUnread(503, "too_many_connections", `${this.#live.size - 1} connections are open or waiting`);
+      connection.refuseUnread(
+        503,
+        "too_many_connections",
+        `no place for this program: ${this.#live.size - 1} connections are open or waiting`,
+      );
     }
   }
 
-  #hasRoom(): boolean {
-    const { connections, undecided } = this.#context.limits;
-    return this.#undecided < undecided && this.#admitted < connections;
+  #hasRoom({ holder }: Connection): boolean {
+    return this.#undecided.hasRoom(holder) && this.#admitted.hasRoom(holder);
   }
 
   stateChanged(connection: Connection, from: ConnectionState, to: ConnectionState): void {
-    this.#undecided += undecidedWeight(to) - undecidedWeight(from);
-    this.#admitted += admittedWeight(to) - admittedWeight(from);
+    count(this.#undecided, connection, isUndecided(from), isUndecided(to));
+    // What is refused at once had no place, and must not keep out those that have.
+    const had = this.#placed.has(connection);
+    const has = to !== "closed" && (had || to !== "refusing");
+    count(this.#admitted, connection, had, has);
+    if (has) this.#placed.add(connection);
+    else this.#placed.delete(connection);
     if (to === "closed") {
       this.#live.delete(connection);
-      if (from === "waiting") this.#forget(connection);
+      if (from === "waiting") this.#waiting.remove(connection);
     }
-    if (this.#waiting.length > 0 && undecidedWeight(to) === 0) this.#admitWaiting();
-  }
-
-  #forget(connection: Connection): void {
-    const at = this.#waiting.indexOf(connection);
-    if (at >= 0) this.#waiting.splice(at, 1);
+    if (this.#waiting.length > 0 && !isUndecided(to)) this.#admitWaiting();
   }
 
   #admitWaiting(): void {
-    while (this.#waiting.length > 0 && this.#hasRoom()) {
-      const next = this.#waiting.shift();
-      if (next === undefined || next.state !== "waiting") continue;
+    const may = (connection: Connection) => this.#hasRoom(connection);
+    for (let next = this.#waiting.next(may, this.#undecided); next !== undefined; next = this.#waiting.next(may, this.#undecided)) {
+      if (next.state !== "waiting") continue;
       next.client.resume();
       next.admit();
     }
@@ -307,10 +318,12 @@ function endsOf(fd: number): { readonly peer: SocketAddress; readonly local: Soc
   return peer && local && { peer, local };
 }
 
-function undecidedWeight(state: ConnectionState): 0 | 1 {
-  return state === "head" || state === "deciding" ? 1 : 0;
+function isUndecided(state: ConnectionState): boolean {
+  return state === "head" || state === "deciding";
 }
 
-function admittedWeight(state: ConnectionState): 0 | 1 {
-  return state === "waiting" || state === "closed" ? 0 : 1;
+function count(places: Places, { holder }: Connection, before: boolean, after: boolean): void {
+  if (before === after) return;
+  if (after) places.take(holder);
+  else places.release(holder);
 }
