@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { classifyAddress, parseAddress } from "../../../address/address-class.ts";
 import type { AddressSet } from "../../../address/address-set.ts";
 import { emptyEndpoint } from "../../../policy/defaults.ts";
@@ -50,15 +49,13 @@ export function proposeEndpoint(emission: Emission, addresses: readonly string[]
   });
 }
 
-/** What every proposal of these rules carries, whatever it proposes. */
+/** What every proposal of these rules carries, whatever it proposes; its times are those of its summary. */
 export function chunkFields({ entry, count }: Emission, allowedIps: readonly string[] = []) {
   return {
     securityNotes: securityNotes(entry, allowedIps).join(" "),
     confidence: confidence(entry),
     denialSummaryIds: [entry.id],
     hitCount: count,
-    firstSeenTime: timestampFromMs(entry.firstSeen),
-    lastSeenTime: timestampFromMs(entry.lastSeen),
     binary: entry.binary,
     analysisMode: "mechanistic",
     sampleCmdlines: [...entry.commandLines],

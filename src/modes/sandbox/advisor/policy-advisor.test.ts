@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test";
+import { toBinary } from "@bufbuild/protobuf";
 import type { NetworkEvent, SecurityEvent } from "../../../events/event.ts";
 import type { Policy } from "../../../policy/model.ts";
+import { DenialSummarySchema, PolicyChunkSchema } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { PolicyAdvisor, type PolicyAdvisorOptions, type Submission } from "./policy-advisor.ts";
 
 const denied: NetworkEvent = {
@@ -71,7 +73,11 @@ test("a burst of denials is one report with a proposal for each key, and nothing
   ]);
   expect(chunks.map((chunk) => chunk.proposedRule?.endpoints[0]?.host)).toEqual(["api.example", "other.example"]);
   expect(chunks[0]?.denialSummaryIds).toEqual([summaries[0]!.id]);
+  expect(chunks[0]?.firstSeenTime).toEqual(summaries[0]!.firstSeenTime!);
   expect(overflow).toBe(0);
+  // As it goes over the wire.
+  for (const summary of summaries) expect(toBinary(DenialSummarySchema, summary)).not.toBeEmpty();
+  for (const chunk of chunks) expect(toBinary(PolicyChunkSchema, chunk)).not.toBeEmpty();
 });
 
 test("threat-29: a denied name is probed only in the hosts file and under the operator's suffixes", async () => {

@@ -62,7 +62,7 @@ const NAMED_PROBLEMS = 5;
  */
 export class PolicyAdvisor {
   readonly #options: PolicyAdvisorOptions;
-  /** Milliseconds since the epoch when nobody sets the clock; goes on evenly when somebody does, so that no report waits for a time to come again. */
+  /** Whole milliseconds since the epoch when nobody sets the clock; goes on evenly when somebody does, so that no report waits for a time to come again. */
   readonly #now: () => number;
   readonly #probe: Probe;
   readonly #trusted: AddressSet;
@@ -78,7 +78,7 @@ export class PolicyAdvisor {
 
   constructor(options: PolicyAdvisorOptions) {
     this.#options = options;
-    this.#now = options.now ?? (() => performance.timeOrigin + performance.now());
+    this.#now = options.now ?? (() => Math.round(performance.timeOrigin + performance.now()));
     this.#trusted = new AddressSet(options.trustedCidrs);
     this.#probe = options.probe ?? limitedProbe(new Resolver({ hostsFile: options.hostsFile ?? "/etc/hosts" }), options.internalDomains);
   }
@@ -202,12 +202,16 @@ export class PolicyAdvisor {
     const { entry } = emission;
     const refusal = whyNotProposed(entry, this.#options.ownExecutables ?? []);
     const addresses = refusal === undefined ? await this.#probe(entry.host) : undefined;
-    submission.summaries.push(summaryOf(emission, addresses ?? [...entry.addresses], this.#clockShift()));
+    const summary = summaryOf(emission, addresses ?? [...entry.addresses], this.#clockShift());
+    submission.summaries.push(summary);
     const proposal = refusal === undefined ? this.#propose(emission, addresses) : { problems: [refusal] };
     if (entry.reportedAt === undefined || emission.requests.some(({ sample, times }) => sample.count === times))
       this.#sayWhyNot(entry, proposal.problems);
-    if (proposal.chunk === undefined) return;
-    submission.chunks.push(proposal.chunk);
+    const { chunk } = proposal;
+    if (chunk === undefined) return;
+    chunk.firstSeenTime = summary.firstSeenTime;
+    chunk.lastSeenTime = summary.lastSeenTime;
+    submission.chunks.push(chunk);
     proposed.push(emission);
   }
 
