@@ -89,6 +89,14 @@ describe.skipIf(missing !== undefined)("below the calls", () => {
     expect(host.log).not.toContain("internal error");
   });
 
+  test("a time limit that no timer holds does not end a command at once", async () => {
+    using connected = host.connect();
+    let code = -1;
+    const request = { workspaceScope, sandbox: "one", command: ["/bin/sleep", "0.5"], executionTimeout: { seconds: 3_000_000n } };
+    for await (const { payload } of connected.client.execSandbox(request)) if (payload.case === "exit") code = payload.value.exitCode;
+    expect(code).toBe(0);
+  });
+
   test("a caller that cancels or vanishes ends what it started inside", async () => {
     const running = (text: string) =>
       readdirSync("/proc").filter((pid) => /^\d+$/.test(pid) && read(`/proc/${pid}/cmdline`).includes(`sleep\0${text}`)).length;

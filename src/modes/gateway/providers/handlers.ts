@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { durationMs, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { durationMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { OpenShellError } from "../../../error.ts";
 import { SYSTEM_ROUTE } from "../../../inference/route.ts";
 import type { Provider } from "../../../rpc/gen/openshell/datamodel/v1/datamodel_pb.ts";
@@ -17,7 +17,7 @@ import type { GatewayContext } from "../context.ts";
 import { labelSelector } from "../rpc/labels.ts";
 import { MAX_PAGE_BYTES, pageSize, pageToken, readPageToken } from "../rpc/paging.ts";
 import type { Handlers } from "../rpc/service-impl.ts";
-import { atMost, invalid } from "../sandboxes/limits.ts";
+import { atMost, checkedTime, invalid } from "../sandboxes/limits.ts";
 import { anyWorkspace, oneWorkspace } from "../sandboxes/workspace.ts";
 import type { SandboxRecord } from "../store/sandboxes.ts";
 import { attachmentHandlers } from "./attachments.ts";
@@ -61,7 +61,9 @@ function recordHandlers(context: GatewayContext): Handlers {
       const { provider, clearCredentialExpirationKeys: clearExpirations } = request;
       if (provider === undefined) throw invalid("provider", "is required");
       const expirations = Object.fromEntries(
-        Object.entries(request.credentialExpirationTimes).map(([key, time]) => [key, timestampMs(time)] as const),
+        Object.entries(request.credentialExpirationTimes).map(
+          ([key, time]) => [key, checkedTime(`credential_expiration_times[${key}]`, time)] as const,
+        ),
       );
       const changed: ProviderRecord[] = [];
       const response = once(request, call, () => {

@@ -1,8 +1,7 @@
 import { randomUUID } from "node:crypto";
-import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { OpenShellError } from "../../../error.ts";
 import type { Provider, WorkspaceSelector } from "../../../rpc/gen/openshell/datamodel/v1/datamodel_pb.ts";
-import { atMost, invalid } from "../sandboxes/limits.ts";
+import { atMost, checkedTime, invalid } from "../sandboxes/limits.ts";
 import { petname } from "../sandboxes/names.ts";
 import { oneWorkspace } from "../sandboxes/workspace.ts";
 import type { SandboxRecord } from "../store/sandboxes.ts";
@@ -141,7 +140,9 @@ function merged(before: Readonly<Record<string, string>>, change: Readonly<Recor
 }
 
 function expirationsOf(provider: Provider, credentials: Readonly<Record<string, string>>): Record<string, number> {
-  const entries = Object.entries(provider.credentialExpirationTimes).map(([key, time]) => [key, timestampMs(time)] as const);
+  const entries = Object.entries(provider.credentialExpirationTimes).map(
+    ([key, time]) => [key, checkedTime(`provider.credential_expiration_times[${key}]`, time)] as const,
+  );
   for (const [key] of entries)
     if (!Object.hasOwn(credentials, key))
       throw invalid("provider.credential_expiration_times", `'${key}' is not a credential of the provider`);

@@ -1,3 +1,4 @@
+import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import { OpenShellError } from "../../../error.ts";
 
 /** Limits of the published gateway (names in its errors are the fields of the request). */
@@ -62,6 +63,15 @@ export function checkLabels(field: string, labels: Readonly<Record<string, strin
     if (!word.test(name) || (slash >= 0 && !/^[a-z0-9.-]+$/.test(key.slice(0, slash)))) throw invalid(field, `'${key}' is not a label key`);
     if (value !== "" && !word.test(value)) throw invalid(`${field}[${key}]`, `'${value}' is not a label value`);
   }
+}
+
+/** What a Timestamp may hold, by its definition: the years 1 to 9999. Seconds since 1970. */
+const [FIRST_SECOND, LAST_SECOND] = [-62_135_596_800n, 253_402_300_799n];
+
+/** Milliseconds since 1970. Throws for a time that no calendar has. */
+export function checkedTime(field: string, time: Timestamp): number {
+  if (time.seconds < FIRST_SECOND || time.seconds > LAST_SECOND) throw invalid(field, "is not a time from year 1 to 9999");
+  return timestampMs(time);
 }
 
 export function checkNoNul(field: string, text: string): void {

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { OpenShellError } from "../../../error.ts";
-import type { CreateSandboxRequest, SandboxSpec } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
+import { type CreateSandboxRequest, SandboxRestartPolicy, type SandboxSpec } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import {
   atMost,
   checkEntries,
@@ -31,6 +31,7 @@ export function validateCreate(request: CreateSandboxRequest): SandboxSpec {
   checkUserEnvironment("spec.environment", spec.environment);
   checkCommand(spec.command);
   checkTemplate(spec);
+  if (SandboxRestartPolicy[spec.restartPolicy] === undefined) throw invalid("spec.restart_policy", `${spec.restartPolicy} is not known`);
   resourceLimits(spec);
   atMost("spec.mounts", spec.mounts.length, MAX_MOUNTS, "entries");
   atMost("spec.trusted_cidrs", spec.trustedCidrs.length, MAX_CIDRS, "entries");

@@ -2,10 +2,12 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
+import { TimestampSchema } from "@bufbuild/protobuf/wkt";
 import { CreateSandboxRequestSchema, ExecSandboxRequestSchema } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { checkSandboxName } from "../../../sandbox-name.ts";
 import { allocateUid, checkSubordinate } from "../drivers/local/uids.ts";
 import { checkHostPaths } from "./host-paths.ts";
+import { checkedTime } from "./limits.ts";
 import { petname } from "./names.ts";
 import { validateExec } from "./validate-exec.ts";
 import { validateCreate } from "./validate-spec.ts";
@@ -25,6 +27,7 @@ describe("what a request may hold", () => {
     ["image", { template: { image: "debian" } }, "container drivers"],
     ["bad CIDR", { trustedCidrs: ["10.0.0.0/33"] }, "0..32"],
     ["bad domain", { internalDomains: ["a..b"] }, "not a domain name"],
+    ["unknown restart policy", { restartPolicy: 99 }, "99 is not known"],
     ["long log level", { logLevel: "x".repeat(33) }, "33 characters, at most 32"],
   ];
   for (const [name, spec, message] of refusals) {
@@ -33,6 +36,11 @@ describe("what a request may hold", () => {
   test("a spec is required, an empty one is enough", () => {
     expect(() => validateCreate(create(CreateSandboxRequestSchema))).toThrow("spec");
     expect(validateCreate(create(CreateSandboxRequestSchema, { spec: {} }))).toBeDefined();
+  });
+  test("a time is one of the years 1 to 9999", () => {
+    for (const seconds of [-62_135_596_801n, 253_402_300_800n, 2n ** 63n - 1n])
+      expect(() => checkedTime("at", create(TimestampSchema, { seconds }))).toThrow("at: is not a time");
+    expect(checkedTime("at", create(TimestampSchema, { seconds: 253_402_300_799n }))).toBe(253_402_300_799_000);
   });
   test("labels are label-shaped", () => {
     expect(() => validateCreate(create(CreateSandboxRequestSchema, { spec: {}, labels: { "a b": "c" } }))).toThrow("label key");

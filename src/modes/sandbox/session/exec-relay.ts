@@ -133,10 +133,13 @@ async function pumpOutput(
   }
 }
 
+/** Timers hold 31 bits of milliseconds, 24.8 days, and end at once when asked for more; a limit beyond that is none. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+
 function expiry(request: ExecSandboxRequest, child: Child): { expired(): boolean; cancel(): void } {
   const limit = request.executionTimeout;
   const milliseconds = limit ? Number(limit.seconds) * 1000 + limit.nanos / 1e6 : 0;
-  if (milliseconds <= 0) return { expired: () => false, cancel: () => {} };
+  if (milliseconds <= 0 || milliseconds > LONGEST_TIMER) return { expired: () => false, cancel: () => {} };
   let expired = false;
   let kill: ReturnType<typeof setTimeout> | undefined;
   const terminate = setTimeout(() => {
