@@ -40,7 +40,7 @@ export function serveRepository(inside: Inside): void {
 }
 
 /** `https://pypi.example.com/simple` with the package demo-wheel: `demo_wheel.answer` is 42. */
-export function serveWheel(inside: Inside): void {
+export function serveWheel(inside: Pick<Inside, "place">): void {
   const folder = inside.place("pypi/simple/demo-wheel");
   mkdirSync(folder, { recursive: true });
   const wheel = "demo_wheel-1.0-py3-none-any.whl";
