@@ -1,5 +1,6 @@
 import { SplicePipe } from "../../../linux/splice.ts";
 import { giveBack } from "./give-back.ts";
+import { HeldBytes } from "./held-bytes.ts";
 import { countPassed } from "./passed-bytes.ts";
 
 /** What a relay needs of a connection; the sockets of `Bun.listen` and `Bun.connect` are some, TLS ended by us is another. */
@@ -45,6 +46,7 @@ export class Flow {
   /** The memory of what waits is ours alone. */
   #owned = false;
   #finished = false;
+  readonly #held = new HeldBytes();
 
   /** Bytes that the destination has not taken yet. */
   get waiting(): number {
@@ -68,12 +70,14 @@ export class Flow {
       if (this.#owned) giveBack(pending);
       if (owned) giveBack(bytes);
       this.#owned = true;
+      this.#held.set(this.#pending.length);
       return;
     }
     const written = Math.max(0, to.write(bytes));
     if (written < bytes.length) {
       this.#pending = bytes.subarray(written);
       this.#owned = owned;
+      this.#held.set(this.#pending.length);
       from?.pause();
     } else if (owned) giveBack(bytes);
   }
@@ -93,10 +97,18 @@ export class Flow {
     if (pending === undefined) return;
     const written = Math.max(0, to.write(pending));
     this.#pending = written < pending.length ? pending.subarray(written) : undefined;
+    this.#held.set(this.waiting);
     if (this.#pending !== undefined) return;
     if (this.#owned) giveBack(pending);
     if (this.#finished) to.shutdown();
     else if (ends === undefined || from === undefined || this.passMore(from, to, ends)) from?.resume();
+  }
+
+  /** What waits is of no use to anybody any more. */
+  drop(): void {
+    if (this.#owned && this.#pending !== undefined) giveBack(this.#pending);
+    this.#pending = undefined;
+    this.#held.set(0);
   }
 
   /** The source has finished (FIN): the destination learns it behind the last byte. */
@@ -175,6 +187,7 @@ export class Tunnel {
   /** The client's socket is gone; without an error its last bytes still reach the other side. */
   clientClosed(error: Error | undefined): void {
     this.#client = undefined;
+    this.#down.drop();
     if (this.#upstream === undefined) this.#owner.tunnelEnded();
     else if (error !== undefined) this.#upstream.terminate();
     else this.clientFinished();
@@ -182,6 +195,7 @@ export class Tunnel {
 
   upstreamClosed(error: Error | undefined): void {
     this.#upstream = undefined;
+    this.#up.drop();
     if (this.#client === undefined) this.#owner.tunnelEnded();
     else if (error !== undefined) this.#client.terminate();
     else this.upstreamFinished();
@@ -191,6 +205,8 @@ export class Tunnel {
   abort(): void {
     this.#client?.terminate();
     this.#upstream?.terminate();
+    this.#up.drop();
+    this.#down.drop();
   }
 
   /** `end` closes a socket and lets the kernel deliver what it has; it is for sockets that have nothing more to receive. */

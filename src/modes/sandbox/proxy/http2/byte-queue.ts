@@ -1,3 +1,5 @@
+import { holdBytes } from "../held-bytes.ts";
+
 /** Pieces below this size are put together, so that a million tiny frames are not a million objects. */
 const BLOCK_BYTES = 16_384;
 
@@ -17,6 +19,7 @@ export class ByteQueue {
   push(bytes: Buffer): void {
     if (bytes.length === 0) return;
     this.#length += bytes.length;
+    holdBytes(bytes.length);
     // A small part of what was received at once would keep all of it in memory.
     if (bytes.length >= BLOCK_BYTES / 4 && bytes.length * 4 >= bytes.buffer.byteLength) {
       this.#pieces.push(bytes);
@@ -46,6 +49,7 @@ export class ByteQueue {
     const bytes = first.subarray(this.#taken, this.#taken + limit);
     this.#taken += bytes.length;
     this.#length -= bytes.length;
+    holdBytes(-bytes.length);
     if (this.#taken === first.length) {
       this.#pieces.shift();
       this.#taken = 0;
@@ -55,6 +59,7 @@ export class ByteQueue {
   }
 
   clear(): void {
+    holdBytes(-this.#length);
     this.#pieces = [];
     this.#taken = 0;
     this.#room = undefined;

@@ -1,8 +1,9 @@
+import { FLOW_MINIMUM_BYTES, isMemoryShort } from "../held-bytes.ts";
 import { DEFAULT_WINDOW, dataHeader, Flag, FrameType, frame, MAX_FRAME_BYTES } from "./frames.ts";
 import type { RawField } from "./hpack-decoder.ts";
 import type { Http2Stream } from "./stream.ts";
 
-/** Bytes of DATA that are put together for one write. */
+/** Bytes of DATA that are put together for one write; less while memory is short, since they wait as a whole. */
 const WRITE_BYTES = 65_536;
 /** A peer that makes us send less than this although more waits is counted. */
 const CRUMB_BYTES = 256;
@@ -48,7 +49,8 @@ export class DataSender {
   /** Takes turns among the streams that have something; gives the bytes of DATA that go into the next write. */
   collect(): number {
     let collected = 0;
-    while (collected < WRITE_BYTES && !this.#host.over) {
+    const most = isMemoryShort() ? FLOW_MINIMUM_BYTES : WRITE_BYTES;
+    while (collected < most && !this.#host.over) {
       const [stream] = this.#ready;
       if (stream === undefined) break;
       this.#ready.delete(stream);

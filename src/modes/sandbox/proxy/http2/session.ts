@@ -1,7 +1,7 @@
 import { ConnectionStreams } from "./connection-streams.ts";
 import { ConnectionError, ErrorCode } from "./errors.ts";
 import { FloodGuard } from "./flood-guard.ts";
-import { FrameType, goawayFrame, MAX_WINDOW, numberFrame, PREFACE, Setting, settingsFrame } from "./frames.ts";
+import { goawayFrame, MAX_WINDOW, PREFACE, Setting, settingsFrame } from "./frames.ts";
 import type { DecodedBlock, ListLimits, RawField } from "./hpack-decoder.ts";
 import { Incoming, MAX_STREAMS } from "./incoming.ts";
 import type { Http2Stream, StreamEvents } from "./stream.ts";
@@ -44,7 +44,8 @@ export class Http2Session {
     const settings: [number, number][] = role === "server" ? [[Setting.maxConcurrentStreams, MAX_STREAMS]] : [[Setting.enablePush, 0]];
     settings.push([Setting.maxHeaderListSize, LISTS[role].soft]);
     if (role === "client") this.#streams.write(PREFACE);
-    this.#streams.write(settingsFrame(settings), numberFrame(FrameType.windowUpdate, 0, this.#streams.window.start()));
+    this.#streams.write(settingsFrame(settings));
+    this.#streams.announce(0, this.#streams.window.start());
   }
 
   /** Streams that are open. */

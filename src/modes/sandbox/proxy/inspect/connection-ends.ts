@@ -57,8 +57,15 @@ export class ConnectionEnds {
 
   /** What a server that is gone did not take is gone with it. */
   renewUp(): void {
+    this.#up.drop();
     this.#up = new Flow();
     this.clientValve.resume();
+  }
+
+  /** The client is gone, and what waited with it. */
+  drop(): void {
+    this.#up.drop();
+    this.#down.drop();
   }
 
   /** Our FIN behind what was said last; the server is not needed any more. */
@@ -71,5 +78,6 @@ export class ConnectionEnds {
   abort(): void {
     this.upstream.abort();
     this.client.terminate();
+    this.drop();
   }
 }

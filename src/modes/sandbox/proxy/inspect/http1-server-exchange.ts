@@ -72,6 +72,7 @@ export class Http1ServerExchange implements ServerExchange {
   cancel(): void {
     if (this.#over) return;
     this.#over = true;
+    this.#flow.drop();
     this.#owner.exchangeOver(false);
   }
 
@@ -137,6 +138,7 @@ export class Http1ServerExchange implements ServerExchange {
 
   #fail(problem: string): void {
     this.#over = true;
+    this.#flow.drop();
     const failure: Failure = { problem, code: undefined, unprocessed: this.#kept && !this.#received };
     this.#owner.exchangeOver(false);
     this.#events.serverFailed(failure);

@@ -102,6 +102,12 @@ export class Http2Requests implements SessionHost, ExchangeHost {
     this.#owner.lasts(0);
   }
 
+  /** The client is gone, and what waited for it with it. */
+  abandon(): void {
+    this.close();
+    this.#down.drop();
+  }
+
   /** Our FIN behind what was written. */
   finish(): void {
     this.#down.finish(this.#client);

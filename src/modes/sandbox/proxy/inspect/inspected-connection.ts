@@ -101,8 +101,9 @@ export class InspectedConnection implements Http1Owner, UpstreamEvents {
       return;
     }
     this.#mode = "over";
-    this.#http2?.close();
+    this.#http2?.abandon();
     this.#upstream.abort();
+    this.#ends.drop();
     this.#host.inspectionEnded();
   }
 
@@ -414,7 +415,7 @@ export class InspectedConnection implements Http1Owner, UpstreamEvents {
       return;
     }
     this.#passage = undefined;
-    this.#http2?.close();
+    this.#http2?.abandon();
     this.#ends.abort();
   }
 

@@ -203,6 +203,7 @@ export class ServerConnection implements UpstreamEvents, SessionHost {
   #gone(): void {
     this.#state = "gone";
     this.#session?.close(ErrorCode.internalError);
+    this.#flow.drop();
   }
 }
 

@@ -2,6 +2,7 @@ import { createSecureContext, type SecureContext } from "node:tls";
 import type { Socket, SocketHandler } from "bun";
 import { descriptorOf } from "../descriptor.ts";
 import type { ByteSocket } from "../relay.ts";
+import { wasRead } from "../short-reads.ts";
 import type { UpstreamProxy } from "../upstream-proxy/upstream-proxy.ts";
 
 /** What becomes of the connection to the server. */
@@ -133,7 +134,12 @@ export class Upstream {
           this.protocol = typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : undefined;
           this.#verified(raw, socket, verified, error);
         },
-        data: (_, bytes) => this.#ifCurrent(raw, () => this.events.upstreamData(bytes)),
+        data: (socket, bytes) =>
+          this.#ifCurrent(raw, () => {
+            // The raw one has no descriptor any more.
+            wasRead(socket);
+            this.events.upstreamData(bytes);
+          }),
         drain: () => this.#ifCurrent(raw, () => this.events.upstreamDrained()),
         end: () => this.#ifCurrent(raw, () => this.#ended()),
         close: (_, error) => this.#ifCurrent(raw, () => this.#closed(error ?? undefined)),
@@ -207,7 +213,11 @@ export class Upstream {
         if (scheme === "https") this.secure(this.#protocols);
         else this.events.upstreamReady();
       },
-      data: (socket, bytes) => this.#ifCurrent(socket, () => this.rawData(bytes)),
+      data: (socket, bytes) =>
+        this.#ifCurrent(socket, () => {
+          wasRead(socket);
+          this.rawData(bytes);
+        }),
       drain: (socket) => this.#ifCurrent(socket, () => this.rawDrained()),
       end: (socket) => this.#ifCurrent(socket, () => this.rawEnded()),
       close: (socket, error) => this.#ifCurrent(socket, () => this.rawClosed(error)),

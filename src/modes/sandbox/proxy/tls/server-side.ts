@@ -2,6 +2,7 @@ import { Duplex } from "node:stream";
 import { type SecureContext, TLSSocket } from "node:tls";
 import type { Socket } from "bun";
 import { giveBack } from "../give-back.ts";
+import { FLOW_MINIMUM_BYTES, HeldBytes, isMemoryShort } from "../held-bytes.ts";
 import type { ByteSocket } from "../relay.ts";
 
 /** What a client sends inside TLS, and what became of it. */
@@ -22,6 +23,8 @@ export interface ServerSideEvents {
 /** Encrypted bytes that may wait for the client; beyond it, `write` takes nothing. As much as a kernel's socket buffer starts with. */
 const HIGH_WATER_BYTES = 262_144;
 
+const highWater = () => (isMemoryShort() ? FLOW_MINIMUM_BYTES : HIGH_WATER_BYTES);
+
 /**
  * Our end of a client's TLS, over an accepted socket whose bytes are fed in. Bytes read before it was known that the client speaks TLS can
  * be fed too, which the TLS of native sockets cannot take.
@@ -37,6 +40,7 @@ export class TlsServerSide implements ByteSocket {
   /** What the raw socket did not take yet. */
   #waiting: Buffer[] = [];
   #waitingBytes = 0;
+  readonly #held = new HeldBytes();
   /** Our FIN is owed behind what waits. */
   #finishing = false;
   #wantsDrain = false;
@@ -90,6 +94,7 @@ export class TlsServerSide implements ByteSocket {
       this.#waiting.shift();
       giveBack(next);
     }
+    this.#held.set(this.#waitingBytes);
     this.#finish();
     this.#drained();
   }
@@ -102,17 +107,21 @@ export class TlsServerSide implements ByteSocket {
   /** The raw socket is gone. */
   rawClosed(): void {
     this.#gone = true;
+    this.#waiting = [];
+    this.#held.set(0);
     this.#tls.destroy();
     this.#wire.destroy();
   }
 
   write(bytes: Uint8Array): number {
     if (this.#gone) return -1;
-    if (this.#waitingBytes > HIGH_WATER_BYTES) {
+    if (this.#waitingBytes > highWater()) {
       this.#wantsDrain = true;
       return 0;
     }
-    const written = this.#native.write(bytes);
+    // While memory is short, of a large piece no second, encrypted one is made.
+    const most = this.#waitingBytes > 0 && isMemoryShort() ? FLOW_MINIMUM_BYTES : bytes.length;
+    const written = this.#native.write(bytes.subarray(0, most));
     this.#wantsDrain = written >= 0 && written < bytes.length;
     return written;
   }
@@ -155,6 +164,7 @@ export class TlsServerSide implements ByteSocket {
     }
     this.#waiting.push(bytes.subarray(written));
     this.#waitingBytes += bytes.length - written;
+    this.#held.set(this.#waitingBytes);
   }
 
   #finish(): void {
@@ -164,7 +174,7 @@ export class TlsServerSide implements ByteSocket {
   }
 
   #drained(): void {
-    if (!this.#wantsDrain || this.#waitingBytes > HIGH_WATER_BYTES) return;
+    if (!this.#wantsDrain || this.#waitingBytes > highWater()) return;
     this.#wantsDrain = false;
     this.#events.drained();
   }
