@@ -72,8 +72,8 @@ function isSubset(part: Chunk, whole: Chunk): boolean {
 function refuseLineage(drafts: Drafts, chunk: Chunk): Refusal | undefined {
   if (chunk.supersedes === "") return undefined;
   const older = refinedBy(drafts, chunk);
-  // Only a first proposal as it was made lets any request through, so that whatever takes its place is narrower.
-  const open = older?.stage === "initial" && !older.edited;
+  // What takes its place needs no denial of its own, so only a first proposal that lets any request through, as it was made, can be narrowed.
+  const open = older?.stage === "initial" && !older.edited && !older.rule.endpoints.some(isEnforced);
   if (chunk.stage === "refined" && older && open && isSubset(chunk, older) && chunk.rule.endpoints.every(isEnforced)) return undefined;
   return refuse("unknown_supersedes", "supersedes_chunk_id names no approved chunk that this one narrows");
 }

@@ -189,6 +189,11 @@ test("threat-04 a proposal that takes the place of an approved one only narrows 
   await gateway.person("approveDraftChunk", { chunkId: narrowed });
   const wider = { ...narrow([], { access: 2 }), supersedesChunkId: narrowed };
   expect((await gateway.submit([wider], denied([["POST", "/a"]]))).results[0]?.code).toBe("unknown_supersedes");
+  // What calls itself a first proposal, and names one request, let nothing else through either.
+  const named = await gateway.propose({ ...narrow(allow(["POST", "/b"])), stage: "initial" }, denied([["POST", "/b"]]));
+  await gateway.person("approveDraftChunk", { chunkId: named });
+  const second = { ...narrow([], { access: 3 }), supersedesChunkId: named };
+  expect((await gateway.submit([second], denied([["POST", "/b"]]))).results[0]?.code).toBe("unknown_supersedes");
   const open = new Gateway();
   const first = await open.propose({ ...narrow([], { enforcement: 2, access: 3 }), stage: "initial" });
   await open.person("approveDraftChunk", { chunkId: first });
