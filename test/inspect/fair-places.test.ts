@@ -57,6 +57,6 @@ describe.skipIf(missing !== undefined)("a program that takes every place", () =>
       const program = await inside.net.spawnOnHost([BINARY, "sandbox", "run", ...words, "--", "/bin/sh", "-c", script]);
       const { stdout, stderr } = await program.exited;
       expect(stdout).toBe("200\n".repeat(ASKED));
-      expect(stderr).toMatch(/reason:no place for this program: \d+ connections are open or waiting/);
+      expect(stderr).toMatch(/reason:\d+ connections are open or waiting, and this program gets no more places/);
     }, 300_000);
 });

@@ -248,7 +248,7 @@ class EgressServer implements Disposable, ConnectionHost {
       connection.refuseUnread(
         503,
         "too_many_connections",
-        `no place for this program: ${this.#live.size - 1} connections are open or waiting`,
+        `${this.#live.size - 1} connections are open or waiting, and this program gets no more places`,
       );
     }
   }
