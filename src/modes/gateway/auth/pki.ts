@@ -50,7 +50,7 @@ export async function openPki(directory: string, now: number = Date.now(), extra
   const path = (name: keyof typeof FILES): string => join(directory, FILES[name]);
   if (!existsSync(path("ca")) || !existsSync(path("caKey"))) await createAuthority(path("ca"), path("caKey"), now);
   const authority = await readAuthority(path("ca"), path("caKey"));
-  if (!isCurrent(path("server"), path("serverKey"), authority, now, extraNames)) {
+  if (!(await isCurrent(path("server"), path("serverKey"), authority, now, extraNames))) {
     const names: JsonGeneralName[] = [
       ...[...SERVER_NAMES, ...extraNames.filter((name) => !isAddress(name))].map((value) => ({ type: "dns" as const, value })),
       ...[...SERVER_ADDRESSES, ...extraNames.filter(isAddress)].map((value) => ({ type: "ip" as const, value })),
@@ -64,7 +64,7 @@ export async function openPki(directory: string, now: number = Date.now(), extra
       path("serverKey"),
     );
   }
-  if (!isCurrent(path("client"), path("clientKey"), authority, now)) {
+  if (!(await isCurrent(path("client"), path("clientKey"), authority, now))) {
     const subject = new x509.Name([{ CN: [`${accountName()}@${hostname()}`] }, { OU: [OPERATOR_UNIT] }]).toString();
     await createLeaf(authority, subject, now, [usage("clientAuth")], path("client"), path("clientKey"));
   }
@@ -139,10 +139,18 @@ async function createLeaf(
 }
 
 /** False for a leaf that is missing, near its end, of another authority, or without one of the names. */
-function isCurrent(file: string, keyFile: string, authority: Authority, now: number, names: readonly string[] = []): boolean {
+async function isCurrent(
+  file: string,
+  keyFile: string,
+  authority: Authority,
+  now: number,
+  names: readonly string[] = [],
+): Promise<boolean> {
   if (!existsSync(file) || !existsSync(keyFile)) return false;
   const leaf = new x509.X509Certificate(readFileSync(file, "utf8"));
   if (leaf.notAfter.getTime() - now < RENEW_BEFORE_MS || leaf.issuer !== authority.certificate.subject) return false;
+  // Every authority of ours has one name: an earlier one that was lost signed what nobody trusts any more.
+  if (!(await leaf.verify({ publicKey: authority.certificate.publicKey, signatureOnly: true }))) return false;
   const declared = leaf.getExtension(x509.SubjectAlternativeNameExtension)?.names.items.map((item) => item.value) ?? [];
   return names.every((name) => declared.includes(name));
 }
