@@ -132,6 +132,23 @@ describe.skipIf(missing !== undefined)("policies through the gateway", () => {
     }
   });
 
+  test("case-97: an account that a sandbox does not have is refused with what there is; `sandbox` always exists", async () => {
+    for (const account of ["alice", "nobody", "1234"]) {
+      const policy = { ...base, process: { runAsUser: account, runAsGroup: account } };
+      const error = await connected.client.createSandbox({ workspaceScope, name: "case-97", spec: { policy } }).then(
+        () => undefined,
+        (reason) => ConnectError.from(reason),
+      );
+      expect([account, error?.code, error?.rawMessage]).toEqual([
+        account,
+        Code.InvalidArgument,
+        expect.stringContaining("process.run_as_user"),
+      ]);
+    }
+    await create("case-97", { ...base, process: { runAsUser: "sandbox", runAsGroup: "sandbox" } });
+    expect((await cli("sandbox", "exec", "-n", "case-97", "--", "/bin/sh", "-c", "id -un; id -gn")).out).toBe("sandbox\nsandbox\n");
+  }, 60_000);
+
   test("case-07 case-08 case-18: what may change on a sandbox that lives, and what a change counts", async () => {
     await create("live", base);
     const fewer = { ...base, filesystem: { ...defaults, readOnly: defaults.readOnly.slice(1) } };
