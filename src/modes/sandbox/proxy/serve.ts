@@ -26,6 +26,7 @@ import { DEFAULT_LIMITS, type EgressLimits } from "./limits.ts";
 import type { LocalService } from "./local-service.ts";
 import { NO_ONE_TIME_RULES, type OneTimeUse } from "./one-time-rules.ts";
 import { Places } from "./places.ts";
+import { wasRead } from "./short-reads.ts";
 import { SandboxCa } from "./tls/sandbox-ca.ts";
 import type { UpstreamProxy } from "./upstream-proxy/upstream-proxy.ts";
 import { WaitingLine } from "./waiting-line.ts";
@@ -157,7 +158,10 @@ class EgressServer implements Disposable, ConnectionHost {
     this.#names = options.names;
     this.#upstreamHandlers = {
       open: (socket) => socket.data.upstreamOpened(socket),
-      data: (socket, bytes) => socket.data.upstreamData(socket, bytes),
+      data: (socket, bytes) => {
+        wasRead(socket);
+        socket.data.upstreamData(socket, bytes);
+      },
       drain: (socket) => socket.data.upstreamDrained(socket),
       end: (socket) => socket.data.upstreamEnded(socket),
       close: (socket, error) => socket.data.upstreamClosed(socket, error),
@@ -182,7 +186,10 @@ class EgressServer implements Disposable, ConnectionHost {
       socket: {
         // A socket that was reset before it was accepted has no connection, and its events come all the same.
         open: (socket) => this.#accepted(socket, captured),
-        data: (socket, bytes) => socket.data?.clientData(bytes),
+        data: (socket, bytes) => {
+          wasRead(socket);
+          socket.data?.clientData(bytes);
+        },
         drain: (socket) => socket.data?.clientDrained(),
         end: (socket) => socket.data?.clientEnded(),
         close: (socket, error) => socket.data?.clientClosed(error),
