@@ -52,6 +52,24 @@ describe.skipIf(missing !== undefined)("Python clients", () => {
   }
 
   test.skipIf("missing" in plain)(
+    "a client that learns the API by reflection",
+    async () => {
+      for (const name of ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"]) {
+        const cmd = ["path" in plain ? plain.path : "", join(import.meta.dir, "python/reflect.py"), name];
+        const child = Bun.spawn({ cmd, env: { ...host.env, PYTHONDONTWRITEBYTECODE: "1" }, stdout: "pipe", stderr: "pipe" });
+        const [out, err, code] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text(), child.exited]);
+        expect([name, code, out, err]).toEqual([
+          name,
+          0,
+          expect.stringMatching(/^\d+\.\d+\.\d+/),
+          expect.not.stringContaining("Traceback"),
+        ]);
+      }
+    },
+    LONG,
+  );
+
+  test.skipIf("missing" in plain)(
     "grpcio",
     async () => {
       const descriptors = join(host.directory, "descriptors.binpb");
