@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { groupName, groupOwner } from "../../src/modes/gateway/drivers/local/cgroup-sweep.ts";
 import { machineHierarchies } from "../../src/modes/gateway/drivers/local/hierarchies.ts";
 import { eventually } from "../eventually.ts";
 import { GatewayHost, missingForGateway } from "./host.ts";
@@ -37,7 +38,10 @@ describe.skipIf(missing !== undefined)("limits of a sandbox", () => {
   const phase = async () => (JSON.parse((await host.cli("sandbox", "get", "limited", "-o", "json")).out) as { phase: string }).phase;
   const file = (controller: "cpu" | "memory" | "pids", v1: string, v2: string) => {
     const hierarchy = groups[controller];
-    return readFileSync(join(hierarchy?.parent ?? "", id, "agent", hierarchy?.version === 2 ? v2 : v1), "utf8").trim();
+    return readFileSync(
+      join(hierarchy?.parent ?? "", groupName(groupOwner(host.sandboxesDirectory), id), "agent", hierarchy?.version === 2 ? v2 : v1),
+      "utf8",
+    ).trim();
   };
   const logged = (text: string) =>
     eventually(

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { randomUUID } from "node:crypto";
 import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { groupName, groupOwner } from "../../src/modes/gateway/drivers/local/cgroup-sweep.ts";
 import { findHierarchies } from "../../src/modes/gateway/drivers/local/hierarchies.ts";
 import { PERL } from "../attacks/arena.ts";
 import { eventually } from "../eventually.ts";
@@ -128,7 +129,9 @@ test.skipIf(missingGroups !== undefined)(
       const created = await host.cli("sandbox", "create", "--name", "limited", "--memory", "256Mi", "--pids", "512");
       expect(created).toMatchObject({ code: 0 });
       const [id = ""] = host.sandboxDirectories();
-      expect(readFileSync(join(groups[1] ?? "", "openshell", id, "agent/pids.max"), "utf8")).toBe("512\n");
+      expect(
+        readFileSync(join(groups[1] ?? "", "openshell", groupName(groupOwner(host.sandboxesDirectory), id), "agent/pids.max"), "utf8"),
+      ).toBe("512\n");
       const inside = (await host.cli("sandbox", "exec", "-n", "limited", "--", "cat", "/proc/self/cgroup")).out;
       const supervisor = readFileSync(`/proc/${host.supervisors()[0]?.pid}/cgroup`, "utf8");
       for (const controller of ["memory", "pids"]) {

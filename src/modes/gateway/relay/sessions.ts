@@ -16,8 +16,10 @@ import {
 } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import type { SandboxPrincipal } from "../auth/principal.ts";
 
-/** Both sides say something at least this often. */
+/** A supervisor says something at least this often, and is answered at once: one message each way, and each side wakes once for both. */
 export const HEARTBEAT_MS = 15_000;
+/** How often all sessions are looked at: whether one is silent, or was told nothing for longer than its supervisor's heartbeats take. */
+const LOOK_MS = 5_000;
 /** A supervisor that says nothing for three heartbeats is gone. */
 const SILENCE_MS = 3 * HEARTBEAT_MS;
 /** Messages that may wait for a supervisor that does not read; each configuration update counts as one. */
@@ -70,6 +72,7 @@ interface Live extends Session {
   readonly pending: Map<string, number>;
   /** By a clock that only goes forward: nobody is silent because the time of day was set. */
   lastHeard: number;
+  lastSaid: number;
   end(): void;
 }
 
@@ -78,6 +81,8 @@ export class SessionRegistry {
   readonly #live = new Map<string, Live>();
   readonly #waiting = new Map<string, Set<() => void>>();
   #host: SessionHost | undefined;
+  /** One for all of them, while there are any. */
+  #looking: ReturnType<typeof setInterval> | undefined;
 
   /** Set once at start; the registry and the gateway's services need each other. */
   attach(host: SessionHost): void {
@@ -112,15 +117,10 @@ export class SessionRegistry {
     const session = this.#accept(principal.sandboxId, hello.value);
     const stop = (): void => session.end();
     signal.addEventListener("abort", stop, { once: true });
-    const heartbeat = setInterval(() => {
-      if (performance.now() - session.lastHeard > SILENCE_MS) session.end();
-      else session.send({ case: "heartbeat", value: {} });
-    }, HEARTBEAT_MS);
     void this.#read(session, incoming).finally(stop);
     try {
       yield* session.outbox;
     } finally {
-      clearInterval(heartbeat);
       signal.removeEventListener("abort", stop);
       session.end();
     }
@@ -183,6 +183,8 @@ export class SessionRegistry {
 
   endAll(): void {
     for (const session of [...this.#live.values()]) session.end();
+    clearInterval(this.#looking);
+    this.#looking = undefined;
   }
 
   #accept(sandboxId: string, hello: SupervisorHello): Live {
@@ -199,7 +201,9 @@ export class SessionRegistry {
       behind: false,
       pending: new Map(),
       lastHeard: performance.now(),
+      lastSaid: performance.now(),
       send: (payload) => {
+        session.lastSaid = performance.now();
         if (outbox.length >= OUTBOX_LIMIT) session.end();
         else outbox.push(create(GatewayMessageSchema, { payload }));
       },
@@ -212,6 +216,7 @@ export class SessionRegistry {
     };
     const old = this.#live.get(sandboxId);
     this.#live.set(sandboxId, session);
+    this.#looking ??= setInterval(() => this.#look(), LOOK_MS);
     old?.outbox.close(); // superseded: its stream ends, the sandbox never counts as disconnected
     session.send({
       case: "sessionAccepted",
@@ -225,6 +230,17 @@ export class SessionRegistry {
     host.connected(session);
     for (const wake of [...(this.#waiting.get(sandboxId) ?? [])]) wake();
     return session;
+  }
+
+  #look(): void {
+    const now = performance.now();
+    for (const session of [...this.#live.values()]) {
+      if (now - session.lastHeard > SILENCE_MS) session.end();
+      else if (now - session.lastSaid > HEARTBEAT_MS) session.send({ case: "heartbeat", value: {} });
+    }
+    if (this.#live.size > 0) return;
+    clearInterval(this.#looking);
+    this.#looking = undefined;
   }
 
   async #read(session: Live, incoming: AsyncIterator<SupervisorMessage>): Promise<void> {
@@ -242,6 +258,8 @@ export class SessionRegistry {
           if (newest && session.behind && this.#live.get(session.sandboxId) === session) this.pushConfig(session.sandboxId);
         } else if (payload.case === "relayOpenResult" || payload.case === "relayClose") {
           host.relayMessage(session, payload);
+        } else if (payload.case === "heartbeat") {
+          session.send({ case: "heartbeat", value: {} });
         }
       }
     } catch {

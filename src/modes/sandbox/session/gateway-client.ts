@@ -15,8 +15,8 @@ export type InferenceClient = Client<typeof Inference>;
 /** The gateway refuses larger requests; a client that sends them anyway would hang (Bun's HTTP/2 client). */
 const MAX_REQUEST_BYTES = 1024 * 1024;
 
-/** HTTP/2 pings tell a dead connection from a quiet one. Milliseconds. */
-const PING_INTERVAL = 10_000;
+/** HTTP/2 pings tell a dead connection from a quiet one; where the poll of the configuration is answered none is needed. Milliseconds. */
+const PING_INTERVAL = 12_000;
 
 /** A gateway that is slow for a while keeps its connections: to make them all anew would make it slower. Milliseconds. */
 const PING_TIMEOUT = 20_000;

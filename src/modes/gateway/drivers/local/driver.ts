@@ -50,7 +50,7 @@ export interface LocalDriverOptions {
   readonly command?: readonly string[];
 }
 
-/** Ends of supervisors that are not our children are noticed within this time. */
+/** Ends of supervisors that are not our children are noticed within this time; of those that are at once. */
 const WATCH_MS = 1000;
 
 /**
@@ -61,6 +61,8 @@ const TOKEN_AGE_MS = 20 * 60 * 1000;
 
 interface Watched extends ProcessName {
   readonly instanceId: string;
+  /** Whether it has ended; the runtime knows it of our children, of others the kernel is asked. */
+  isOver(): boolean;
   /** Set while the gateway itself ends the process. */
   stopping: boolean;
   /** Bytes of the log that earlier supervisors wrote. */
@@ -86,7 +88,7 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
       try {
         for (const message of supervisor.limits?.news() ?? []) notify({ sandboxId: id, reason: "LimitReached", message });
         if (supervisor.stopping) continue;
-        if (!isRunning(supervisor)) ended(id, supervisor);
+        if (supervisor.isOver()) ended(id, supervisor);
         else if (Math.abs(options.clock.now() - supervisor.tokenAt) >= TOKEN_AGE_MS) void renewToken(id, supervisor);
       } catch (error) {
         // The store cannot be written, say: it is watched on, and told at the next look.
@@ -144,7 +146,9 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
       child.unref();
       const start = startTime(child.pid);
       if (start === undefined) throw new OpenShellError("internal", "the supervisor ended at once");
+      let over = false;
       const supervisor: Watched = {
+        isOver: () => over,
         pid: child.pid,
         startTime: start,
         instanceId,
@@ -162,7 +166,10 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
         child.kill("SIGKILL");
         throw error;
       }
-      void child.exited.then(check);
+      void child.exited.then(() => {
+        over = true;
+        check();
+      });
     } finally {
       closeSync(log);
     }
@@ -236,7 +243,7 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
       const limits = watchLimits(groupOf(record.id), resourceLimits(record.spec));
       // It runs, so what it could not begin is no matter any more.
       const since = { logFrom: Number.POSITIVE_INFINITY, tokenAt: options.clock.now() };
-      watched.set(record.id, { ...last, stopping: false, ...since, ...limits });
+      watched.set(record.id, { ...last, isOver: () => !isRunning(last), stopping: false, ...since, ...limits });
       return "running";
     },
     onEnd(listener) {
