@@ -225,9 +225,15 @@ export class SandboxService {
       // The gateway answers already: it may have been stopped or deleted since the list was made.
       const record = repository.get(id);
       if (record === undefined) continue;
-      if (record.desired === "deleted") await this.delete(record);
-      else if (record.desired === "stopped") await this.stop(record);
-      else await this.#recoverRunning(record);
+      try {
+        if (record.desired === "deleted") await this.delete(record);
+        else if (record.desired === "stopped") await this.stop(record);
+        else await this.#recoverRunning(record);
+      } catch (error) {
+        // Without its store no gateway starts; for one sandbox whose files cannot be read or removed the others need not wait.
+        if (storageError(error) !== undefined) throw error;
+        this.#on.log("error", `sandbox ${record.name} (${id}) could not be taken over; the next start tries again`, error);
+      }
     }
   }
 
