@@ -4,16 +4,23 @@ import { join } from "node:path";
 import { SandboxPhase } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { testGateway, until, workspaceScope } from "../gateway.test-support.ts";
 
-/** Supervisors of a test gateway by their spec file: the arguments stay in the command line of the stand-in. */
+/**
+ * Supervisors of a test gateway by their spec file: the arguments stay in the command line of the stand-in. What a stand-in has just forked has
+ * the same for a moment.
+ */
 function supervisors(directory: string): number[] {
-  return readdirSync("/proc").flatMap((entry) => {
+  const found = readdirSync("/proc").flatMap((entry) => {
     if (!/^\d+$/.test(entry)) return [];
     try {
-      return readFileSync(`/proc/${entry}/cmdline`, "utf8").includes(`${directory}/state/sandboxes/`) ? [Number(entry)] : [];
+      if (!readFileSync(`/proc/${entry}/cmdline`, "utf8").includes(`${directory}/state/sandboxes/`)) return [];
+      const parent = Number(/^PPid:\t(\d+)/m.exec(readFileSync(`/proc/${entry}/status`, "utf8"))?.[1]);
+      return [{ pid: Number(entry), parent }];
     } catch {
       return [];
     }
   });
+  const pids = new Set(found.map(({ pid }) => pid));
+  return found.filter(({ parent }) => !pids.has(parent)).map(({ pid }) => pid);
 }
 
 test("stopped before its start has come to the process: none is left running", async () => {
