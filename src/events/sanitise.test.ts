@@ -25,6 +25,7 @@ const carriers = [
   'sh -c export OPENAI_API_KEY="S"; run',
   'curl -d {"password": "S"} https://a.example',
   "tool Bearer S",
+  "tool --use-token --password S run",
 ];
 
 const secrets: Record<string, () => string> = {
@@ -83,3 +84,13 @@ test("paths lose their query and random segments", () => {
   expect(sanitisePath("/v1/items?token=abc#x")).toBe("/v1/items");
   expect(sanitisePath(`/reset/${"a1b2".repeat(8)}/done`)).toBe("/reset/[REDACTED]/done");
 });
+
+test("threat-30 names and paths made to be looked at for long are done as fast as others", () => {
+  // Each took seconds where a name was tried from every place in it; a limit of the test's time is what tells.
+  for (const part of ["key", "-key", "a-token.", "x-key-", "x-", "://", "sig"])
+    for (let round = 0; round < 50; round++) {
+      const text = part.repeat(2048);
+      expect(sanitiseCommandLine(text)).not.toBeEmpty();
+      expect(sanitisePath(`/${text}`)).not.toBeEmpty();
+    }
+}, 30_000);

@@ -26,26 +26,36 @@ const KEY_SHAPES: readonly Rule[] = [
 ];
 
 /** `token=…` and `password:…`, as names and values stand together. */
-const ASSIGNMENT = new RegExp(`([A-Za-z0-9_.-]*${SECRET_WORD}[A-Za-z0-9_.-]*["']?\\s*[=:]\\s*)("[^"]*"|'[^']*'|[^\\s"',}]+)`, "gi");
+const ASSIGNMENT = new RegExp(
+  `(?<![a-z0-9_.-])(?=[a-z0-9_.-]*${SECRET_WORD})([a-z0-9_.-]+["']?\\s*[=:]\\s*)("[^"]*"|'[^']*'|[^\\s"',}]+)`,
+  "gi",
+);
 
-/** Applied in this order: whole structures first, then names, then shapes, then whatever is long and random. */
+/**
+ * Applied in this order: whole structures first, then names, then shapes, then whatever is long and random. The text is of an agent's choice: a
+ * name is looked at from its beginning only, and its word ahead of it, or one long name would take seconds.
+ */
 const RULES: readonly Rule[] = [
   [/-----BEGIN[^-]*-----[\s\S]*?(?:-----END[^-]*-----|$)/g, REDACTED],
   // Header arguments: everything behind the colon, up to the next flag.
+  [/\b((?:proxy-)?authorization|(?:set-)?cookie)(\s*[:=]\s*)(?:(?! -{1,2}[a-zA-Z]| https?:\/\/).)+/gi, `$1$2${REDACTED}`],
   [
-    /\b((?:proxy-)?authorization|(?:set-)?cookie|x-[a-z-]*(?:token|key|auth|secret)[a-z-]*)(\s*[:=]\s*)(?:(?! -{1,2}[a-zA-Z]| https?:\/\/).)+/gi,
+    /(?<![a-z-])(?=[a-z-]*\bx-[a-z-]*(?:token|key|auth|secret))([a-z-]+)(\s*[:=]\s*)(?:(?! -{1,2}[a-zA-Z]| https?:\/\/).)+/gi,
     `$1$2${REDACTED}`,
   ],
   // user:pass@ and token@ in URLs
   [/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@]+@/gi, `$1${REDACTED}@`],
   // query strings and fragments
-  [/([^\s?]*:\/\/[^\s?#]*)[?#]\S*/g, `$1?${REDACTED}`],
+  [/(?<![^\s?])([^\s?]*:\/\/[^\s?#]*)[?#]\S*/g, `$1?${REDACTED}`],
   // -u user:pass, --user user:pass
   [/(^|\s)(-u|--user|--proxy-user)([\s=]+)\S+/g, `$1$2$3${REDACTED}`],
   [/(^|\s)(-U\s+)[^\s:]+:\S+/g, `$1$2${REDACTED}`],
   [/(^|\s)(-u)(?=\S*:)\S+/g, `$1$2${REDACTED}`],
-  // --password x, --api-key=x, -p x is left alone: it is a port more often than a password
-  [new RegExp(`(--?[a-z0-9-]*${SECRET_WORD}[a-z0-9-]*)([\\s=]+)("[^"]*"|'[^']*'|\\S+)`, "gi"), `$1$2${REDACTED}`],
+  // --password x, --api-key=x; after a flag that takes no value the next one's. -p x is left alone: it is a port more often than a password
+  [
+    new RegExp(`(?<![a-z0-9_-])(?=[a-z0-9_]*-[a-z0-9_-]*${SECRET_WORD})([a-z0-9_-]+)([\\s=]+)(?:-\\S*\\s+)*("[^"]*"|'[^']*'|\\S+)`, "gi"),
+    `$1$2${REDACTED}`,
+  ],
   // FOO_TOKEN=…, "secret": "…", password: …
   [ASSIGNMENT, `$1${REDACTED}`],
   [/\b(bearer|basic|digest|negotiate|token)\s+[A-Za-z0-9+/=_.~-]{6,}/gi, `$1 ${REDACTED}`],
@@ -77,7 +87,7 @@ export function sanitisePath(path: string): string {
 
 function holdsSecret(segment: string): boolean {
   const text = segment.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
-  return [segment, text].some((spelling) => looksRandom(spelling) || HIDING.some((shape) => spelling.search(shape) >= 0));
+  return [...new Set([segment, text])].some((spelling) => looksRandom(spelling) || HIDING.some((shape) => spelling.search(shape) >= 0));
 }
 
 const HIDING = [...KEY_SHAPES.map(([shape]) => shape), ASSIGNMENT];
