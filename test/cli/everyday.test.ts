@@ -173,6 +173,9 @@ describe.skipIf(missing !== undefined)("the command line", () => {
       rules[rule].endpoints[0].rules.map(({ allow }: { allow: { method: string; path: string } }) => `${allow.method} ${allow.path}`);
     expect(allowed("r_example_443")).toEqual(["POST /x"]);
     expect(allowed("p_example_443")).toEqual(["GET **", "HEAD **", "OPTIONS **", "PUT /y"]);
+    // What the newest revision changed, with no flag at all.
+    expect((await cli("policy", "diff", "two")).out).toMatch(/\+ .*PUT/);
+    expect((await cli("policy", "diff", "two", "--from", "1", "--to", "1")).code).toBe(2);
     const invalid = await update("--add-allow", "a.example:443:GET:/", "--dry-run");
     expect([invalid.code, invalid.err]).toEqual([2, expect.stringContaining("would not be valid")]);
   });

@@ -2,7 +2,7 @@ import { defineCommand } from "../../../command/define.ts";
 import { type OutputFormat, outputArg, print } from "../../../command/output.ts";
 import { OpenShellError } from "../../../error.ts";
 import type { Policy } from "../../../policy/model.ts";
-import { type Gateway, withGateway } from "../connection/gateway.ts";
+import { CALL_TIMEOUT_MS, type Gateway, withGateway } from "../connection/gateway.ts";
 import { sandboxName } from "../last-sandbox.ts";
 import { optionalName } from "../sandbox/arguments.ts";
 import { renderChanges } from "./changes.ts";
@@ -20,6 +20,7 @@ export default defineCommand({
     name: "diff",
     description: "Show what differs between two revisions of a policy, or between a policy and a file",
     examples: [
+      "openshell policy diff work                        # what the newest revision changed",
       "openshell policy diff work --policy policy.yaml   # what `policy set` would change",
       "openshell policy diff work --from 2 --to 5",
       "openshell policy diff work --global               # what the policy for all changes for this sandbox",
@@ -37,14 +38,16 @@ export default defineCommand({
     if (args.policy !== undefined && (args.to > 0 || args.global)) {
       throw new OpenShellError("invalid_argument", "--policy is what to compare with, it cannot go with --to or --global");
     }
-    if (args.policy === undefined && !args.global && args.from === args.to) {
-      throw new OpenShellError("invalid_argument", "--policy FILE, --global, or --from and --to say what to compare", {
+    const newest = args.policy === undefined && !args.global && args.from === 0 && args.to === 0;
+    if (args.policy === undefined && !args.global && args.from === args.to && !newest) {
+      throw new OpenShellError("invalid_argument", "--from and --to are the same revision", {
         next: "openshell policy list shows the revisions",
       });
     }
     return withGateway({ globals, terminal }, async (gateway) => {
       const sandbox = sandboxName(args.name, gateway, terminal);
-      const before = await policyOf(gateway, { sandbox, global: false, version: args.from });
+      const version = newest ? await versionBefore(sandbox, gateway) : args.from;
+      const before = await policyOf(gateway, { sandbox, global: false, version });
       const after = await other(args, gateway, sandbox);
       const { diffPolicies } = await import("../../../policy/diff.ts");
       const changes = diffPolicies(before, after);
@@ -54,6 +57,16 @@ export default defineCommand({
     });
   },
 });
+
+/** The revision before the newest. */
+async function versionBefore(sandbox: string, { client, scope }: Gateway): Promise<number> {
+  const { revisions } = await client.listSandboxPolicies({ workspaceScope: scope, sandbox, pageSize: 2 }, { timeoutMs: CALL_TIMEOUT_MS });
+  const version = revisions[1]?.version;
+  if (version !== undefined) return version;
+  throw new OpenShellError("failed_precondition", `the policy of '${sandbox}' has one revision only`, {
+    next: "--policy FILE compares it with a file, --global with the policy for all sandboxes",
+  });
+}
 
 function other(
   args: { policy: string | undefined; global: boolean | undefined; to: number },
