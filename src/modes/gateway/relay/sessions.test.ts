@@ -54,3 +54,25 @@ test("one configuration is on its way at a time, and the newest goes next", asyn
   expect((await next()).case).toBe("relayOpen");
   registry.endAll();
 });
+
+test("a session that cannot be begun is none", async () => {
+  const registry = new SessionRegistry();
+  let lost = 0;
+  registry.attach({
+    instanceOf: () => "instance",
+    configuration: () => {
+      throw new Error("the disk is full");
+    },
+    connected: () => {},
+    disconnected: () => void lost++,
+    configResult: () => {},
+    relayMessage: () => {},
+  });
+  const incoming = new AsyncQueue<SupervisorMessage>();
+  const hello = { sandboxId: "one", instanceId: "instance", supportsConfigPush: true };
+  incoming.push(create(SupervisorMessageSchema, { payload: { case: "hello", value: hello } }));
+  const principal = { kind: "sandbox", token: "supervisor", sandboxId: "one", name: "one", workspace: "default" } as const;
+  await expect(registry.connect(principal, incoming, new AbortController().signal).next()).rejects.toThrow("the disk is full");
+  expect([registry.get("one"), registry.size, lost]).toEqual([undefined, 0, 1]);
+  registry.endAll();
+});

@@ -218,16 +218,22 @@ export class SessionRegistry {
     this.#live.set(sandboxId, session);
     this.#looking ??= setInterval(() => this.#look(), LOOK_MS);
     old?.outbox.close(); // superseded: its stream ends, the sandbox never counts as disconnected
-    session.send({
-      case: "sessionAccepted",
-      value: {
-        sessionId: session.id,
-        heartbeatInterval: durationFromMs(HEARTBEAT_MS),
-        configPushEnabled: session.pushesConfig,
-        ...(session.pushesConfig ? { bootstrap: this.#update(session) } : {}),
-      },
-    });
-    host.connected(session);
+    try {
+      session.send({
+        case: "sessionAccepted",
+        value: {
+          sessionId: session.id,
+          heartbeatInterval: durationFromMs(HEARTBEAT_MS),
+          configPushEnabled: session.pushesConfig,
+          ...(session.pushesConfig ? { bootstrap: this.#update(session) } : {}),
+        },
+      });
+      host.connected(session);
+    } catch (error) {
+      // Nobody would read what is sent to it.
+      session.end();
+      throw error;
+    }
     for (const wake of [...(this.#waiting.get(sandboxId) ?? [])]) wake();
     return session;
   }
