@@ -1,4 +1,4 @@
-import type { GraphqlFacts, HttpFacts, RequestFacts, RpcFacts } from "../../../engine/decision.ts";
+import type { GraphqlFacts, HttpFacts, RequestFacts, RpcFacts, WebSocketTextFacts } from "../../../engine/decision.ts";
 import { escapeText } from "../../../events/escape.ts";
 import type { HttpEvent } from "../../../events/event.ts";
 import { MAX_COMMAND_LINE, sanitisePath } from "../../../events/sanitise.ts";
@@ -18,12 +18,14 @@ export interface Asked {
   readonly path: string;
   /** The narrowest rule that allows it, with the path as it was seen; or why no rule is proposed. */
   readonly rule: RequestRule | string;
-  /** What the engine would be asked; of the path, what is masked stays masked. */
+  /** What the engine would be asked, of what has a rule; of the path, what is masked stays masked. */
   readonly facts: RequestFacts;
 }
 
 /** Operations and calls of one request that are looked at; a batch of more is a flood. */
 const MAX_PARTS = 16;
+/** Characters of what names one of them: it is kept and sent for each sample, and a document can ask for thousands of fields. */
+const MAX_LABEL = MAX_COMMAND_LINE;
 /** Names in the grammar of GraphQL, and of methods and tools as programs write them. */
 const GRAPHQL_NAME = /^[_A-Za-z][_0-9A-Za-z]*$/;
 const CALL_NAME = /^[\w./-]+$/;
@@ -48,12 +50,11 @@ export function askedBy(event: HttpEvent): Asked[] {
   if (method.startsWith("WEBSOCKET_")) {
     const facts = { kind: "websocket_text", path: shown, query: {} } as const;
     if (asked.graphql === undefined) return [http("WEBSOCKET_TEXT", facts)];
-    return asked.graphql.slice(0, MAX_PARTS).map((one) => operation(one, { ...facts, graphql: [one] }, about, final));
+    return asked.graphql.slice(0, MAX_PARTS).map((one) => operation(one, facts, about, final));
   }
   const facts: HttpFacts = { kind: "http", method, path: shown, query: {}, upgrade: "" };
-  if (asked.graphql !== undefined)
-    return asked.graphql.slice(0, MAX_PARTS).map((one) => operation(one, { ...facts, graphql: [one] }, about, final));
-  if (asked.rpc !== undefined) return asked.rpc.slice(0, MAX_PARTS).map((one) => call(one, { ...facts, rpc: [one] }, about, final));
+  if (asked.graphql !== undefined) return asked.graphql.slice(0, MAX_PARTS).map((one) => operation(one, facts, about, final));
+  if (asked.rpc !== undefined) return asked.rpc.slice(0, MAX_PARTS).map((one) => call(one, facts, about, final));
   const request = http(method, { ...facts, upgrade: asked.upgrade ?? "" });
   // Messages of a WebSocket that nobody reads need a right of their own.
   if (asked.upgrade === undefined || protocol === "websocket") return [request];
@@ -76,30 +77,36 @@ function literalProblem(path: string, method: string): string | undefined {
 
 type About = Pick<Asked, "protocol" | "selector" | "path">;
 
-function operation(one: GraphqlFacts, facts: RequestFacts, about: About, final: string | undefined): Asked {
+function operation(one: GraphqlFacts, facts: HttpFacts | WebSocketTextFacts, about: About, final: string | undefined): Asked {
   if ("persisted" in one)
     return { ...about, method: "persisted", facts, rule: final ?? "what a stored operation does is not known; a person may register it" };
   const fields = [...new Set(one.fields)].sort();
   const good = fields.length > 0 && fields.every((name) => GRAPHQL_NAME.test(name) && name.length <= 128);
   const rule = good ? { ...emptyRequestRule, operationType: one.type, fields } : "its fields are no names";
-  return named(about, rule, facts, one.type, final);
+  return named({ ...about, method: one.type, facts, rule }, { ...facts, graphql: [one] }, final);
 }
 
-function call(one: RpcFacts, facts: RequestFacts, about: About, final: string | undefined): Asked {
+function call(one: RpcFacts, facts: HttpFacts, about: About, final: string | undefined): Asked {
   if ("response" in one) return { ...about, method: "response", facts, rule: final ?? "it is an answer, not a call" };
   const tool = about.protocol === "mcp" ? one.name : undefined;
   const good = [one.method, ...(tool === undefined ? [] : [tool])].every((name) => CALL_NAME.test(name) && name.length <= 128);
   const params: RequestRule["params"] = tool === undefined ? {} : { name: { glob: tool } };
-  return named(about, good ? { ...emptyRequestRule, method: one.method, params } : "its method is no plain name", facts, "call", final);
+  const rule = good ? { ...emptyRequestRule, method: one.method, params } : "its method is no plain name";
+  return named({ ...about, method: "call", facts, rule }, { ...facts, rpc: [one] }, final);
 }
 
-/** Names are of the agent's choice: one that looks like a secret is neither kept nor proposed. */
-function named(about: About, rule: RequestRule | string, facts: RequestFacts, fallback: string, final: string | undefined): Asked {
-  if (typeof rule === "string") return { ...about, method: fallback, facts, rule: final ?? rule };
-  const label = observedAs(about.protocol, rule)?.method ?? fallback;
+/**
+ * What is asked for, with its names, which are of the agent's choice: those that look like secrets, or are too many, are neither kept nor proposed.
+ * `facts`: with the names.
+ */
+function named(unnamed: Asked, facts: RequestFacts, final: string | undefined): Asked {
+  const { protocol, rule } = unnamed;
+  if (typeof rule === "string") return { ...unnamed, rule: final ?? rule };
+  const label = observedAs(protocol, rule)?.method ?? unnamed.method;
+  if (label.length > MAX_LABEL) return { ...unnamed, rule: final ?? "its names are too many to be read by a person" };
   const secret = label.split(" ").some((word) => sanitisePath(word) !== word.replaceAll("\\", ""));
-  if (secret) return { ...about, method: fallback, facts, rule: final ?? "a name in it looks like a secret" };
-  return { ...about, method: label, facts, rule: final ?? rule };
+  if (secret) return { ...unnamed, rule: final ?? "a name in it looks like a secret" };
+  return { ...unnamed, method: label, facts, rule: final ?? rule };
 }
 
 /** A segment that a credential is a part of is a secret as a whole: what stands for the credential is no text that a server sees. */

@@ -103,6 +103,20 @@ describe("a proposal for refused requests", () => {
       /no names/,
     ],
     [
+      "threat-30 of an operation with more fields than anybody reads",
+      refused(
+        "POST",
+        "/graphql",
+        {},
+        {
+          protocol: "graphql",
+          selector: "/graphql",
+          graphql: [{ type: "query", name: "", fields: Array.from({ length: 1000 }, (_, i) => `field${i}`) }],
+        },
+      ),
+      /^query \/graphql: its names are too many/,
+    ],
+    [
       "of a stored operation",
       refused("POST", "/graphql", {}, { protocol: "graphql", selector: "/graphql", graphql: [{ persisted: "ab12" }] }),
       /stored operation/,
