@@ -17,6 +17,7 @@ const MAX_DATA_LENGTH = 16 * 1024 * 1024;
 
 /** Builds the look-up tables in a throw-away instance, then an instance that decides, and probes it. Throws OpenShellError. */
 export function prepareGeneration(policy: Policy, own: readonly string[]): Generation {
+  if (combinations(policy) > MAX_COMBINATIONS) throw tooLarge();
   const input = engineData(policy);
   const index = withinMemory(() => {
     const builder = new RegoInstance(INDEX_PAGES);
@@ -46,15 +47,29 @@ function withinMemory<T>(prepare: () => T): T {
     return prepare();
   } catch (error) {
     if (!(error instanceof OpenShellError) || !error.message.includes(OUT_OF_MEMORY)) throw error;
-    throw new OpenShellError(
-      "resource_exhausted",
-      "the policy is too large to be decided on: its tables take more memory than the engine has",
-      {
-        cause: error,
-        next: "give a rule fewer endpoints, ports or binaries (a pattern stands for many), or make several rules of it",
-      },
-    );
+    throw tooLarge(error);
   }
+}
+
+function tooLarge(cause?: unknown): OpenShellError {
+  return new OpenShellError(
+    "resource_exhausted",
+    "the policy is too large to be decided on: its tables take more memory than the engine has",
+    {
+      ...(cause === undefined ? {} : { cause }),
+      next: "give a rule fewer endpoints, ports or binaries (a pattern stands for many), or make several rules of it",
+    },
+  );
+}
+
+/** Each takes 26 characters of the tables at least, so that more than this would not fit, after seconds in which nothing else is decided. */
+const MAX_COMBINATIONS = 1_000_000;
+
+function combinations({ networkPolicies }: Policy): number {
+  return Object.values(networkPolicies).reduce(
+    (sum, { endpoints, binaries }) => sum + endpoints.reduce((ports, endpoint) => ports + endpoint.ports.length, 0) * binaries.length,
+    0,
+  );
 }
 
 /** How the wasm says it. */

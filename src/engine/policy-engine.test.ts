@@ -77,6 +77,29 @@ describe("generations", () => {
     expect(engine.decide(ask())).toMatchObject({ allowed: true, generation: 1 });
   });
 
+  test("case-20: a policy that is too large as a whole is refused with a reason, by its size or by the memory it takes", () => {
+    const engine = loaded();
+    const rule = github.networkPolicies["github"]!;
+    const endpoint = rule.endpoints[0]!;
+    const large = (hosts: number, ports: number, binaries: number, tail: string) => ({
+      ...github,
+      networkPolicies: {
+        x: {
+          ...rule,
+          endpoints: Array.from({ length: hosts }, (_, i) => ({
+            ...endpoint,
+            host: `*.h${i}.com`,
+            ports: Array.from({ length: ports }, (_, p) => p + 1),
+          })),
+          binaries: Array.from({ length: binaries }, (_, i) => ({ path: `/a/${i}${tail}`, selfOnly: false })),
+        },
+      },
+    });
+    for (const policy of [large(10, 2000, 200, ""), large(300, 1, 300, "/**")])
+      expect(() => engine.load(policy)).toThrow("too large to be decided on");
+    expect(engine.decide(ask())).toMatchObject({ allowed: true, generation: 1 });
+  }, 60_000);
+
   test("a new policy takes the place of the old one at once", () => {
     const engine = loaded();
     expect(engine.decide(ask()).allowed).toBe(true);
