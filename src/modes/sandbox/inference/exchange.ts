@@ -65,6 +65,8 @@ async function send({ request, url, protocol, served: { route, link } }: Exchang
   const timer = setTimeout(() => ending.abort(timedOut(route.timeoutMs)), route.timeoutMs);
   const gone = () => ending.abort(unavailable("the program went away"));
   request.signal.addEventListener("abort", gone, { once: true });
+  // Perhaps before it was listened for: nobody pays for a question whose answer nobody reads.
+  if (request.signal.aborted) gone();
   try {
     const unsigned = {
       method: request.method,

@@ -158,3 +158,16 @@ for (const host of ["model.test", "127.0.0.1"])
     using stranger = linkTo(port, host, ["127.0.0.1"], "https", [new SandboxCa().certificate]);
     await expect(ask(stranger)).rejects.toBeInstanceOf(ProviderError);
   });
+
+test("a question whose asker has gone before is not asked, also where a connection stands", async () => {
+  let questions = 0;
+  const { port } = await serving((socket) => {
+    questions++;
+    socket.write(answer("one"));
+  });
+  using link = linkTo(port);
+  expect(await text(await ask(link))).toBe("one");
+  await expect(ask(link, "{}", {}, AbortSignal.abort(new Error("gone")))).rejects.toThrow("gone");
+  expect(await text(await ask(link))).toBe("one");
+  expect(questions).toBe(2);
+});
