@@ -2,32 +2,24 @@ import { defineCommand } from "../../../command/define.ts";
 import { type OutputFormat, outputArg, print } from "../../../command/output.ts";
 import { printable } from "../../../command/printable.ts";
 import { EXIT_OK } from "../../../command/report.ts";
-import type { Terminal } from "../../../command/terminal.ts";
-import { integerValue, pairsValue } from "../../../command/values.ts";
+import { pairsValue } from "../../../command/values.ts";
 import { OpenShellError } from "../../../error.ts";
 import { parseMount } from "../../../mount-flag.ts";
 import type { SandboxPolicy } from "../../../rpc/gen/openshell/sandbox/v1/sandbox_pb.ts";
 import { type Sandbox, SandboxPhase } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { checkSandboxName } from "../../../sandbox-name.ts";
-import { CALL_TIMEOUT_MS, type Gateway, withGateway } from "../connection/gateway.ts";
+import { CALL_TIMEOUT_MS, withGateway } from "../connection/gateway.ts";
 import { editorArg, requireEditor } from "../enter/editor.ts";
 import { offerGateway } from "../gateways/offer.ts";
 import { rememberSandbox } from "../last-sandbox.ts";
 import { readPolicyProto } from "../policy/file.ts";
 import { beforeInterrupt, followMain } from "./follow.ts";
+import { warnOfMade } from "./made-configuration.ts";
 import { openProgress, type Progress } from "./progress.ts";
 import { sandboxData } from "./view.ts";
-import { mainProcessEnded, PROVISION_TIMEOUT_SECONDS, sandboxFailure, watchUntil } from "./wait.ts";
+import { mainProcessEnded, provisionTimeout, sandboxFailure, watchUntilSettled } from "./wait.ts";
 
 const PATH = ["openshell", "sandbox", "create"];
-/** Seconds; a day. */
-const MAX_PROVISION_TIMEOUT = 86_400;
-
-function provisionTimeout(env: Readonly<Record<string, string | undefined>>): number {
-  const value = env["OPENSHELL_PROVISION_TIMEOUT"];
-  if (!value) return PROVISION_TIMEOUT_SECONDS;
-  return integerValue("OPENSHELL_PROVISION_TIMEOUT", value, { min: 1, max: MAX_PROVISION_TIMEOUT }, PATH);
-}
 
 /** `LOCAL[:DEST]`; what follows the last colon is a destination when it looks like a path of the sandbox. */
 function uploadOf(text: string): { readonly local: string; readonly destination: string | undefined } {
@@ -180,7 +172,7 @@ export default defineCommand({
       });
     const labels = pairsValue("--label", args.label, PATH);
     const environment = pairsValue("--env", args.env, PATH);
-    const idleSeconds = provisionTimeout(terminal.env);
+    const idleSeconds = provisionTimeout(terminal.env, PATH);
     if (!args.keep && args.command.length === 0) {
       throw new OpenShellError("invalid_argument", "--no-keep needs a command: without one the sandbox never ends", {
         next: `${PATH.join(" ")} --no-keep -- COMMAND`,
@@ -232,8 +224,12 @@ export default defineCommand({
           ...resources(args),
           ...(policy === undefined ? {} : { policy }),
         };
-        if (args.replace)
-          await gateway.client.deleteSandbox({ workspaceScope: gateway.scope, name, allowMissing: true }, { timeoutMs: CALL_TIMEOUT_MS });
+        const remove = async () => {
+          const request = { workspaceScope: gateway.scope, name, allowMissing: true };
+          const { madeConfiguration } = await gateway.client.deleteSandbox(request, { timeoutMs: CALL_TIMEOUT_MS });
+          warnOfMade(madeConfiguration, terminal);
+        };
+        if (args.replace) await remove();
         const answer = await gateway.client.createSandbox(
           { workspaceScope: gateway.scope, name, labels, spec, awaitMainProcessAttachment: joins && !(tty && args.keep) },
           { timeoutMs: CALL_TIMEOUT_MS },
@@ -243,8 +239,6 @@ export default defineCommand({
         if (sandbox === undefined) throw new OpenShellError("internal", "the gateway answered without a sandbox");
         rememberSandbox(name, gateway, terminal);
         let code = EXIT_OK;
-        const remove = () =>
-          gateway.client.deleteSandbox({ workspaceScope: gateway.scope, name, allowMissing: true }, { timeoutMs: CALL_TIMEOUT_MS });
         // Nobody else would come back for what a sandbox does that is not kept.
         beforeInterrupt(() => {
           if (!args.keep) return remove();
@@ -252,7 +246,7 @@ export default defineCommand({
           return undefined;
         });
         if (args.wait) {
-          sandbox = await watchUntil("settled", name, gateway, progress, idleSeconds);
+          sandbox = await watchUntilSettled(name, gateway, progress, idleSeconds);
           if (sandbox.status?.phase === SandboxPhase.ERROR && !mainProcessEnded(sandbox)) {
             if (!args.keep) await remove();
             throw sandboxFailure(name, sandbox);

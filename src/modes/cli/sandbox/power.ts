@@ -8,7 +8,7 @@ import { optionalName } from "./arguments.ts";
 import { warnOfMade } from "./made-configuration.ts";
 import { openProgress } from "./progress.ts";
 import { phaseName, sandboxData } from "./view.ts";
-import { mainProcessEnded, PROVISION_TIMEOUT_SECONDS, sandboxFailure, watchUntil } from "./wait.ts";
+import { mainProcessEnded, provisionTimeout, sandboxFailure, watchUntilSettled } from "./wait.ts";
 
 const args = { name: optionalName, output: outputArg } as const;
 
@@ -41,12 +41,13 @@ export const start = defineCommand({
   },
   run: ({ args: { name: given, output, wait }, terminal, globals }) =>
     withGateway({ globals, terminal }, async (gateway) => {
+      const idleSeconds = provisionTimeout(terminal.env, ["openshell", "sandbox", "start"]);
       const name = sandboxName(given, gateway, terminal);
       let { sandbox } = await gateway.client.startSandbox({ workspaceScope: gateway.scope, name }, { timeoutMs: CALL_TIMEOUT_MS });
       if (wait) {
         const progress = openProgress(terminal);
         try {
-          sandbox = await watchUntil("settled", name, gateway, progress, PROVISION_TIMEOUT_SECONDS);
+          sandbox = await watchUntilSettled(name, gateway, progress, idleSeconds);
           if (sandbox.status?.phase === SandboxPhase.ERROR && !mainProcessEnded(sandbox)) throw sandboxFailure(name, sandbox);
           progress.done();
         } catch (reason) {

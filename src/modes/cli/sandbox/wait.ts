@@ -1,3 +1,4 @@
+import { integerValue } from "../../../command/values.ts";
 import { OpenShellError } from "../../../error.ts";
 import { type Sandbox, SandboxPhase } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import type { Gateway } from "../connection/gateway.ts";
@@ -5,15 +6,19 @@ import type { Progress } from "./progress.ts";
 import { phaseName } from "./view.ts";
 
 /** Nothing heard of the sandbox for this long: give up (the published client's default; `OPENSHELL_PROVISION_TIMEOUT` in seconds). */
-export const PROVISION_TIMEOUT_SECONDS = 300;
+const PROVISION_TIMEOUT_SECONDS = 300;
+/** Seconds; a day. */
+const MAX_PROVISION_TIMEOUT = 86_400;
 
-/** Timers hold 24.8 days; nobody follows a command for longer than one without hearing of its sandbox. */
-const MAX_RUN_SECONDS = 86_400;
+/** How long to wait for news of a sandbox that starts, in seconds; throws a usage error of the command at `path`. */
+export function provisionTimeout(env: Readonly<Record<string, string | undefined>>, path: readonly string[]): number {
+  const value = env["OPENSHELL_PROVISION_TIMEOUT"];
+  if (!value) return PROVISION_TIMEOUT_SECONDS;
+  return integerValue("OPENSHELL_PROVISION_TIMEOUT", value, { min: 1, max: MAX_PROVISION_TIMEOUT }, path);
+}
 
 /** Phases that a new sandbox can rest in. */
 const SETTLED = new Set([SandboxPhase.READY, SandboxPhase.COMPLETED, SandboxPhase.ERROR, SandboxPhase.STOPPED]);
-/** Phases after the main process has ended. */
-const ENDED = new Set([SandboxPhase.COMPLETED, SandboxPhase.ERROR, SandboxPhase.STOPPED]);
 
 /** The condition that tells why a sandbox is not ready. */
 export function readyCondition(sandbox: Sandbox) {
@@ -25,18 +30,8 @@ export function mainProcessEnded(sandbox: Sandbox): boolean {
   return sandbox.status?.exitCode !== undefined || readyCondition(sandbox)?.reason === "MainProcessExited";
 }
 
-/**
- * Watches a sandbox until it rests (`settled`) or its main process has ended (`ended`), and answers its last state. Errors: deleted
- * meanwhile, or nothing heard for `idleSeconds`.
- */
-export async function watchUntil(
-  until: "settled" | "ended",
-  name: string,
-  gateway: Gateway,
-  progress: Progress,
-  idleSeconds: number,
-): Promise<Sandbox> {
-  const wanted = until === "settled" ? SETTLED : ENDED;
+/** Watches a sandbox until it rests, and answers its last state. Errors: deleted meanwhile, or nothing heard for `idleSeconds`. */
+export async function watchUntilSettled(name: string, gateway: Gateway, progress: Progress, idleSeconds: number): Promise<Sandbox> {
   const abort = new AbortController();
   const giveUp = () => abort.abort();
   let timer = setTimeout(giveUp, idleSeconds * 1000);
@@ -47,15 +42,13 @@ export async function watchUntil(
     for await (const { payload } of gateway.client.watchSandbox(request, { signal: abort.signal })) {
       clearTimeout(timer);
       if (payload.case === "sandbox") last = payload.value;
-      // A main process that runs may be silent for as long as it likes.
-      const running = until === "ended" && last?.status?.phase === SandboxPhase.READY;
-      timer = setTimeout(giveUp, (running ? MAX_RUN_SECONDS : idleSeconds) * 1000);
+      timer = setTimeout(giveUp, idleSeconds * 1000);
       if (payload.case === "event") progress.note(`${payload.value.reason}: ${payload.value.message}`);
       if (payload.case !== "sandbox") continue;
       const { phase } = payload.value.status ?? {};
-      if (phase !== undefined && wanted.has(phase)) return payload.value;
+      if (phase !== undefined && SETTLED.has(phase)) return payload.value;
       const text = phaseName(phase);
-      if (text !== said) progress.step(phase === SandboxPhase.READY && until === "ended" ? "Running" : text);
+      if (text !== said) progress.step(text);
       said = text;
     }
   } catch (reason) {
