@@ -69,7 +69,7 @@ describe.skipIf(missing !== undefined)("limits of a sandbox", () => {
     else expect([file("cpu", "cpu.cfs_quota_us", ""), file("cpu", "cpu.cfs_period_us", "")]).toEqual(["50000", "100000"]);
     expect(Number(file("memory", "memory.limit_in_bytes", "memory.max"))).toBe(MEMORY_MIB * 2 ** 20);
     expect(file("pids", "pids.max", "pids.max")).toBe(`${PIDS}`);
-    const limiting = groupsIn("").map(() => `/openshell/${id}/agent`);
+    const limiting = groupsIn("").map(() => `/openshell/${groupName(groupOwner(host.sandboxesDirectory), id)}/agent`);
     const executed = (await exec("cat", "/proc/self/cgroup")).out;
     expect(groupsIn(executed)).toEqual(limiting);
     expect(groupsIn((await exec("cat", "/sandbox/main-groups")).out)).toEqual(limiting);

@@ -129,14 +129,13 @@ test.skipIf(missingGroups !== undefined)(
       const created = await host.cli("sandbox", "create", "--name", "limited", "--memory", "256Mi", "--pids", "512");
       expect(created).toMatchObject({ code: 0 });
       const [id = ""] = host.sandboxDirectories();
-      expect(
-        readFileSync(join(groups[1] ?? "", "openshell", groupName(groupOwner(host.sandboxesDirectory), id), "agent/pids.max"), "utf8"),
-      ).toBe("512\n");
+      const group = groupName(groupOwner(host.sandboxesDirectory), id);
+      expect(readFileSync(join(groups[1] ?? "", "openshell", group, "agent/pids.max"), "utf8")).toBe("512\n");
       const inside = (await host.cli("sandbox", "exec", "-n", "limited", "--", "cat", "/proc/self/cgroup")).out;
       const supervisor = readFileSync(`/proc/${host.supervisors()[0]?.pid}/cgroup`, "utf8");
       for (const controller of ["memory", "pids"]) {
-        expect(inside).toContain(`:${controller}:/${name}/openshell/${id}/agent\n`);
-        expect(supervisor).toContain(`:${controller}:/${name}/openshell/${id}/supervisor\n`);
+        expect(inside).toContain(`:${controller}:/${name}/openshell/${group}/agent\n`);
+        expect(supervisor).toContain(`:${controller}:/${name}/openshell/${group}/supervisor\n`);
       }
       const hog = await host.cli("sandbox", "exec", "-n", "limited", "--", PERL, "-e", "my @all; push @all, 'x' x 1_000_000 while 1");
       expect(hog.code).toBe(137);
