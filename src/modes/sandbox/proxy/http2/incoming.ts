@@ -10,6 +10,8 @@ import type { Http2Stream } from "./stream.ts";
 export interface IncomingHost {
   /** The peer begins a request; only asked of a session that serves. */
   opened(stream: Http2Stream, block: DecodedBlock, last: boolean): void;
+  /** Others wait for this one to read no more now. */
+  readonly turnIsOver?: boolean;
   /** There may be room for another stream, or, after GOAWAY, there never will be. */
   capacity(): void;
 }
@@ -20,6 +22,8 @@ export const MAX_STREAMS = 100;
 const REQUESTS_AT_ONCE = 16;
 /** The same for frames of any kind: one takes up to 4 µs, and half a megabyte of DATA with one byte each has 50,000 of them. */
 const FRAMES_AT_ONCE = 512;
+/** After so many it is asked whether others wait. */
+const FRAMES_BETWEEN = 32;
 
 /** Reads what the peer of one connection sends, frame by frame, and does what each asks for. */
 export class Incoming {
@@ -91,7 +95,7 @@ export class Incoming {
   #frame(received: Frame): void {
     if (this.#streams.over) return;
     // A server has no reason to keep us from others.
-    if (++this.#read >= FRAMES_AT_ONCE && this.#streams.role === "server") this.#reader.held = true;
+    if (this.#streams.role === "server" && this.#isEnough(++this.#read)) this.#reader.held = true;
     const { type } = received;
     if (this.#block !== undefined && (type !== FrameType.continuation || received.stream !== this.#block.stream))
       throw protocolError("another frame inside a header block");
@@ -104,6 +108,10 @@ export class Incoming {
       if (!(error instanceof StreamError)) throw error;
       this.#streamError(error);
     }
+  }
+
+  #isEnough(read: number): boolean {
+    return read >= FRAMES_AT_ONCE || (read % FRAMES_BETWEEN === 0 && this.#host.turnIsOver === true);
   }
 
   #dispatch(received: Frame): void {
@@ -209,7 +217,7 @@ export class Incoming {
     const stream = this.#streams.open(id);
     stream.headSeen = true;
     stream.remoteEnded = last;
-    if (++this.#opened >= REQUESTS_AT_ONCE) this.#reader.held = true;
+    if (++this.#opened >= REQUESTS_AT_ONCE || this.#host.turnIsOver === true) this.#reader.held = true;
     this.#host.opened(stream, decoded, last);
     this.#streams.settle(stream);
   }

@@ -14,6 +14,8 @@ export interface SessionHost {
   readonly writable: boolean;
   /** The peer begins a request; only asked of a session that serves. */
   opened(stream: Http2Stream, block: DecodedBlock, last: boolean): void;
+  /** Others wait for this one to read no more now. */
+  readonly turnIsOver?: boolean;
   /** There may be room for another stream, or, after GOAWAY, there never will be. */
   capacity(): void;
   /** The connection is broken; GOAWAY is the last thing to send. */

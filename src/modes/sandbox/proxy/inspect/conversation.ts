@@ -5,6 +5,7 @@ import { type OriginRequest, originRequestHead, readOriginRequest } from "../htt
 import { PassedBody } from "../http1/passed-body.ts";
 import { HeadError, type Refusal } from "../http1/refused.ts";
 import { ResponseReader } from "../http1/response-reader.ts";
+import { nextTurn } from "../turns.ts";
 import { NO_ROOM_FOR_BODY } from "./collected-body.ts";
 import { Collector } from "./collector.ts";
 import type { Answer, Forward, Ruling, StreamInspector } from "./ruling.ts";
@@ -57,6 +58,8 @@ export interface ConversationSetup {
   readonly connected: boolean;
   /** A client that has closed its side is taken for gone: an answer that takes minutes should not be made for nobody. */
   readonly abandons?: boolean;
+  /** Others wait; never when absent. */
+  readonly turnIsOver?: () => boolean;
 }
 
 interface Exchange {
@@ -82,6 +85,7 @@ export class Conversation {
   readonly #host: ConversationHost;
   readonly #hostField: string;
   readonly #abandons: boolean;
+  readonly #turnIsOver: () => boolean;
   /** `head`: between requests. `body`: all of one is waited for. `connecting`: ruled on, no server yet. `exchange`: under way. */
   #turn: "head" | "body" | "connecting" | "exchange" | "over" = "head";
   #pending: Buffer | undefined;
@@ -92,12 +96,13 @@ export class Conversation {
   #kept = false;
   #clientFinished = false;
 
-  constructor({ authority, scheme, connected, abandons = false }: ConversationSetup, host: ConversationHost) {
+  constructor({ authority, scheme, connected, abandons = false, turnIsOver = () => false }: ConversationSetup, host: ConversationHost) {
     this.#authority = authority;
     this.#host = host;
     this.#hostField = hostField(authority, scheme);
     this.#connected = connected;
     this.#abandons = abandons;
+    this.#turnIsOver = turnIsOver;
   }
 
   clientData(bytes: Buffer): void {
@@ -330,7 +335,10 @@ export class Conversation {
     this.#host.entered("idle");
     this.#host.releaseClient();
     // Not from inside the reading of the answer: a thousand pipelined requests would be a thousand frames deep.
-    if (this.#pending !== undefined) queueMicrotask(() => this.#advance());
+    if (this.#pending === undefined) return;
+    const advance = () => this.#advance();
+    if (this.#turnIsOver()) nextTurn(advance);
+    else queueMicrotask(advance);
   }
 
   #switch(exchange: Exchange, fromServer: Buffer | undefined): void {

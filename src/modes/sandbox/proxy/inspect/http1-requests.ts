@@ -1,6 +1,7 @@
 import type { OriginRequest } from "../http1/origin-request.ts";
 import type { Refusal } from "../http1/refused.ts";
 import type { EgressLimits } from "../limits.ts";
+import { isTurnOver } from "../turns.ts";
 import type { ConnectionEnds } from "./connection-ends.ts";
 import { Conversation, type ConversationHost, type ConversationSetup, type EarlyBytes, type Phase } from "./conversation.ts";
 import type { Gate } from "./gate.ts";
@@ -33,7 +34,7 @@ export class Http1Requests implements ConversationHost {
   constructor(setup: Http1Setup, owner: Http1Owner) {
     this.#setup = setup;
     this.#owner = owner;
-    this.conversation = new Conversation({ ...setup, connected: setup.ends.upstream.socket !== undefined }, this);
+    this.conversation = new Conversation({ ...setup, connected: setup.ends.upstream.socket !== undefined, turnIsOver: isTurnOver }, this);
   }
 
   /** The present phase has lasted too long. */

@@ -6,6 +6,7 @@ import { Http2Session, type SessionHost } from "../http2/session.ts";
 import type { Http2Stream } from "../http2/stream.ts";
 import type { EgressLimits } from "../limits.ts";
 import { type ByteSocket, Flow } from "../relay.ts";
+import { isTurnOver, nextTurn } from "../turns.ts";
 import type { Gate } from "./gate.ts";
 import { type ExchangeHost, Http2Exchange } from "./http2-exchange.ts";
 import { Origin } from "./origin.ts";
@@ -78,7 +79,7 @@ export class Http2Requests implements SessionHost, ExchangeHost {
   #goOnLater(): void {
     this.#waiting = [];
     this.#hold();
-    setImmediate(() => {
+    nextTurn(() => {
       const bytes = Buffer.concat(this.#waiting ?? []);
       this.#waiting = undefined;
       if (this.#over) return;
@@ -146,6 +147,10 @@ export class Http2Requests implements SessionHost, ExchangeHost {
     stream.events = exchange;
     this.#exchanges.add(exchange);
     exchange.begin(block, last);
+  }
+
+  get turnIsOver(): boolean {
+    return isTurnOver();
   }
 
   capacity(): void {}

@@ -1,4 +1,5 @@
 import type { ByteSocket, Tunnel } from "../relay.ts";
+import { nextTurn } from "../turns.ts";
 import type { StreamInspector, StreamStep } from "./ruling.ts";
 import type { Valve } from "./valve.ts";
 
@@ -57,7 +58,7 @@ export class InspectedStream {
     if (this.#closed) return;
     this.#waiting = [rest];
     this.#client.hold();
-    setImmediate(() => {
+    nextTurn(() => {
       const waiting = this.#waiting;
       this.#waiting = undefined;
       if (this.#closed || waiting === undefined) return;

@@ -1,10 +1,11 @@
-import type { NetworkEvent } from "../../../../events/event.ts";
+import type { NetworkEvent, SqlEvent } from "../../../../events/event.ts";
 import type { ProgramIdentity } from "../../box/contract.ts";
 import type { EgressContext } from "../egress-context.ts";
 import { actorOf } from "../identity.ts";
 import type { Intent } from "../intent.ts";
 import { type Hold, rulesOf } from "../one-time-rules.ts";
 import { refusalResponse } from "../refusal.ts";
+import { Repeats } from "../repeats.ts";
 import type { StatementGate } from "../sql/watcher.ts";
 import type { Verdict } from "../verdict.ts";
 import type { Gate, Secured } from "./gate.ts";
@@ -63,13 +64,15 @@ export class InspectionSite implements InspectionHost {
     const { host, port } = this.#intent.authority;
     const { exe, ancestors } = this.#program;
     const about = { kind: "sql", host, port, database, actor: actorOf(this.#program, this.#verdict.sha256), engine: "l7" } as const;
+    const repeats = new Repeats<SqlEvent>((event) => emit({ ...event, time: Date.now() }));
     return {
       ask: (command) => {
         const decision = engine.decideRequest({ host, port, exe, ancestors, request: { kind: "sql", command } });
         if (decision.action !== "deny" && decision.policy !== undefined) this.#use([decision.policy]);
         return decision;
       },
-      emit: (event) => emit({ ...about, time: Date.now(), ...event }),
+      emit: (event) => repeats.tell({ ...about, time: 0, ...event }),
+      ended: () => repeats.end(),
     };
   }
 

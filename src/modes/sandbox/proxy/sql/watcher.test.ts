@@ -44,6 +44,7 @@ function watch(access = "read-only", budget = new ByteBudget(MAX_QUERY_BYTES)) {
       emit: ({ action, command, stage, code }) => told.push([action, command, stage, code].filter((word) => word !== undefined).join(" ")),
     },
     budget,
+    () => false,
   );
   const closeHost = () => {
     host = "other.example.com";

@@ -2,12 +2,15 @@ import type { RequestDecision } from "../../../../engine/decision.ts";
 import type { SqlEvent } from "../../../../events/event.ts";
 import { ByteBudget } from "../byte-budget.ts";
 import type { StreamInspector, StreamStep } from "../inspect/ruling.ts";
+import { isTurnOver } from "../turns.ts";
 import { MAX_QUERY_BYTES, PostgresClientMessages, type QueryListener } from "./client-messages.ts";
 import { commandsOf, MAX_STATEMENTS } from "./statements.ts";
 
 /** Asks the rules about statements, and tells of them. */
 export interface StatementGate {
   ask(command: string): RequestDecision;
+  /** The client is gone. */
+  ended?(): void;
   emit(event: Pick<SqlEvent, "severity" | "action" | "command" | "policy" | "stage" | "code" | "reason">): void;
 }
 
@@ -27,11 +30,14 @@ const UNREAD = "UNREAD";
  */
 export class SqlWatcher implements StreamInspector, QueryListener {
   readonly #gate: StatementGate;
+  readonly #turnIsOver: () => boolean;
   readonly #messages: PostgresClientMessages;
   #over = false;
   #told = 0;
 
-  constructor(gate: StatementGate, budget: ByteBudget = underWay) {
+  /** `turnIsOver`: others wait. */
+  constructor(gate: StatementGate, budget: ByteBudget = underWay, turnIsOver: () => boolean = isTurnOver) {
+    this.#turnIsOver = turnIsOver;
     this.#gate = gate;
     this.#messages = new PostgresClientMessages(this, budget);
   }
@@ -51,10 +57,11 @@ export class SqlWatcher implements StreamInspector, QueryListener {
 
   ended(): void {
     this.#messages.drop();
+    this.#gate.ended?.();
   }
 
   get full(): boolean {
-    return this.#told >= STATEMENTS_AT_ONCE;
+    return this.#told >= STATEMENTS_AT_ONCE || (this.#told > 0 && this.#turnIsOver());
   }
 
   query(text: string): void {

@@ -41,7 +41,11 @@ function play(budget = new ByteBudget(MAX_TEXT_BYTES)) {
     if (text?.includes("no")) return { allowed: false, reason: "not permitted" };
     return text === "secret" ? { allowed: true, text: "sesame" } : { allowed: true };
   };
-  const inspector = new WebSocketInspector({ judge, violated: (reason) => violations.push(reason), stillAllowed: () => true }, budget);
+  const inspector = new WebSocketInspector(
+    { judge, violated: (reason) => violations.push(reason), stillAllowed: () => true },
+    budget,
+    () => false,
+  );
   return { inspector, judged, violations, budget };
 }
 
@@ -245,7 +249,11 @@ describe("memory of messages under way", () => {
 
   test("that is used up ends the connection that wants more, not the others", () => {
     const { inspector, budget, violations } = play(new ByteBudget(10_000));
-    const other = new WebSocketInspector({ judge: () => ({ allowed: true }), violated() {}, stillAllowed: () => true }, budget);
+    const other = new WebSocketInspector(
+      { judge: () => ({ allowed: true }), violated() {}, stillAllowed: () => true },
+      budget,
+      () => false,
+    );
     inspector.fromClient(sent(OPCODE.text, Buffer.alloc(6000, "a"), { fin: false }));
     expect(outcome(other.fromClient(sent(OPCODE.text, Buffer.alloc(6000, "a"), { fin: false }))).client[0]?.payload).toStartWith(
       close(1013, ""),

@@ -1,6 +1,7 @@
 import { ByteBudget } from "../byte-budget.ts";
 import { giveBack } from "../give-back.ts";
 import type { StreamInspector, StreamStep } from "../inspect/ruling.ts";
+import { isTurnOver } from "../turns.ts";
 import { ClientMessages, FrameError, type MessageSink } from "./client-messages.ts";
 import { applyMask, CLOSE, closeFrame, frame, frameHead, freshMask, OPCODE } from "./frame.ts";
 import { ServerFrames } from "./server-frames.ts";
@@ -17,6 +18,8 @@ export interface MessageJudge {
   violated(reason: string): void;
   /** Whether the connection may go on under a new policy. */
   stillAllowed(): boolean;
+  /** The client is gone. */
+  ended?(): void;
 }
 
 /** Text messages that are not complete yet, of all connections of the sandbox: sixteen of the longest. */
@@ -41,6 +44,7 @@ const GIVEN_BACK_BYTES = 16_384;
  */
 export class WebSocketInspector implements StreamInspector, MessageSink {
   readonly #judge: MessageJudge;
+  readonly #turnIsOver: () => boolean;
   readonly #messages: ClientMessages;
   readonly #server = new ServerFrames();
   #forward: Buffer[] = [];
@@ -54,7 +58,9 @@ export class WebSocketInspector implements StreamInspector, MessageSink {
   /** Messages and control frames since the last turn. */
   #looked = 0;
 
-  constructor(judge: MessageJudge, budget: ByteBudget = underWay) {
+  /** `turnIsOver`: others wait. */
+  constructor(judge: MessageJudge, budget: ByteBudget = underWay, turnIsOver: () => boolean = isTurnOver) {
+    this.#turnIsOver = turnIsOver;
     this.#judge = judge;
     this.#messages = new ClientMessages(this, budget);
   }
@@ -98,6 +104,7 @@ export class WebSocketInspector implements StreamInspector, MessageSink {
 
   ended(): void {
     this.#messages.drop();
+    this.#judge.ended?.();
   }
 
   // What the client sends.
@@ -107,7 +114,7 @@ export class WebSocketInspector implements StreamInspector, MessageSink {
   }
 
   get full(): boolean {
-    return this.#looked >= MESSAGES_AT_ONCE;
+    return this.#looked >= MESSAGES_AT_ONCE || (this.#looked > 0 && this.#turnIsOver());
   }
 
   text(message: TextMessage): void {

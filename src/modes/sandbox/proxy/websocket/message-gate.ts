@@ -3,6 +3,7 @@ import { DEFAULT_BODY_BYTES } from "../../../../engine/request.ts";
 import type { HttpEvent } from "../../../../events/event.ts";
 import { readGraphqlMessage } from "../bodies/graphql-message.ts";
 import { type Read, reading } from "../bodies/unreadable.ts";
+import { Repeats } from "../repeats.ts";
 import type { MessageJudge, MessageVerdict } from "./inspector.ts";
 import type { TextMessage } from "./text-message.ts";
 
@@ -17,6 +18,8 @@ export function textFacts({ path, query, splitQuery }: UpgradeFacts): WebSocketT
   return { kind: "websocket_text", path, query, ...(splitQuery && { splitQuery }) };
 }
 
+type MessageEvent = Pick<HttpEvent, "severity" | "action" | "method" | "policy" | "stage" | "code" | "reason" | "asked">;
+
 /** What the messages of one connection are decided with. */
 export interface MessageGateSetup {
   /** The request that was upgraded. */
@@ -26,7 +29,7 @@ export interface MessageGateSetup {
   ask(facts: WebSocketTextFacts): RequestDecision;
   /** Whether the connection may stay under the policy in force. */
   stillAllowed(): boolean;
-  emit(event: Pick<HttpEvent, "severity" | "action" | "method" | "policy" | "stage" | "code" | "reason" | "asked">): void;
+  emit(event: MessageEvent): void;
   /** Puts credentials in the place of what stands for them; sees only what policy lets through. */
   readonly rewriteText?: ((text: string) => TextRewrite) | undefined;
 }
@@ -37,12 +40,14 @@ const UNKNOWN_OPERATION: GraphqlFacts = { persisted: "-" };
 /** Decides the messages of one WebSocket connection, each under the policy in force when it has come as a whole. */
 export class MessageGate implements MessageJudge {
   readonly #setup: MessageGateSetup;
+  readonly #told: Repeats<MessageEvent>;
   #generation = -1;
   /** Bytes of a message that may be read, where rules are about what it asks for; undefined where they are not. */
   #readable: number | undefined;
 
   constructor(setup: MessageGateSetup) {
     this.#setup = setup;
+    this.#told = new Repeats((event) => setup.emit(event));
   }
 
   judge(message: TextMessage | undefined): MessageVerdict {
@@ -50,7 +55,7 @@ export class MessageGate implements MessageJudge {
     const read = message === undefined ? NOT_READ : this.#read(message);
     if (read.kind === "unreadable") {
       const { code, reason } = read;
-      this.#setup.emit({ severity: "low", action: "denied", method, code, reason });
+      this.#told.tell({ severity: "low", action: "denied", method, code, reason });
       return { allowed: false, reason };
     }
     const decision = this.#ask(read.facts);
@@ -59,16 +64,16 @@ export class MessageGate implements MessageJudge {
     if (action === "deny") {
       const { protocol, path: selector } = decision.endpoint ?? { protocol: "", path: "" };
       const asked = { protocol, selector, ...(read.facts && { graphql: read.facts }) };
-      this.#setup.emit({ severity: "medium", action: "denied", method, stage: "l7_deny", ...because, asked });
+      this.#told.tell({ severity: "medium", action: "denied", method, stage: "l7_deny", ...because, asked });
       return { allowed: false, reason };
     }
     const rewritten = message === undefined ? undefined : this.#setup.rewriteText?.(message.text);
     if (rewritten !== undefined && "refused" in rewritten) {
-      this.#setup.emit({ severity: "medium", action: "denied", method, ...because, code: "credential_refused", reason: rewritten.refused });
+      this.#told.tell({ severity: "medium", action: "denied", method, ...because, code: "credential_refused", reason: rewritten.refused });
       return { allowed: false, reason: rewritten.refused };
     }
     const audited = action === "audit";
-    this.#setup.emit({
+    this.#told.tell({
       severity: audited ? "low" : "informational",
       action: "allowed",
       method,
@@ -79,7 +84,11 @@ export class MessageGate implements MessageJudge {
   }
 
   violated(reason: string): void {
-    this.#setup.emit({ severity: "low", action: "denied", method: "WEBSOCKET", code: "websocket_protocol", reason });
+    this.#told.tell({ severity: "low", action: "denied", method: "WEBSOCKET", code: "websocket_protocol", reason });
+  }
+
+  ended(): void {
+    this.#told.end();
   }
 
   stillAllowed(): boolean {
