@@ -1,3 +1,4 @@
+import type { Policy } from "./policy/model.ts";
 import type { UpstreamProxySettings } from "./upstream-proxy/settings.ts";
 
 /**
@@ -42,7 +43,12 @@ export interface SupervisorSpec {
   readonly attended?: boolean;
   /** Absent: the programs have what the machine has. */
   readonly limits?: ProgramLimits;
+  /** What of the policy a box is made from, as it was when this was written; what the gateway then answers holds. Absent: it has no policy yet. */
+  readonly expected?: StaticSections;
 }
+
+/** What of a policy cannot change while a sandbox runs, without who its programs run as. */
+export type StaticSections = Pick<Policy, "filesystem" | "landlock">;
 
 /** What the kernel holds the programs of a box to, and not their supervisor. */
 export interface ProgramLimits {

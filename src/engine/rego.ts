@@ -27,7 +27,7 @@ const PAGE = 65536;
 let compiled: WebAssembly.Module | undefined;
 
 /** Compiled once per process (about 4 ms), at the first use. */
-function policyModule(): WebAssembly.Module {
+export function policyModule(): WebAssembly.Module {
   compiled ??= new WebAssembly.Module(readFileSync(wasmPath));
   return compiled;
 }

@@ -4,7 +4,7 @@ import type { EventSink } from "../../events/event.ts";
 import type { SupervisorExit, SupervisorSpec } from "../../supervisor-spec.ts";
 import { PolicyAdvisor } from "./advisor/policy-advisor.ts";
 import type { Ground } from "./box/ground.ts";
-import { boxSpec } from "./box-spec.ts";
+import { gatewayBoxSpec } from "./box-spec.ts";
 import { childEnvironment } from "./child-environment.ts";
 import { CONTROL_PLANE_HOST, controlPlane } from "./control-plane/entrance.ts";
 import { AgentRelay } from "./control-plane/relay.ts";
@@ -13,7 +13,7 @@ import { EventLog } from "./logs/event-log.ts";
 import { LogPush } from "./logs/log-push.ts";
 import { madeConfigurationNote, rememberToolConfiguration } from "./made-configuration.ts";
 import { MainProcess } from "./main-process.ts";
-import { fanOut, OWN_EXECUTABLES, type Sandbox, startSandbox } from "./sandbox.ts";
+import { type EarlySandbox, fanOut, OWN_EXECUTABLES, type Sandbox, startSandbox } from "./sandbox.ts";
 import { type Configuration, scope } from "./session/configuration.ts";
 import { ConfigurationKeeper } from "./session/configuration-keeper.ts";
 import { EndpointReporter } from "./session/endpoint-reporter.ts";
@@ -39,6 +39,8 @@ export type End = Omit<SupervisorExit, "instanceId">;
 /** What is there before a sandbox can be. */
 export interface Beginnings {
   readonly ground: Ground;
+  /** What is built on it already. */
+  readonly early: EarlySandbox;
   readonly connection: GatewayConnection;
   readonly first: FirstState;
   /** Settles with the name of the signal that ends us. */
@@ -46,7 +48,7 @@ export interface Beginnings {
 }
 
 /** Runs the sandbox until it is told to stop, its box ends, or its main process does where it is not kept. */
-export async function supervise(spec: SupervisorSpec, { ground, connection, first, stop }: Beginnings): Promise<End> {
+export async function supervise(spec: SupervisorSpec, { ground, early, connection, first, stop }: Beginnings): Promise<End> {
   const { client, inference, token, renew } = connection;
   const { configuration, notes, provided, routes } = first;
   const providers = new ProviderState(provided);
@@ -104,17 +106,8 @@ export async function supervise(spec: SupervisorSpec, { ground, connection, firs
   });
   await using sandbox: Sandbox = await startSandbox({
     ground,
-    box: boxSpec(configuration.policy, {
-      sandboxName: spec.sandboxName,
-      uid: spec.uid,
-      gid: spec.gid,
-      workspace: join(spec.directory, "workspace"),
-      runDirectory: join(spec.directory, "run"),
-      tlsDirectory: join(spec.directory, "tls"),
-      mounts: spec.mounts,
-      refuseLinks: true,
-      ...(spec.limits === undefined ? {} : { limits: spec.limits }),
-    }),
+    early,
+    box: gatewayBoxSpec(configuration.policy, spec),
     policy: configuration.policy,
     oneTimeRules: configuration.oneTimeRules,
     oneTimeRuleUsed: (grantId) => void untilDelivered(() => client.reportOneTimeRuleUsed({ sandboxId: spec.sandboxId, grantId })),

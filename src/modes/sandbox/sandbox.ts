@@ -4,6 +4,7 @@ import type { EventSink, SecurityEvent } from "../../events/event.ts";
 import type { Policy } from "../../policy/model.ts";
 import { readUpstreamProxy, type UpstreamProxySettings } from "../../upstream-proxy/settings.ts";
 import type { Box, BoxSpec } from "./box/contract.ts";
+import type { EarlyBox } from "./box/early-box.ts";
 import type { Ground } from "./box/ground.ts";
 import { openBox } from "./box/open.ts";
 import type { ControlPlane } from "./control-plane/entrance.ts";
@@ -22,10 +23,19 @@ import { SandboxCa } from "./proxy/tls/sandbox-ca.ts";
 import { writeTrustFiles } from "./proxy/tls/trust-files.ts";
 import { UpstreamProxy } from "./proxy/upstream-proxy/upstream-proxy.ts";
 
+/** What takes long and depends on little of a policy. */
+export interface EarlySandbox {
+  /** Its certificate is where the box was told to show it. */
+  readonly ca: SandboxCa;
+  readonly box: EarlyBox;
+}
+
 /** What a sandbox is made from, whoever asks for it. */
 export interface SandboxPlan {
   /** What the box is built on, started beforehand; taken over. */
   readonly ground: Ground;
+  /** What was begun on the ground before the policy was certain; absent: nothing was. */
+  readonly early?: EarlySandbox;
   readonly box: BoxSpec;
   readonly policy: Policy;
   readonly trustedCidrs: readonly string[];
@@ -67,9 +77,9 @@ export interface Sandbox extends AsyncDisposable {
 
 /** The order is the design: nothing runs inside before every decision about it can be made. */
 export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
-  const ca = new SandboxCa();
+  const ca = plan.early?.ca ?? new SandboxCa();
   const authorities = upstreamAuthorities(plan.upstreamCa);
-  if (plan.box.tlsDirectory !== undefined) writeTrustFiles(plan.box.tlsDirectory, ca.certificate);
+  if (plan.early === undefined && plan.box.tlsDirectory !== undefined) writeTrustFiles(plan.box.tlsDirectory, ca.certificate);
   const leaving = plan.upstreamProxy && readUpstreamProxy(plan.upstreamProxy);
   const upstreamProxy = leaving && new UpstreamProxy(leaving, authorities);
   const engine = new PolicyEngine({ ownExecutables: OWN_EXECUTABLES });
@@ -88,7 +98,9 @@ export async function startSandbox(plan: SandboxPlan): Promise<Sandbox> {
   oneTime.admit(plan.oneTimeRules ?? []);
   const stack = new AsyncDisposableStack();
   try {
-    const opening = openBox(plan.box, plan.ground);
+    const opening = plan.early?.box.take(plan.box) ?? openBox(plan.box, plan.ground);
+    // Waited for below; what fails before that must not count as nobody's.
+    opening.catch(() => {});
     stack.defer(() => opening.then((box) => box[Symbol.asyncDispose]()).catch(() => {}));
     // The view is built on the other processor while the rules are loaded here, if its init is there already.
     if (await plan.ground.isReady()) await new Promise(setImmediate);

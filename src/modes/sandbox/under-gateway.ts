@@ -4,9 +4,15 @@ import { OpenShellError } from "../../error.ts";
 import { nameProcess } from "../../linux/process-state.ts";
 import { surviveTransportFaults } from "../../rpc/transport-faults.ts";
 import type { SupervisorSpec } from "../../supervisor-spec.ts";
+import { EarlyBox } from "./box/early-box.ts";
 import type { Ground } from "./box/ground.ts";
+import { gatewayBoxSpec } from "./box-spec.ts";
 import { keepOwnOutputSmall } from "./logs/own-output.ts";
+import { discoverPolicy } from "./policy-source.ts";
+import { SandboxCa } from "./proxy/tls/sandbox-ca.ts";
+import { writeTrustFiles } from "./proxy/tls/trust-files.ts";
 import type { End } from "./run-under-gateway.ts";
+import type { EarlySandbox } from "./sandbox.ts";
 import { fetchFirstState } from "./session/first-state.ts";
 import { connectGateway } from "./session/gateway-client.ts";
 
@@ -49,10 +55,13 @@ async function start(spec: SupervisorSpec, ground: Ground): Promise<End> {
   const first = fetchFirstState(connection, spec);
   // Whoever needs it gets the failure.
   first.catch(() => {});
+  const early = beginSandbox(spec, ground);
+  await using _box = early.box;
   await prepareRules();
   const { supervise } = await import("./run-under-gateway.ts");
   const begun = await Promise.race([first, stopped]);
-  return "exitCode" in begun ? begun : supervise(spec, { ground, connection, first: begun, stop });
+  // Awaited here, not by who called: what is in use until it ends would be given back before.
+  return "exitCode" in begun ? begun : await supervise(spec, { ground, early, connection, first: begun, stop });
 }
 
 /** How a supervisor ends that was told to. */
@@ -60,18 +69,20 @@ function stoppedBy(signal: string): End {
   return { exitCode: 0, reason: `stopped by ${signal}`, signal };
 }
 
-/**
- * Compiles the rules and runs them once, on a policy of nothing: 10 ms that need no answer. In between what has arrived is handled, since the
- * handshake takes several answers of ours.
- */
+/** Builds what the gateway's answer will most likely ask for. */
+function beginSandbox(spec: SupervisorSpec, ground: Ground): EarlySandbox {
+  const box = gatewayBoxSpec(spec.expected ?? discoverPolicy().policy, spec);
+  const ca = new SandboxCa();
+  if (box.tlsDirectory !== undefined) writeTrustFiles(box.tlsDirectory, ca.certificate);
+  return { ca, box: new EarlyBox(box, ground) };
+}
+
+/** Compiles the rules, which takes as long as an answer. In between what has arrived is handled: the handshake takes several answers of ours. */
 async function prepareRules(): Promise<void> {
   await turn();
-  const [{ PolicyEngine }, { restrictiveDefault }] = await Promise.all([
-    import("../../engine/policy-engine.ts"),
-    import("../../policy/defaults.ts"),
-  ]);
+  const { policyModule } = await import("../../engine/rego.ts");
   await turn();
-  new PolicyEngine().load(restrictiveDefault());
+  policyModule();
   await turn();
 }
 

@@ -3,8 +3,10 @@ import { join } from "node:path";
 import { OpenShellError } from "../../../../error.ts";
 import { bootId, startTime } from "../../../../linux/process-facts.ts";
 import { removeTree } from "../../../../linux/remove-tree.ts";
+import { policyFromProto } from "../../../../policy/proto.ts";
 import { ownEnvironment, selfCommand } from "../../../../reexec.ts";
-import type { SupervisorSpec } from "../../../../supervisor-spec.ts";
+import type { SandboxPolicy } from "../../../../rpc/gen/openshell/sandbox/v1/sandbox_pb.ts";
+import type { StaticSections, SupervisorSpec } from "../../../../supervisor-spec.ts";
 import type { UpstreamProxySettings } from "../../../../upstream-proxy/settings.ts";
 import { writeFileAtomically } from "../../files.ts";
 import type { Log } from "../../log.ts";
@@ -307,7 +309,13 @@ function supervisorSpec(record: SandboxRecord, directory: SandboxDirectory, opti
     ...(options.upstreamCa === undefined ? {} : { upstreamCa: options.upstreamCa }),
     ...(options.upstreamProxy === undefined ? {} : { upstreamProxy: options.upstreamProxy }),
     keep: spec.keep ?? true,
+    ...(spec.policy === undefined ? {} : { expected: staticSections(spec.policy) }),
   };
+}
+
+function staticSections(policy: SandboxPolicy): StaticSections {
+  const { filesystem, landlock } = policyFromProto({ ...policy, networkPolicies: {} });
+  return { ...(filesystem && { filesystem }), ...(landlock && { landlock }) };
 }
 
 /** The groups and the memory of the programs, where the sandbox has limits. */
