@@ -57,6 +57,7 @@ export class ProviderLink implements Disposable {
   /** @throws ProviderError when there is no answer; the reason of the signal when that ended it. */
   async send(request: ProviderRequest): Promise<ProviderAnswer> {
     request.signal.throwIfAborted();
+    request.signal.throwIfAborted();
     const kept = this.#kept();
     let failure: ConnectionFailure | undefined;
     if (kept !== undefined) {
