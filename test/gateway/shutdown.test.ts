@@ -100,6 +100,12 @@ describe.skipIf(missing !== undefined)("sandboxes that are told to end by others
       const deleted = await host.cli("sandbox", "delete", "makes");
       expect(deleted.err).toContain(`made ${made}: tools of yours`);
       expect(deleted.err).toContain(`made ${join(directory, ".vscode")}: tools of yours`);
+      rmSync(made);
+      const create = ["sandbox", "create", "--name", "makes", "--mount", `${directory}:/repo:rw`];
+      expect((await host.cli(...create)).code).toBe(0);
+      expect((await host.cli("sandbox", "exec", "-n", "makes", "--", "/bin/touch", "/repo/.envrc")).code).toBe(0);
+      const replaced = await host.cli(...create, "--replace", "--detach");
+      expect([replaced.code, replaced.err]).toEqual([0, expect.stringContaining(`made ${made}: tools of yours`)]);
     } finally {
       rmSync(directory, { recursive: true });
     }
