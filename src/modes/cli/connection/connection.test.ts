@@ -129,6 +129,13 @@ describe("TLS", () => {
       expect(code).toBe(1);
       expect(err).toContain("TLS verification failed");
       expect(err).toContain("mtls/ca.crt");
+      for (const asked of [
+        { flags: ["--gateway-insecure"], env },
+        { flags: [], env: { ...env, OPENSHELL_GATEWAY_INSECURE: "true" } },
+      ]) {
+        const insecure = await runCli(["-g", "ours", "sandbox", "list", ...asked.flags], home, { env: asked.env });
+        expect([insecure.code, insecure.err]).toEqual([1, expect.stringContaining("--gateway-insecure changes nothing")]);
+      }
     } finally {
       gateway.close();
     }
