@@ -1,7 +1,12 @@
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { policyHash } from "../../../policy/hash.ts";
 import { policyFromProto, policyToProto } from "../../../policy/proto.ts";
-import { PolicySource, type SandboxConfigSnapshot, SandboxConfigSnapshotSchema } from "../../../rpc/gen/openshell/sandbox/v1/sandbox_pb.ts";
+import {
+  type GetSandboxConfigResponseSchema,
+  PolicySource,
+  type SandboxConfigSnapshot,
+  SandboxConfigSnapshotSchema,
+} from "../../../rpc/gen/openshell/sandbox/v1/sandbox_pb.ts";
 import { ConfigurationAdmissionState } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import type { GatewayContext } from "../context.ts";
 import { oneTimeRules } from "../drafts/lifetime.ts";
@@ -39,7 +44,7 @@ export function configSnapshot(
     version: policy?.version ?? 0,
     policyHash: policy?.hash ?? "",
     settings: effective,
-    configRevision: configRevision(`${source} ${policy?.version ?? 0} ${policy?.hash ?? ""}`, effective),
+    configRevision: revisionOf(source, policy, effective),
     policySource: source,
     globalPolicyVersion: forAll?.version ?? 0,
     workspace: record.workspace,
@@ -52,6 +57,37 @@ export function configSnapshot(
     oneTimeRules: forAll === undefined ? oneTimeRules(new DraftRepository(store.db), record.id) : [],
   });
 }
+
+/**
+ * What a poll is answered that knows the present revision: everything but what is large, and no policy is read for it. Undefined when something
+ * else is in force, or what is cannot be told without the policy itself: that of a sandbox with providers.
+ */
+export function unchangedConfig(
+  record: SandboxRecord,
+  { policies, globalPolicy, settings, providers }: Pick<GatewayContext, "policies" | "globalPolicy" | "settings" | "providers">,
+  knownRevision: bigint,
+): MessageInitShape<typeof GetSandboxConfigResponseSchema> | undefined {
+  const attached = providers.attachedTo(record);
+  const forAll = globalPolicy.record();
+  const stored = forAll ?? policies.latest(record.id);
+  if (attached.length > 0 || stored === undefined) return undefined;
+  const source = forAll === undefined ? PolicySource.SANDBOX : PolicySource.GLOBAL;
+  const { version, hash } = stored;
+  if (revisionOf(source, { version, hash }, settings.effective(record.id)) !== knownRevision) return undefined;
+  return {
+    version,
+    policyHash: hash,
+    configRevision: knownRevision,
+    policySource: source,
+    providerEnvRevision: environmentRevision(attached),
+  };
+}
+
+function revisionOf(source: PolicySource, policy: { version: number; hash: string } | undefined, settings: Effective): bigint {
+  return configRevision(`${source} ${policy?.version ?? 0} ${policy?.hash ?? ""}`, settings);
+}
+
+type Effective = Parameters<typeof configRevision>[1];
 
 type Stored = Pick<PolicyRevisionRecord, "version" | "hash" | "policy">;
 

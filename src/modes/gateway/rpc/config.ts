@@ -16,7 +16,7 @@ import { principalKey } from "../auth/principal.ts";
 import type { GatewayContext } from "../context.ts";
 import { admitPolicy, onlyAddsPaths, requireDynamic, requireValid } from "../policies/admit.ts";
 import { managedGlobally } from "../policies/global.ts";
-import { configSnapshot } from "../policies/snapshot.ts";
+import { configSnapshot, unchangedConfig } from "../policies/snapshot.ts";
 import { requestedUid } from "../sandboxes/agent-uid.ts";
 import { checkHostPaths } from "../sandboxes/host-paths.ts";
 import { checkEntries } from "../sandboxes/limits.ts";
@@ -27,8 +27,11 @@ import type { Handlers } from "./service-impl.ts";
 export function configHandlers(context: GatewayContext): Handlers {
   const { sandboxes, settings, sessions, once } = context;
   return {
-    getSandboxConfig({ workspaceScope, name }) {
-      const snapshot = configSnapshot(sandboxes.find(workspaceScope, name).record, context);
+    getSandboxConfig({ workspaceScope, name, knownRevision }) {
+      const { record } = sandboxes.find(workspaceScope, name);
+      const unchanged = knownRevision === 0n ? undefined : unchangedConfig(record, context, knownRevision);
+      if (unchanged !== undefined) return create(GetSandboxConfigResponseSchema, { ...unchanged, unchanged: true });
+      const snapshot = configSnapshot(record, context);
       // The two messages have the same fields under the same names.
       const fields = Object.fromEntries(
         SandboxConfigSnapshotSchema.fields.map(({ localName }) => [localName, snapshot[localName as keyof typeof snapshot]]),

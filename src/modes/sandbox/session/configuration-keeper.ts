@@ -5,7 +5,7 @@ import type { SupervisorSpec } from "../../../supervisor-spec.ts";
 import type { PolicyAdvisor } from "../advisor/policy-advisor.ts";
 import type { EventLog } from "../logs/event-log.ts";
 import type { Sandbox } from "../sandbox.ts";
-import { type Configuration, fetchConfiguration, readConfiguration, updateResult } from "./configuration.ts";
+import { type Configuration, fetchChanges, readConfiguration, updateResult } from "./configuration.ts";
 import type { GatewayClient, InferenceClient } from "./gateway-client.ts";
 import { type BundledRoutes, bundledRoutes, inferenceLimits } from "./inference-bundle.ts";
 import { fetchCredentials, type ProviderState, pushedCredentials } from "./provider-credentials.ts";
@@ -78,13 +78,13 @@ export class ConfigurationKeeper {
     this.#polls += 1;
     const bundle = this.#polls % POLLS_PER_BUNDLE === 0 ? await inference.getInferenceBundle({}).catch(() => undefined) : undefined;
     if (bundle !== undefined) this.#useRoutes(bundledRoutes(bundle));
-    const next = await fetchConfiguration(client, spec).catch(() => undefined);
+    const next = await fetchChanges(client, spec, this.#applied).catch(() => undefined);
     if (next === undefined) return;
     if (next.environmentRevision !== this.#options.providers.revision) {
       const provided = await fetchCredentials(client, spec).catch(() => undefined);
       if (provided !== undefined) this.#options.providers.replace(provided);
     }
-    if (next.revision === this.#applied.revision) return;
+    if ("unchanged" in next || next.revision === this.#applied.revision) return;
     let loadError = "";
     try {
       this.#use(next);

@@ -85,6 +85,17 @@ export async function fetchConfiguration(client: GatewayClient, spec: Supervisor
   return response.policy === undefined ? undefined : readConfiguration(response);
 }
 
+/** What has changed since `known`; `unchanged` when only its environment may have. Undefined when the gateway has no policy. */
+export async function fetchChanges(
+  client: GatewayClient,
+  spec: SupervisorSpec,
+  known: Configuration,
+): Promise<Configuration | { readonly unchanged: true; readonly environmentRevision: bigint } | undefined> {
+  const response = await client.getSandboxConfig({ ...scope(spec), name: spec.sandboxName, knownRevision: known.revision });
+  if (response.unchanged) return { unchanged: true, environmentRevision: response.providerEnvRevision };
+  return response.policy === undefined ? undefined : readConfiguration(response);
+}
+
 /** @throws OpenShellError when the snapshot has no policy or one that this supervisor cannot understand. */
 export function readConfiguration(snapshot: SandboxConfigSnapshot | GetSandboxConfigResponse): Configuration {
   if (snapshot.policy === undefined) throw new OpenShellError("failed_precondition", "the configuration has no policy");
