@@ -538,6 +538,28 @@ describe("limits", () => {
     expect(await second).toStartWith("HTTP/1.1 403 ");
   });
 
+  test("threat-16: who leaves refusals unread hears no more of them", async () => {
+    const { port, egress, events } = proxy({ limits: { undecided: 1, waiting: 1, lingerMs: 60_000 } });
+    const answers: string[] = [];
+    const silent = () =>
+      Bun.connect({
+        hostname: "127.0.0.1",
+        port,
+        allowHalfOpen: true,
+        socket: { data: (_, bytes) => void answers.push(bytes.toString()), close: () => void answers.push("closed"), error() {} },
+      });
+    const sockets = [await silent(), await silent()];
+    await until(() => egress.connections === 2);
+    sockets.push(await silent());
+    await until(() => answers.length === 1);
+    expect(answers[0]).toContain("503");
+    sockets.push(await silent());
+    await until(() => answers.includes("closed"));
+    expect(egress.connections).toBe(3);
+    expect(events.filter(({ code }) => code === "too_many_connections")).toHaveLength(2);
+    for (const socket of sockets) socket.terminate();
+  });
+
   test("a new policy ends the tunnels it no longer permits, and only those", async () => {
     const { port, egress, engine, events } = proxy();
     const target = server((socket, text) => void socket.write(text));

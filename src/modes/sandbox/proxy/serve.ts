@@ -257,6 +257,8 @@ class EgressServer implements Disposable, ConnectionHost {
         "too_many_connections",
         `${this.#live.size - 1} connections are open or waiting, and this program gets no more places`,
       );
+      // Answers take descriptors as well while they are read.
+      if (this.#live.size - this.#placed.size - this.#waiting.length > this.#context.limits.waiting) connection.abort();
     }
   }
 
