@@ -60,6 +60,22 @@ describe.skipIf(missing !== undefined)(`sandbox create --no-keep${missing === un
     expect(host.supervisors()).toEqual([]);
   }, 120_000);
 
+  test("what the command has left behind may write for ever: it ends when nobody looks any more", async () => {
+    const child = host.spawn(
+      "sandbox",
+      "create",
+      "--no-keep",
+      "--",
+      "/bin/sh",
+      "-c",
+      "(while :; do echo more; sleep 0.2; done) & echo started",
+    );
+    await child.stdout.getReader().read();
+    child.kill("SIGKILL");
+    await child.exited;
+    await eventually("the end of the sandbox", 60_000, async () => (await left()) === 0 || undefined);
+  }, 120_000);
+
   test("whoever follows can be killed: the command goes on and the sandbox goes when it ends", async () => {
     const child = host.spawn("sandbox", "create", "--no-keep", "--", "/bin/sh", "-c", "echo started; cat; exit 5");
     await child.stdout.getReader().read();

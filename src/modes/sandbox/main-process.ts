@@ -127,8 +127,9 @@ export class MainProcess {
       if (this.#attended) {
         this.#exited.resolve(code);
         await this.#waited;
-        // Whoever attends it takes the output when it suits; what a background process still holds is not waited for.
-        while (!(await this.#isIdle(shown)));
+        // Whoever attends it takes the output when it suits; what a background process still holds is not waited for, nor what one still writes when
+        // nobody is there any more.
+        while (!(await this.#isIdle(shown)) && this.#attended);
       } else await Promise.race([shown, Bun.sleep(DRAIN_TIME)]);
     } catch (error) {
       code = this.#notStarted(error);
