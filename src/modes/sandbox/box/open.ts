@@ -11,9 +11,9 @@ import { mapMountOwners } from "./mount-owners.ts";
 import { planView, type ViewPlan } from "./view-plan.ts";
 
 /**
- * Opens a box on its ground, which it takes over: network namespaces, pid namespace with our init, root view, connection records. Programs start with `launch`. Disposing it
- * ends every process of it and leaves nothing behind. Throws an OpenShellError with the remedy when the kernel or the policy does not
- * permit the protection asked for.
+ * Opens a box on its ground, which it takes over: network namespaces, pid namespace with our init, root view, connection records. Programs start
+ * with `launch`. Disposing it ends every process of it and leaves nothing behind. Throws an OpenShellError with the remedy when the kernel or the
+ * policy does not permit the protection asked for.
  */
 export async function openBox(spec: BoxSpec, ground: Ground = new Ground(spec.limits?.groups)): Promise<Box> {
   await using resources = new AsyncDisposableStack();

@@ -183,6 +183,7 @@ export class ProviderConnection implements UpstreamEvents {
     if (this.#gone) return;
     this.#gone = true;
     this.#upstream.abort();
+    this.#flow.drop();
     this.#owner.gone(this);
   }
 }
