@@ -78,3 +78,16 @@ test("threat-30 of a flood some are events and the rest is a number", async () =
   expect(shown).toBeGreaterThan(0);
   expect(shown).toBeLessThanOrEqual(100);
 });
+
+test("after a quiet time the next attempt is seen as the first was, of either protocol", async () => {
+  const { trap, events } = await watch(false);
+  const ports = () => events.map((event) => (event as NetworkEvent).port);
+  for (const [round, port] of [22, 23].entries()) {
+    await perl(trap, `${CONNECT} attempt("93.184.216.34", ${port});`);
+    await perl(trap, `socket(my $s, AF_INET, SOCK_DGRAM, 0); send($s, "x", 0, pack_sockaddr_in(${port + 100}, inet_aton("8.8.4.4")))`);
+    await eventually("both events", 10_000, async () => (events.length === 2 * (round + 1) ? true : undefined));
+    // Longer than the looks go on; what follows holds either way.
+    if (round === 0) await Bun.sleep(3000);
+  }
+  expect(ports().sort()).toEqual([122, 123, 22, 23]);
+}, 40_000);
