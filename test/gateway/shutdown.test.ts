@@ -106,6 +106,13 @@ describe.skipIf(missing !== undefined)("sandboxes that are told to end by others
       expect((await host.cli("sandbox", "exec", "-n", "makes", "--", "/bin/touch", "/repo/.envrc")).code).toBe(0);
       const replaced = await host.cli(...create, "--replace", "--detach");
       expect([replaced.code, replaced.err]).toEqual([0, expect.stringContaining(`made ${made}: tools of yours`)]);
+      const mount = ["--mount", `${directory}:/repo:rw`];
+      for (const wanted of [0, 3]) {
+        rmSync(made, { force: true });
+        const script = `echo x > /repo/.envrc; exit ${wanted}`;
+        const { code, err } = await host.cli("sandbox", "create", "--no-keep", ...mount, "--", "/bin/sh", "-c", script);
+        expect([code, err]).toEqual([wanted, expect.stringContaining(`made ${made}: tools of yours`)]);
+      }
     } finally {
       rmSync(directory, { recursive: true });
     }

@@ -81,7 +81,8 @@ export function sandboxHandlers(context: GatewayContext): Handlers {
           return create(DeleteSandboxResponseSchema, { ...answer, madeConfiguration: [...madeConfiguration] });
         } catch (error) {
           if (!request.allowMissing || !(error instanceof OpenShellError) || error.code !== "not_found") throw error;
-          return create(DeleteSandboxResponseSchema, { outcome: DeletionOutcome.ALREADY_ABSENT });
+          const madeConfiguration = [...sandboxes.madeBeforeItWent(request.workspaceScope, request.name)];
+          return create(DeleteSandboxResponseSchema, { outcome: DeletionOutcome.ALREADY_ABSENT, madeConfiguration });
         }
       }),
 

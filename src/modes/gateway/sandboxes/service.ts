@@ -22,7 +22,7 @@ import type { Store } from "../store/database.ts";
 import type { Reserve } from "../store/reserve.ts";
 import { type SandboxChange, type SandboxRecord, type SandboxRepository, withStatus } from "../store/sandboxes.ts";
 import { type LifeEvent, readyReason, transition, withMainProcess } from "./lifecycle.ts";
-import { withPaths } from "./made-configuration.ts";
+import { MadeByGone, withPaths } from "./made-configuration.ts";
 import { oneWorkspace } from "./workspace.ts";
 
 const { ACCEPTED, REJECTED } = ConfigurationAdmissionState;
@@ -64,6 +64,8 @@ export class SandboxService {
 
   readonly #restarts = new Set<ReturnType<typeof setTimeout>>();
 
+  readonly #gone = new MadeByGone();
+
   constructor(dependencies: SandboxDependencies) {
     this.#on = dependencies;
     dependencies.driver.onEnd((end) => this.#supervisorEnded(end));
@@ -103,6 +105,11 @@ export class SandboxService {
     const record = this.get(id);
     if (record === undefined) return;
     this.patchStatus(id, { madeConfiguration: withPaths(record.status.madeConfiguration, paths) });
+  }
+
+  /** The same of a sandbox that was not kept and has gone by itself; told once. */
+  madeBeforeItWent(scope: WorkspaceSelector | undefined, name: string): readonly string[] {
+    return scope?.selection.case === "workspace" ? this.#gone.take(`${scope.selection.value}/${name}`) : [];
   }
 
   patch(id: string, change: SandboxChange): SandboxRecord | undefined {
@@ -258,7 +265,8 @@ export class SandboxService {
     if (record === undefined || record.instanceId !== instanceId || record.desired !== "running") return;
     this.#on.endSession(sandboxId);
     if (record.spec.keep === false && record.status.exitCode !== undefined) {
-      void this.delete(record).catch((error) => this.#on.log("error", `sandbox ${record.name} could not be removed`, error));
+      const gone = this.delete(record).then((made) => this.#gone.keep(`${record.workspace}/${record.name}`, made));
+      void gone.catch((error) => this.#on.log("error", `sandbox ${record.name} could not be removed`, error));
       return;
     }
     this.#crashed(record, reason, message);
