@@ -39,7 +39,9 @@ const up = (how: string, url: string, path = "up") =>
   `head -c ${SIZE} /dev/zero | curl -sS ${how} -H Expect: -T - ${url}/${path} | grep -o '"bodyBytes":[0-9]*'`;
 const stalled = (count: number, how: string, url: string) =>
   `${`(curl -sS ${how} ${url}/bytes/${SIZE} | (head -c 1000 > /dev/null; sleep ${STALL_SECONDS})) & `.repeat(count)} wait`;
-const question = 'curl -sSN -d \'{"stream":true,"flood":true}\' https://inference.local/v1/chat/completions';
+const question = (how = "") => `curl -sSN ${how} -d '{"stream":true,"flood":true}' https://inference.local/v1/chat/completions`;
+const unread = (count: number, how: string) =>
+  `${`(${question(how)} | (head -c 1000 > /dev/null; sleep ${STALL_SECONDS})) & `.repeat(count)} wait`;
 const talk = (lines: readonly string[]) => `printf '${lines.join("\\n")}\\n' | node /client/client.mjs wss://cdn.example.net/large`;
 
 export const CASES: Readonly<Record<string, string>> = {
@@ -67,8 +69,10 @@ export const CASES: Readonly<Record<string, string>> = {
   "one stream": `perl /client/source.pl source.example.com ${SOURCE_PORT} ${SIZE}`,
   "WebSocket, 20 binary messages of 16 MB": talk(Array.from({ length: 20 }, () => "binary 16000000")),
   "WebSocket, 20 texts of 4 MB": `node -e 'for (let i = 0; i < 20; i++) console.log("x".repeat(4000000))' | node /client/client.mjs wss://cdn.example.net/large | wc -l`,
-  "answer of a model, 30 MB": `${question} | wc -c`,
-  "30 answers of a model, 30 MB each, clients stall": `${`(${question} | (head -c 1000 > /dev/null; sleep ${STALL_SECONDS})) & `.repeat(30)} wait`,
+  "answer of a model, 30 MB": `${question()} | wc -c`,
+  "30 answers of a model, 30 MB each, HTTP/2, clients stall": unread(30, "--http2"),
+  "30 answers of a model, 30 MB each, HTTP/1.1, clients stall": unread(30, "--http1.1"),
+  "60 answers of a model, 30 MB each, HTTP/1.1, clients stall": unread(60, "--http1.1"),
 };
 
 const SOURCE = `use IO::Socket::IP; my ($host, $port, $size) = @ARGV; my $s = IO::Socket::IP->new(PeerHost => "10.200.0.1", PeerPort => 3128) or die;
