@@ -81,7 +81,7 @@ export class Installation implements AsyncDisposable {
       name,
       "--policy",
       this.policy(name, policy),
-      ...(command.length > 0 ? ["--", ...command] : []),
+      ...(command.length > 0 ? ["--detach", "--", ...command] : []),
     );
     for (const directory of this.sandboxDirectories()) providePrograms(join(directory, "workspace"));
   }
