@@ -272,6 +272,20 @@ describe.skipIf(missing !== undefined)("credentials", () => {
     expect({ stdout, stderr: stdout === "one\n" ? "" : stderr }).toEqual({ stdout: "one\n", stderr: "" });
   });
 
+  test.each(["--http1.1", "--http2"])(
+    "case-77 threat-13 a placeholder in a body of a type in which none is replaced is refused: %s",
+    async (version) => {
+      const ask = `curl -sS ${version} --max-time 20 -o /dev/null -w '%{http_code} '`;
+      const { stdout, stderr } = await script(`
+      head -c 300000 /dev/zero > zeros
+      ${ask} -F "token=$TOKEN" https://mirror.example.com/form
+      (cat zeros; printf %s "$TOKEN"; cat zeros) | ${ask} -H Content-Type:application/octet-stream --data-binary @- https://mirror.example.com/binary
+      ${ask} -F file=@zeros https://mirror.example.com/form`);
+      expect(stdout).toBe("403 403 200 ");
+      expect(stderr).toMatch(/DENIED .*mirror\.example\.com.*a placeholder stands in a body/);
+    },
+  );
+
   test("a server that speaks HTTP/2 gets it too", async () => {
     const { stdout } = await script(`curl -sS --http2 --max-time 20 -H "Authorization: Bearer $TOKEN" https://h2.example.com:9443/x`);
     expect(JSON.parse(stdout)).toMatchObject({ protocol: "h2", authorization: `Bearer ${"*".repeat(SECRETS.TOKEN.length)}` });

@@ -7,6 +7,7 @@ import { canonicalPath } from "../proxy/http1/path.ts";
 import { type Forward, ownField } from "../proxy/inspect/ruling.ts";
 import type { Destination } from "./binding.ts";
 import { bodyKind, MAX_REWRITTEN_BODY, substituteBody, substituteMessage, unreadableBody } from "./body.ts";
+import { BodyScan, hasPlaceholderLeft, PLACEHOLDER_LEFT } from "./body-scan.ts";
 import type { Mask } from "./mask.ts";
 import type { Credential, Credentials } from "./model.ts";
 import { maskedPath } from "./placeholder.ts";
@@ -60,7 +61,11 @@ export function prepare(
   }
   const head = substituteHead(plain, use);
   const kind = rewrites ? bodyKind(field(plain.fields, "content-type")) : undefined;
-  if (kind === undefined) return forward(plain, head, undefined, response);
+  if (kind === undefined && !rewrites) return forward(plain, head, undefined, response);
+  if (kind === undefined) {
+    if (body !== undefined && hasPlaceholderLeft(body)) throw new CredentialRefused("credential_body", PLACEHOLDER_LEFT);
+    return forward(plain, head, undefined, { ...response, content: new BodyScan() });
+  }
   const unreadable = unreadableBody(field(plain.fields, "content-type"), field(plain.fields, "content-encoding"));
   if (unreadable !== undefined) throw new CredentialRefused("credential_body", unreadable);
   if (body === undefined) return { kind: "collect", limit: MAX_REWRITTEN_BODY };

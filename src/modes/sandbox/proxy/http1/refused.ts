@@ -1,6 +1,6 @@
 /** Why a head is refused, for the answer and the log. */
 export interface Refusal {
-  readonly status: 400 | 405 | 408 | 413 | 414 | 421 | 431 | 503 | 505;
+  readonly status: 400 | 403 | 405 | 408 | 413 | 414 | 421 | 431 | 503 | 505;
   /** Machine code. */
   readonly code: string;
   readonly reason: string;
