@@ -98,9 +98,7 @@ export async function benchTransfers(shell: Installation): Promise<void> {
     if (!pattern.test(name)) continue;
     const whole = `curl -sS -o /dev/null ${HTTP1}/small\necho idle; read go\n${script}\necho done; read go`;
     const flags = ["--policy", file, "--inference-routes", routes, "--mount", `${client}:/client:ro`];
-    const program = await net.spawnOnHost([BINARY, "sandbox", "run", ...flags, "--", "/bin/sh", "-c", whole], {
-      env: JSON.parse(process.env["S2ENV"] ?? "{}"),
-    });
+    const program = await net.spawnOnHost([BINARY, "sandbox", "run", ...flags, "--", "/bin/sh", "-c", whole]);
     await program.waitForOutput(/^idle$/m);
     const memory = await ProgramMemory.of(net, program);
     // What the start has left behind is no part of it.

@@ -186,8 +186,10 @@ describe.skipIf(missing !== undefined)("limits of a sandbox", () => {
   });
 
   test("the groups go with the sandbox", async () => {
+    const all = groups.all.map(({ parent }) => join(parent ?? "/nowhere", groupName(groupOwner(host.sandboxesDirectory), id)));
+    for (const group of all) expect([group, existsSync(group)]).toEqual([group, true]);
     expect((await host.cli("sandbox", "delete", "limited")).code).toBe(0);
-    for (const { parent } of groups.all) expect(existsSync(join(parent ?? "/nowhere", id))).toBe(false);
+    for (const group of all) expect([group, existsSync(group)]).toEqual([group, false]);
     expect(dirname(groups.cpu?.parent ?? "")).not.toBe("");
   });
 });
