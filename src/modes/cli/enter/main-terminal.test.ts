@@ -24,6 +24,7 @@ test("~. at the beginning of a line leaves, also when its keys come one by one",
 test("anywhere else a tilde is a tilde", async () => {
   expect(await typed("cd ~.\r")).toEqual({ keys: "cd ~.\r", left: false });
   expect(await typed("~~.\r", "~/bin\r", "x~", ".\r")).toEqual({ keys: "~.\r~/bin\rx~.\r", left: false });
+  expect(await typed("x\r", "~")).toEqual({ keys: "x\r~", left: false });
 });
 
 test("other bytes go through as they are", async () => {

@@ -29,6 +29,7 @@ export async function* withoutEscapes(keys: AsyncIterable<Uint8Array>, leave: ()
     }
     if (kept.length > 0) yield Uint8Array.from(kept);
   }
+  if (held) yield Uint8Array.of(TILDE);
 }
 
 /**
