@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
 import { chmod, readdir, rename, rmdir, unlink } from "node:fs/promises";
 
 /** Files that are removed at once; more gain nothing, as a directory takes one change at a time. */
@@ -29,7 +30,8 @@ export async function removeTree(top: string): Promise<void> {
     }
     await rmdir(top);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    // Somebody else has removed it; what is missing further down is no sign of that.
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT" || existsSync(top)) throw error;
   }
 }
 

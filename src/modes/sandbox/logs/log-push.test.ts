@@ -56,3 +56,24 @@ test("without a session the newest lines are kept, and sent with the next one", 
   expect(lines[0]).toBe("300 lines from before are only in the sandbox's own log");
   expect(lines.at(-1)).toContain("h499.example");
 });
+
+test("the last lines go behind a batch that is under way", async () => {
+  const lines: string[] = [];
+  const underWay = Promise.withResolvers<void>();
+  const answered = Promise.withResolvers<void>();
+  const pushSandboxLogs = async (batches: AsyncIterable<PushSandboxLogsRequest>) => {
+    for await (const { logs } of batches) lines.push(...logs.map(({ message }) => message));
+    underWay.resolve();
+    await answered.promise;
+  };
+  const push = new LogPush({ pushSandboxLogs } as unknown as GatewayClient, "id");
+  push.connected = true;
+  push.observe(connection("denied", 1));
+  void push.flush();
+  await underWay.promise;
+  push.observe(connection("denied", 2));
+  const finished = push.finish();
+  answered.resolve();
+  await finished;
+  expect(lines).toHaveLength(2);
+});

@@ -34,6 +34,8 @@ export class LogPush {
   #waiting: SandboxLogLine[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #sending = false;
+  /** Settles with the batch that is under way. */
+  #flushing: Promise<void> = Promise.resolve();
   #connected = false;
   #credit = INFORMATIONAL_BURST;
   #creditTime = 0;
@@ -104,7 +106,9 @@ export class LogPush {
   /** What is left goes now, not for long, also when the gateway has ended the session: a sandbox that ends has no other. */
   async finish(): Promise<void> {
     this.#connected = true;
-    await Promise.race([this.flush(), Bun.sleep(LAST_WORDS_TIME)]);
+    // What came while an earlier batch was under way goes behind it.
+    const last = this.#flushing.then(() => this.flush());
+    await Promise.race([last, Bun.sleep(LAST_WORDS_TIME)]);
     this.#connected = false;
     clearTimeout(this.#timer);
   }
@@ -113,6 +117,11 @@ export class LogPush {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (this.#sending || !this.#connected || this.#waiting.length === 0) return;
+    this.#flushing = this.#send();
+    await this.#flushing;
+  }
+
+  async #send(): Promise<void> {
     this.#sending = true;
     const forgotten = this.#forgotten;
     this.#forgotten = 0;

@@ -1,3 +1,4 @@
+import { Code, ConnectError } from "@connectrpc/connect";
 import type { HttpEvent, NetworkEvent, SecurityEvent } from "../../../events/event.ts";
 import type { Policy } from "../../../policy/model.ts";
 import { hostCovers } from "../../../policy/patterns.ts";
@@ -109,7 +110,9 @@ export class EndpointReporter {
         supervisorSessionId: session,
         reportSequence: this.#sequence,
       });
-    } catch {
+    } catch (error) {
+      // What the gateway does not take it would not take again.
+      if (error instanceof ConnectError && REFUSED.has(error.code)) return;
       // The session was lost meanwhile, or the gateway is away: the next one is told.
       for (const id of ids) if (this.#seen.has(id)) this.#unreported.add(id);
     } finally {
@@ -118,6 +121,8 @@ export class EndpointReporter {
     this.#schedule();
   }
 }
+
+const REFUSED: ReadonlySet<Code> = new Set([Code.InvalidArgument, Code.PermissionDenied, Code.NotFound, Code.Unimplemented]);
 
 const ANSWERS: ReadonlySet<EndpointResult> = new Set([EndpointResult.HTTP_RESPONSE_RECEIVED, EndpointResult.UPSTREAM_REJECTED]);
 
