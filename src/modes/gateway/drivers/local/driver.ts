@@ -1,5 +1,4 @@
 import { closeSync, fstatSync, mkdirSync, readdirSync } from "node:fs";
-import { join } from "node:path";
 import { OpenShellError } from "../../../../error.ts";
 import { bootId, startTime } from "../../../../linux/process-facts.ts";
 import { removeTree } from "../../../../linux/remove-tree.ts";
@@ -32,7 +31,7 @@ import {
 } from "./directory.ts";
 import { leaveDelegatedGroup, machineHierarchies } from "./hierarchies.ts";
 import { type LimitWatch, watchLimits } from "./limit-watch.ts";
-import { endProcess, findSupervisors, isRunning, type ProcessName } from "./processes.ts";
+import { endProcess, type FoundSupervisor, findSupervisors, isRunning, type ProcessName } from "./processes.ts";
 
 export interface LocalDriverOptions {
   /** `$STATE/sandboxes` */
@@ -222,6 +221,17 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
     return record?.bootId === boot ? record : undefined;
   }
 
+  /** Whether a supervisor is the one that was written down; also where that cannot be read now, since then nobody knows that it is not. */
+  function isRecorded({ sandboxId, pid, startTime: start }: FoundSupervisor): boolean {
+    try {
+      const last = readSupervisorRecord(sandboxDirectory(options.root, sandboxId));
+      return last?.pid === pid && last.startTime === start;
+    } catch (error) {
+      options.log("error", `supervisor ${pid} of sandbox ${sandboxId} is left alone: its record cannot be read`, error);
+      return true;
+    }
+  }
+
   if (ordinaryUser() !== undefined) {
     leaveDelegatedGroup(machineHierarchies());
     void whyNoSandbox().then((reason) => reason !== undefined && options.log("warn", reason));
@@ -258,16 +268,20 @@ export function localDriver(options: LocalDriverOptions): ComputeDriver {
       // A gateway killed between starting a supervisor and writing down its pid leaves one that nothing else would find.
       for (const supervisor of findSupervisors(options.root)) {
         const id = supervisor.sandboxId;
-        const last = readSupervisorRecord(sandboxDirectory(options.root, id));
-        if (isKnown(id) && last?.pid === supervisor.pid && last.startTime === supervisor.startTime) continue;
+        if (isKnown(id) && isRecorded(supervisor)) continue;
         options.log("warn", `ending supervisor ${supervisor.pid} of sandbox ${id}, which nothing owns`);
         await endProcess(supervisor);
       }
       for (const id of readdirSync(options.root)) {
         if (isKnown(id)) continue;
-        options.log("warn", `removing ${join(options.root, id)}, which nothing owns`);
-        await groupOf(id).remove();
-        await removeTree(sandboxDirectory(options.root, id).path);
+        const { path } = sandboxDirectory(options.root, id);
+        options.log("warn", `removing ${path}, which nothing owns`);
+        try {
+          await groupOf(id).remove();
+          await removeTree(path);
+        } catch (error) {
+          options.log("error", `${path} could not be removed; the next start tries again`, error);
+        }
       }
       const left = removeLeftGroups(owner, isKnown);
       if (left.length > 0) options.log("warn", `removed the empty control groups of ${left.length} sandboxes that are gone`);
