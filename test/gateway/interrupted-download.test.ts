@@ -16,7 +16,7 @@ describe.skipIf(missing !== undefined)("a download", () => {
     await host.start();
     expect(await host.cli("sandbox", "create", "--name", "one")).toMatchObject({ code: 0 });
     // More than comes before we look, and nothing on its disk.
-    expect(await host.cli("sandbox", "exec", "-n", "one", "--", "truncate", "-s", "64G", "/sandbox/large")).toMatchObject({ code: 0 });
+    expect(await host.cli("sandbox", "exec", "-n", "one", "--", "truncate", "-s", "8G", "/sandbox/large")).toMatchObject({ code: 0 });
     place = join(host.directory, "here");
     mkdirSync(place);
   }, 60_000);

@@ -59,7 +59,7 @@ export default defineCommand({
         const destination = destinationOf(args.dest ?? ".", name, contents);
         await using staging = openStaging(destination);
         const meter = openMeter(terminal, `Downloading ${printable(name)}`);
-        const unpacker = new Unpacker(staging.path);
+        const unpacker = new Unpacker(staging.held, staging.path);
         let unpacked: Unpacked;
         try {
           const { exitCode, stderr } = await runRemote(gateway, {
@@ -86,7 +86,7 @@ export default defineCommand({
           const reason = unpacked.refused[0]?.reason ?? "the sandbox sent nothing";
           throw new OpenShellError("failed_precondition", `${printable(path)} cannot be copied: ${reason}`);
         }
-        const { changed } = place(staging.path, destination, unpacked);
+        const { changed } = place(staging, unpacked);
         report(terminal, unpacked, destination, changed);
         rememberSandbox(sandbox, gateway, terminal);
         return 0;

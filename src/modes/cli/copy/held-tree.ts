@@ -1,7 +1,21 @@
-import { closeSync, constants, openSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, type Stats } from "node:fs";
 import { basename, dirname, join, relative, sep } from "node:path";
+import { OpenShellError } from "../../../error.ts";
 
 const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
+
+/** A directory on the way could not be entered: a moment ago it was one, or it is none. `code` is what open(2) answered. */
+export class StepError extends Error {
+  readonly code: string | undefined;
+  readonly path: string;
+
+  constructor(path: string, cause: unknown) {
+    const { code } = cause as NodeJS.ErrnoException;
+    super(`${path}: ${code ?? "unknown error"}`, { cause });
+    this.code = code;
+    this.path = path;
+  }
+}
 
 /**
  * A directory of this machine that is held open, so that what is below it is found from there, step by step and through no link: a sandbox
@@ -9,42 +23,77 @@ const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOL
  * used as they are; no sandbox of such a machine has its directories.
  */
 export class HeldTree implements Disposable {
-  readonly #base: string;
+  readonly base: string;
   readonly #fd: number;
 
-  /** `base`: absolute, and not a link itself. Throws what open(2) answers. */
-  constructor(base: string) {
-    this.#base = base;
-    this.#fd = openSync(base, DIRECTORY);
+  /** `base`: absolute, and not a link itself; `place`: where it is at this moment. Throws what open(2) answers. */
+  constructor(base: string, place = base) {
+    this.base = base;
+    this.#fd = openSync(place, DIRECTORY);
   }
 
-  /** Runs `use` with a name for the directory at `path`, which stays its name whatever is moved meanwhile. Throws ENOTDIR or ELOOP for a link. */
+  /** Runs `use` with a name for the directory at `path`, which stays its name whatever is moved meanwhile. Throws a StepError for a link. */
   inDirectory<T>(path: string, use: (place: string) => T): T {
     if (process.platform !== "linux") return use(path);
-    const opened: number[] = [];
+    let held = this.#fd;
+    let reached = this.base;
     try {
-      let place = nameOf(this.#fd);
-      for (const part of relative(this.#base, path).split(sep)) {
+      for (const part of relative(this.base, path).split(sep)) {
         if (part === "") continue;
-        const fd = openSync(join(place, part), DIRECTORY);
-        opened.push(fd);
-        place = nameOf(fd);
+        reached = join(reached, part);
+        const next = step(join(nameOf(held), part), reached);
+        if (held !== this.#fd) closeSync(held);
+        held = next;
       }
-      return use(place);
+      return use(nameOf(held));
     } finally {
-      for (const fd of opened) closeSync(fd);
+      if (held !== this.#fd) closeSync(held);
     }
+  }
+
+  /** Runs `use` with a name for what is at `path`, or is to be there: its directory is held meanwhile, it itself may be anything. */
+  at<T>(path: string, use: (place: string) => T): T {
+    return this.inDirectory(dirname(path), (place) => use(join(place, basename(path))));
   }
 
   /** Opens a file below for reading: not through a link, and not waiting for the other end of a pipe. The caller closes it. */
   openFile(path: string): number {
-    return this.inDirectory(dirname(path), (place) =>
-      openSync(join(place, basename(path)), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK),
-    );
+    return this.at(path, openForReading);
+  }
+
+  /** Holds a directory below. The caller disposes of it. */
+  hold(path: string): HeldTree {
+    return this.at(path, (place) => new HeldTree(path, place));
+  }
+
+  /** Which directory this is. */
+  stats(): Stats {
+    return fstatSync(this.#fd);
   }
 
   [Symbol.dispose](): void {
     closeSync(this.#fd);
+  }
+}
+
+/** Not through a link, and not waiting for the other end of a pipe. The caller closes it. */
+export function openForReading(place: string): number {
+  return openSync(place, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+}
+
+/** Somebody exchanges what is being written. */
+export function exchanged(path: string, cause?: unknown): OpenShellError {
+  return new OpenShellError("aborted", `${path} was exchanged for something else while the copy was being written`, {
+    cause,
+    next: "stop what writes there, a sandbox that has this directory mounted perhaps, or name another destination",
+  });
+}
+
+function step(place: string, path: string): number {
+  try {
+    return openSync(place, DIRECTORY);
+  } catch (cause) {
+    throw new StepError(path, cause);
   }
 }
 

@@ -13,13 +13,14 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { OpenShellError } from "../../../error.ts";
+import { HeldTree } from "./held-tree.ts";
+import { archiveOf, type Given } from "./hostile-archive.ts";
 import { destinationOf, openStaging, place } from "./place.ts";
-import { BLOCK_BYTES, paddingOf } from "./tar-entry.ts";
-import { TAR_END, tarHeader } from "./tar-writer.ts";
+import { BLOCK_BYTES } from "./tar-entry.ts";
 import { isBareRepositoryConfiguration, isToolConfiguration } from "./tool-configuration.ts";
-import { staysBelow, Unpacker } from "./unpack.ts";
+import { staysBelow, type Unpacked, Unpacker } from "./unpack.ts";
 
 let directory: string;
 beforeEach(() => {
@@ -27,41 +28,24 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-interface Given {
-  readonly name: string;
-  readonly content?: string;
-  readonly to?: string;
-  readonly type?: "directory" | "hardlink" | "device" | "pipe";
-  readonly mode?: number;
-}
-
-const FLAGS = { directory: "5", hardlink: "1", device: "3", pipe: "6" } as const;
-
-/** An archive as a hostile tar could write it. */
-function archiveOf(entries: readonly Given[]): Buffer {
-  const parts = entries.flatMap(({ name, content = "", to, type, mode = 0o644 }) => {
-    const kind = to !== undefined && type === undefined ? "symlink" : "file";
-    const header = Buffer.from(tarHeader({ kind, name, target: to ?? "", mode, size: Buffer.byteLength(content), modified: 1 }));
-    const last = header.length - BLOCK_BYTES;
-    if (mode > 0o777) header.write(`${mode.toString(8).padStart(7, "0")}\0`, last + 100);
-    if (type !== undefined) header.write(FLAGS[type], last + 156);
-    header.write("        ", last + 148);
-    const sum = header.subarray(last).reduce((total, byte) => total + byte, 0);
-    header.write(`${sum.toString(8).padStart(6, "0")}\0 `, last + 148);
-    return [header, Buffer.from(content), Buffer.alloc(paddingOf(Buffer.byteLength(content)))];
-  });
-  return Buffer.concat([...parts, TAR_END]);
-}
-
 function unpack(...entries: readonly Given[]) {
   const root = join(directory, "root");
-  const unpacker = new Unpacker(root);
+  using held = new HeldTree(directory);
+  const unpacker = new Unpacker(held, root);
   try {
     unpacker.push(archiveOf(entries));
     return { root, ...unpacker.finish() };
   } finally {
     unpacker.close();
   }
+}
+
+/** Places what `unpack` made. */
+function placeAt(root: string, destination: string, unpacked: Unpacked) {
+  using held = new HeldTree(directory);
+  using into = new HeldTree(destination);
+  const name = basename(destination);
+  return place({ path: root, held, parent: held, name, into, [Symbol.asyncDispose]: async () => {} }, unpacked);
 }
 
 /** Everything below the test's directory, so that what escaped would show. */
@@ -139,7 +123,8 @@ test("threat-15 a hard link inside becomes a file of its own", () => {
 });
 
 test("threat-15 hard links are no way to fill a disk: copies are made up to a limit, then left out and named", () => {
-  const unpacker = new Unpacker(join(directory, "root"), 1000);
+  using held = new HeldTree(directory);
+  const unpacker = new Unpacker(held, join(directory, "root"), { maxCopied: 1000 });
   const again = ["a", "b", "c", "e"].map((name) => ({ name: `d/${name}`, type: "hardlink" as const, to: "d/file" }));
   unpacker.push(archiveOf([{ name: "d/file", content: "x".repeat(600) }, ...again]));
   const { files, refused } = unpacker.finish();
@@ -204,7 +189,8 @@ test("a time that no file can have is the latest that it can", () => {
   archive.write("        ", 148);
   const sum = archive.subarray(0, BLOCK_BYTES).reduce((total, byte) => total + byte, 0);
   archive.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
-  const unpacker = new Unpacker(join(directory, "root"));
+  using held = new HeldTree(directory);
+  const unpacker = new Unpacker(held, join(directory, "root"));
   unpacker.push(archive);
   unpacker.finish();
   expect(Math.floor(statSync(join(directory, "root")).mtimeMs / 1000)).toBe(0xffff_ffff);
@@ -237,7 +223,7 @@ test("threat-15 over what is there: links are replaced, not followed, and what c
     { name: "d/link", content: "new" },
     { name: "d/new", to: "same" },
   );
-  expect([...place(root, destination, unpacked).changed].sort()).toEqual(["link", "new", "other"]);
+  expect([...placeAt(root, destination, unpacked).changed].sort()).toEqual(["link", "new", "other"]);
   expect(readFileSync(outside, "utf8")).toBe("untouched");
   expect(readFileSync(join(destination, "link"), "utf8")).toBe("new");
   expect(readlinkSync(join(destination, "new"))).toBe("same");
@@ -254,7 +240,7 @@ test("threat-15 a directory of the destination that is a link is refused", () =>
     { name: "d/sub", type: "directory" },
     { name: "d/sub/file", content: "evil" },
   );
-  expect(() => place(root, destination, unpacked)).toThrow("is not a directory");
+  expect(() => placeAt(root, destination, unpacked)).toThrow("is not a directory");
   expect(readdirSync(outside)).toEqual([]);
 });
 

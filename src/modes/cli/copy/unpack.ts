@@ -1,20 +1,22 @@
 import {
-  chmodSync,
   closeSync,
   constants,
-  copyFileSync,
   fchmodSync,
-  ftruncateSync,
+  fstatSync,
   futimesSync,
   lstatSync,
   mkdirSync,
   openSync,
+  readSync,
   symlinkSync,
+  unlinkSync,
   writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { printable } from "../../../command/printable.ts";
 import { OpenShellError } from "../../../error.ts";
+import { checkSpace, type Space, spaceAt } from "./free-space.ts";
+import { exchanged, type HeldTree, openForReading, StepError } from "./held-tree.ts";
 import type { TarEntry } from "./tar-entry.ts";
 import { TarReader } from "./tar-reader.ts";
 
@@ -26,6 +28,15 @@ const MAX_PART_BYTES = 255;
 
 /** A second name costs the sandbox one header, and us a copy of the file: all of them may amount to what was sent, and this. Bytes. */
 const MAX_COPIED_BYTES = 1024 ** 3;
+
+/** Longest path that Linux takes. Bytes. */
+const MAX_PATH_BYTES = 4095;
+
+/** Written between two looks at what is free; read at a time. Bytes. */
+const LOOK_BYTES = 64 * 1024 ** 2;
+const PIECE_BYTES = 256 * 1024;
+
+const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_EXCL;
 
 /** Latest time that is given to a file, in the year 2106: where the oldest file systems end. Seconds since the epoch. */
 const MAX_TIME = 0xffff_ffff;
@@ -40,6 +51,12 @@ export interface Unpacked {
   readonly bytes: number;
 }
 
+export interface UnpackOptions {
+  /** Bytes that second names may take beyond what was sent. */
+  readonly maxCopied?: number;
+  readonly space?: () => Space;
+}
+
 interface PendingLink {
   readonly path: string;
   readonly target: string;
@@ -48,11 +65,14 @@ interface PendingLink {
 /**
  * Unpacks an archive that a sandbox sent, which means that it may be anything, below an empty directory of ours. Names that leave it are an
  * error. No link exists until everything else is written, so nothing is ever written through one; links that would lead out, devices and
- * pipes are left out; of a file's permissions only reading and running are kept.
+ * pipes are left out; of a file's permissions only reading and running are kept. Whoever exchanges a directory of it for a link meanwhile gets
+ * nothing written outside either: all is reached from the held directory, through no link.
  */
 export class Unpacker {
+  readonly #held: HeldTree;
   readonly #root: string;
   readonly #maxCopied: number;
+  readonly #space: () => Space;
   /** The first part of every name; the sandbox chooses it, and it appears nowhere here. */
   #name: string | undefined;
   readonly #reader = new TarReader();
@@ -63,12 +83,22 @@ export class Unpacker {
   #entries = 0;
   #bytes = 0;
   #copied = 0;
+  #looked = 0;
   #open: { readonly fd: number; readonly modified: number } | undefined;
 
-  /** `root` does not exist yet; it becomes what the archive's first entry is, and every other entry is below that. */
-  constructor(root: string, maxCopied = MAX_COPIED_BYTES) {
+  /**
+   * `root`, a path right below `held`, does not exist yet; it becomes what the archive's first entry is, and every other entry is below that.
+   * `space`: what is free there.
+   */
+  constructor(
+    held: HeldTree,
+    root: string,
+    { maxCopied = MAX_COPIED_BYTES, space = () => held.inDirectory(held.base, spaceAt) }: UnpackOptions = {},
+  ) {
+    this.#held = held;
     this.#root = root;
     this.#maxCopied = maxCopied;
+    this.#space = space;
   }
 
   get bytes(): number {
@@ -136,13 +166,23 @@ export class Unpacker {
         "permission_denied",
         `the sandbox sent a file named '${printable(name)}', which is outside what was asked for`,
       );
-    return parts.slice(1).join("/");
+    const path = parts.slice(1).join("/");
+    if (Buffer.byteLength(join(this.#root, path)) > MAX_PATH_BYTES)
+      throw new OpenShellError("failed_precondition", `the copy cannot be written: a path in it has more than ${MAX_PATH_BYTES} bytes`, {
+        next: "copy a directory further below",
+      });
+    return path;
+  }
+
+  /** Runs `use` with a name for a path below the root, by which nothing else can be reached. */
+  #at<T>(path: string, use: (place: string) => T): T {
+    return this.#held.at(join(this.#root, path), use);
   }
 
   #directory(path: string): void {
     if (this.#directories.has(path)) return;
     this.#parent(path);
-    mkdirSync(join(this.#root, path), { mode: 0o755 });
+    this.#at(path, (place) => mkdirSync(place, { mode: 0o755 }));
     this.#directories.add(path);
   }
 
@@ -151,15 +191,16 @@ export class Unpacker {
     if (path !== "") this.#directory(path.includes("/") ? dirname(path) : "");
   }
 
-  #file(path: string, { mode, modified }: TarEntry): void {
+  #file(path: string, { mode, modified, size }: TarEntry): void {
+    checkSpace(this.#space(), size, named(path));
     this.#parent(path);
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_EXCL;
-    const again = this.#files.has(path);
-    // Twice the same name: the last one counts, as tar itself does it.
-    const fd = openSync(join(this.#root, path), again ? constants.O_WRONLY | constants.O_NOFOLLOW : flags, 0o600);
-    if (again) ftruncateSync(fd, 0);
-    fchmodSync(fd, safeMode(mode));
+    const fd = this.#at(path, (place) => {
+      // Twice the same name: the last one counts, as tar itself does it.
+      if (this.#files.has(path)) unlinkSync(place);
+      return openSync(place, NEW_FILE, 0o600);
+    });
     this.#open = { fd, modified };
+    fchmodSync(fd, safeMode(mode));
     this.#files.add(path);
   }
 
@@ -167,6 +208,9 @@ export class Unpacker {
     if (this.#open === undefined) return;
     for (let at = 0; at < bytes.length; ) at += writeSync(this.#open.fd, bytes, at);
     this.#bytes += bytes.length;
+    if (this.#bytes - this.#looked < LOOK_BYTES) return;
+    this.#looked = this.#bytes;
+    checkSpace(this.#space(), LOOK_BYTES, "what is still to come");
   }
 
   #endOfFile(): void {
@@ -183,16 +227,28 @@ export class Unpacker {
       this.#refused.push({ path, reason: "it is a second name of a file that was not sent" });
       return;
     }
-    const { size } = lstatSync(join(this.#root, source));
-    if (this.#copied + size > this.#bytes + this.#maxCopied) {
-      this.#refused.push({ path, reason: `it is a second name of '${printable(source)}', and there are too many copies already` });
-      return;
+    const from = this.#at(source, openForReading);
+    try {
+      const stats = fstatSync(from);
+      if (!stats.isFile()) throw exchanged(join(this.#root, source));
+      if (this.#copied + stats.size > this.#bytes + this.#maxCopied) {
+        this.#refused.push({ path, reason: `it is a second name of '${printable(source)}', and there are too many copies already` });
+        return;
+      }
+      checkSpace(this.#space(), stats.size, named(path));
+      this.#copied += stats.size;
+      this.#parent(path);
+      const to = this.#at(path, (place) => openSync(place, NEW_FILE, 0o600));
+      this.#files.add(path);
+      try {
+        copyContent(from, to, stats.size);
+        fchmodSync(to, safeMode(mode));
+      } finally {
+        closeSync(to);
+      }
+    } finally {
+      closeSync(from);
     }
-    this.#copied += size;
-    this.#parent(path);
-    copyFileSync(join(this.#root, source), join(this.#root, path), constants.COPYFILE_EXCL);
-    this.#files.add(path);
-    chmodSync(join(this.#root, path), safeMode(mode));
   }
 
   #makeLink({ path, target }: PendingLink): boolean {
@@ -202,16 +258,31 @@ export class Unpacker {
     }
     try {
       if (path !== "") this.#parent(path);
-      if (path === "" || lstatSync(join(this.#root, path), { throwIfNoEntry: false }) !== undefined) {
+      if (path === "" || this.#at(path, (place) => lstatSync(place, { throwIfNoEntry: false })) !== undefined) {
         this.#refused.push({ path, reason: "it is a link with the name of a file" });
         return false;
       }
-      symlinkSync(target, join(this.#root, path));
+      this.#at(path, (place) => symlinkSync(target, place));
     } catch (reason) {
       throw notWritten(reason);
     }
     return true;
   }
+}
+
+/** At most `bytes` of it: it may be growing. */
+function copyContent(from: number, to: number, bytes: number): void {
+  const buffer = Buffer.allocUnsafe(PIECE_BYTES);
+  for (let left = bytes; left > 0; ) {
+    const count = readSync(from, buffer, 0, Math.min(left, buffer.length), null);
+    if (count === 0) return;
+    for (let at = 0; at < count; ) at += writeSync(to, buffer, at, count - at);
+    left -= count;
+  }
+}
+
+function named(path: string): string {
+  return path === "" ? "the file" : printable(path);
 }
 
 /**
@@ -230,8 +301,14 @@ export function staysBelow(path: string, target: string): boolean {
 
 /** What a person is told of a failure to write: an archive that contradicts itself is the sandbox's doing, everything else this machine's. */
 function notWritten(reason: unknown): unknown {
+  if (reason instanceof StepError) return exchanged(printable(reason.path), reason);
   const code = reason instanceof Error ? (reason as NodeJS.ErrnoException).code : undefined;
   if (reason instanceof OpenShellError || code === undefined) return reason;
+  if (code === "ELOOP" || code === "ENOENT")
+    return new OpenShellError("aborted", "what had come was exchanged for something else while the copy was being written", {
+      cause: reason,
+      next: "stop what writes there, a sandbox that has this directory mounted perhaps, or name another destination",
+    });
   if (code === "EEXIST" || code === "EISDIR" || code === "ENOTDIR")
     return new OpenShellError("failed_precondition", "the sandbox sent an archive that is not one: two things in it have one name");
   return new OpenShellError("failed_precondition", `the copy cannot be written: ${code}`, {
