@@ -38,6 +38,7 @@ import { RelayRegistry } from "./relay/relays.ts";
 import { SessionRegistry } from "./relay/sessions.ts";
 import { SshSessions } from "./relay/ssh-sessions.ts";
 import { resolveName } from "./resolver.ts";
+import { KeptOutput } from "./rpc/kept-output.ts";
 import { replay } from "./rpc/replay.ts";
 import { routes } from "./rpc/service.ts";
 import { SandboxService } from "./sandboxes/service.ts";
@@ -121,6 +122,7 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
     });
     cleanup.defer(() => driver.close());
     let drafts: Drafts | undefined;
+    const output = new KeptOutput((sandboxId) => repository.get(sandboxId) !== undefined);
     const sandboxes = new SandboxService({
       store,
       repository,
@@ -140,10 +142,13 @@ export async function serveGateway(options: GatewayOptions, parts: GatewayParts 
       instanceOver: (sandboxId) => {
         if (drafts !== undefined) sessionOver(drafts, sandboxId);
       },
-      forget: (sandboxId) => new DraftRepository(store.db).forget(sandboxId),
+      forget: (sandboxId) => {
+        new DraftRepository(store.db).forget(sandboxId);
+        store.afterCommit(() => output.forgetSandbox(sandboxId));
+      },
     });
     cleanup.defer(() => sandboxes.close());
-    const { once, later, streamed } = replay(store, requestIdRepository(store.db), clock, vault.digest);
+    const { once, later, streamed } = replay(store, requestIdRepository(store.db), clock, output, vault.digest);
     const context: GatewayContext = {
       ...{
         options,

@@ -7,7 +7,7 @@ import {
   ExecSandboxRequestSchema,
 } from "../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { MAX_CHUNK_BYTES } from "../../../rpc/limits.ts";
-import type { Relay, RelayRegistry } from "./relays.ts";
+import type { OpenSteps, Relay, RelayRegistry } from "./relays.ts";
 
 /**
  * Runs a command through the supervisor: any number of output events, then exactly one exit, then the end. When the caller goes away
@@ -19,10 +19,11 @@ export async function* runExec(
   request: ExecSandboxRequest,
   input: AsyncIterable<ExecSandboxInput>,
   signal: AbortSignal,
+  beginning?: OpenSteps,
 ): AsyncGenerator<ExecSandboxEvent> {
   // Stdin travels as frames of the channel, never inside the message that opens it.
   const start = create(ExecSandboxRequestSchema, { ...request, stdin: new Uint8Array() });
-  const relay = await relays.open(sandboxId, { case: "exec", value: { start } }, signal);
+  const relay = await relays.open(sandboxId, { case: "exec", value: { start } }, signal, beginning);
   const cancel = (): void => relay.close("the caller went away");
   signal.addEventListener("abort", cancel, { once: true });
   void feed(relay, request.stdin, input).catch(cancel);

@@ -31,6 +31,12 @@ export interface Relay {
   close(reason: string): void;
 }
 
+/** Called on the way to a channel: before the supervisor is asked for it, and when the supervisor has refused it. */
+export interface OpenSteps {
+  asked(): void;
+  refused(): void;
+}
+
 interface Pending {
   readonly sandboxId: string;
   readonly target: Target;
@@ -48,7 +54,7 @@ export class RelayRegistry {
   }
 
   /** Opens a channel to a target in the sandbox; `unavailable`, `deadline_exceeded` or `resource_exhausted` when it cannot. */
-  async open(sandboxId: string, target: Target, signal: AbortSignal): Promise<Relay> {
+  async open(sandboxId: string, target: Target, signal: AbortSignal, steps?: OpenSteps): Promise<Relay> {
     const ofSandbox = [...this.#pending.values()].filter((pending) => pending.sandboxId === sandboxId).length;
     if (this.#pending.size >= MAX_PENDING || ofSandbox >= MAX_PENDING_PER_SANDBOX) {
       throw new OpenShellError(
@@ -57,6 +63,7 @@ export class RelayRegistry {
       );
     }
     const session = await this.#sessions.waitLive(sandboxId, SESSION_WAIT_MS, signal);
+    steps?.asked();
     const channelId = randomUUID();
     const waiting = Promise.withResolvers<Relay>();
     const timer = setTimeout(
@@ -66,7 +73,11 @@ export class RelayRegistry {
     );
     const cancelled = (): void => waiting.reject(new OpenShellError("aborted", "the caller went away"));
     signal.addEventListener("abort", cancelled, { once: true });
-    this.#pending.set(channelId, { sandboxId, target, claimed: waiting.resolve, failed: waiting.reject });
+    const failed = (error: OpenShellError): void => {
+      steps?.refused();
+      waiting.reject(error);
+    };
+    this.#pending.set(channelId, { sandboxId, target, claimed: waiting.resolve, failed });
     sendOpen(session, channelId, target);
     try {
       return await waiting.promise;

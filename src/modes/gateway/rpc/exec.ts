@@ -20,7 +20,7 @@ export function execHandlers({ sandboxes, sessions, relays, streamed }: GatewayC
   return {
     async *execSandbox(request, call) {
       const record = target(request);
-      yield* streamed(request, call, () => runExec(relays, record.id, request, nothing(), call.signal));
+      yield* streamed(request, call, record.id, (beginning) => runExec(relays, record.id, request, nothing(), call.signal, beginning));
     },
     async *execSandboxInteractive(messages, call) {
       const input = messages[Symbol.asyncIterator]();

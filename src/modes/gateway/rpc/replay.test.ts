@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
@@ -18,7 +18,8 @@ import {
 import { principalKey } from "../auth/principal.ts";
 import { openStore, type Store } from "../store/database.ts";
 import { requestIdRepository } from "../store/request-ids.ts";
-import { replay } from "./replay.ts";
+import { KeptOutput } from "./kept-output.ts";
+import { type Beginning, replay } from "./replay.ts";
 
 const requestId = "6f1f0f5e-95d5-4c8e-9f5e-0b0c0d0e0f01";
 const request = (name: string) => create(DeleteSandboxRequestSchema, { name, requestId });
@@ -39,9 +40,11 @@ const method = {
 describe("request_id", () => {
   let directory: string;
   let store: Store;
+  let output: KeptOutput;
   const open = () => {
     store = openStore(join(directory, "a.db"));
-    return replay(store, requestIdRepository(store.db), { now: () => 1 });
+    output = new KeptOutput((sandboxId) => sandboxId !== "gone");
+    return replay(store, requestIdRepository(store.db), { now: () => 1 }, output);
   };
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), "replay-"));
@@ -118,28 +121,94 @@ describe("request_id", () => {
     expect((await later<DeleteSandboxResponse>(capitals, callOf("ann"), () => Promise.reject(new Error("ran again")))).sandboxId).toBe("1");
   });
 
-  test("a command runs once: its short answer is given again, of a long or unfinished one only that it was run", async () => {
-    const { streamed } = open();
+  describe("of a command", () => {
     const exec = (id: string) => create(ExecSandboxRequestSchema, { sandbox: "a", command: ["date"], requestId: id });
     const call = createHandlerContext({ ...method, method: OpenShell.method.execSandbox, contextValues: callOf("ann").values });
     const event = (data: Uint8Array) => create(ExecSandboxEventSchema, { payload: { case: "stdout", value: { data } } });
-    let runs = 0;
-    const said = async (id: string, ...pieces: Uint8Array[]) => {
-      const events: ExecSandboxEvent[] = [];
-      const run = async function* () {
-        runs += 1;
-        for (const piece of pieces) yield event(piece);
-      };
-      for await (const one of streamed<ExecSandboxEvent>(exec(id), call, run)) events.push(one);
-      return events.length;
-    };
-    expect([await said(requestId, Buffer.from("a"), Buffer.from("b")), await said(requestId), runs]).toEqual([2, 2, 1]);
     const other = requestId.replace("6f", "7f");
-    expect(await said(other, Buffer.alloc(200_000), Buffer.alloc(200_000))).toBe(2);
-    await expect(said(other)).rejects.toThrow("this request was made before");
-    await expect(said("no uuid")).rejects.toThrow("must be a UUID");
-    expect(await said("", Buffer.from("a"))).toBe(1);
-    expect(runs).toBe(3);
+    let runs = 0;
+    const collect = async (answers: AsyncIterable<ExecSandboxEvent>) => (await Array.fromAsync(answers)).length;
+    const said = (replay_: ReturnType<typeof open>, id: string, pieces: readonly Uint8Array[] = [], sandboxId = "1") =>
+      collect(
+        replay_.streamed<ExecSandboxEvent>(exec(id), call, sandboxId, async function* (beginning) {
+          beginning.asked();
+          runs += 1;
+          for (const piece of pieces) yield event(piece);
+        }),
+      );
+    beforeEach(() => {
+      runs = 0;
+    });
+
+    test("it runs once: its short answer is given again, of a long or unfinished one only that it was run", async () => {
+      const replaying = open();
+      expect(await said(replaying, requestId, [Buffer.from("a"), Buffer.from("b")])).toBe(2);
+      expect([await said(replaying, requestId), runs]).toEqual([2, 1]);
+      expect(await said(replaying, other, [Buffer.alloc(200_000), Buffer.alloc(200_000)])).toBe(2);
+      await expect(said(replaying, other)).rejects.toThrow("this request was made before");
+      await expect(said(replaying, "no uuid")).rejects.toThrow("must be a UUID");
+      expect(await said(replaying, "", [Buffer.from("a")])).toBe(1);
+      expect(runs).toBe(3);
+    });
+
+    test("what it wrote is in no file, and gone with its sandbox or the gateway; it is not run again for that", async () => {
+      const first = open();
+      await said(first, requestId, [Buffer.from("sesame")]);
+      await said(first, other, [Buffer.from("sesame")], "gone");
+      await expect(said(first, other)).rejects.toMatchObject({ code: "failed_precondition" });
+      output.forgetSandbox("1");
+      await expect(said(first, requestId)).rejects.toMatchObject({ code: "failed_precondition" });
+      store[Symbol.dispose]();
+      for (const file of readdirSync(directory)) expect(readFileSync(join(directory, file)).includes("sesame")).toBe(false);
+      await expect(said(open(), requestId)).rejects.toThrow("its command is not run again");
+      expect(runs).toBe(2);
+    });
+
+    test("what certainly did not begin may be asked for again, what may have begun is not run again", async () => {
+      const { streamed } = open();
+      const fails = (before: (beginning: Beginning) => void) =>
+        collect(
+          // biome-ignore lint/correctness/useYield: it fails before it says anything
+          streamed<ExecSandboxEvent>(exec(requestId), call, "1", async function* (beginning) {
+            runs += 1;
+            before(beginning);
+            throw new Error("no channel");
+          }),
+        );
+      await expect(fails(() => {})).rejects.toThrow("no channel");
+      await expect(
+        fails((beginning) => {
+          beginning.asked();
+          beginning.refused();
+        }),
+      ).rejects.toThrow("no channel");
+      await expect(fails((beginning) => beginning.asked())).rejects.toThrow("no channel");
+      await expect(fails(() => {})).rejects.toThrow("this request was made before");
+      expect(runs).toBe(3);
+    });
+
+    test("one that waits for its sandbox is not begun a second time beside it", async () => {
+      const replaying = open();
+      const go = Promise.withResolvers<void>();
+      const first = collect(
+        replaying.streamed<ExecSandboxEvent>(exec(requestId), call, "1", async function* (beginning) {
+          await go.promise;
+          beginning.asked();
+          yield event(Buffer.from("a"));
+        }),
+      );
+      await expect(said(replaying, requestId)).rejects.toThrow("this request was made before");
+      go.resolve();
+      expect([await first, await said(replaying, requestId), runs]).toEqual([1, 1, 0]);
+    });
+
+    test("all together are bounded: the oldest goes", () => {
+      const kept = new KeptOutput(() => true, 3000);
+      for (const id of ["a", "b", "c"]) kept.keep(id, "1", Buffer.alloc(500));
+      expect(["a", "b", "c"].map((id) => kept.find(id)?.length)).toEqual([undefined, 500, 500]);
+      for (let i = 0; i < 100; i += 1) kept.keep(`empty ${i}`, "1", Buffer.alloc(0));
+      expect([kept.find("c"), kept.find("empty 99")?.length]).toEqual([undefined, 0]);
+    });
   });
 
   test("nothing is told before the transaction is durable, and nothing when it is rolled back", () => {

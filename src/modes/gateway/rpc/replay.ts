@@ -6,6 +6,7 @@ import { OpenShellError } from "../../../error.ts";
 import { principalKey } from "../auth/principal.ts";
 import type { Store } from "../store/database.ts";
 import type { RequestIdRepository } from "../store/request-ids.ts";
+import type { KeptOutput } from "./kept-output.ts";
 
 type Request = Message & { readonly requestId: string };
 
@@ -21,8 +22,24 @@ export interface Replay {
    * the change certain; what it did not remember is remembered when it returns, and forgotten when it throws.
    */
   later<O extends Message>(request: Request, context: HandlerContext, run: (remember: (answer: O) => void) => Promise<O>): Promise<O>;
-  /** The same for an answer that is a stream, which is remembered when it has ended, unless it is long. */
-  streamed<O extends Message>(request: Request, context: HandlerContext, run: () => AsyncIterable<O>): AsyncIterable<O>;
+  /**
+   * The same for a command in a sandbox, whose answer is a stream: that it was begun is remembered, what it wrote is kept in memory for a
+   * while, unless it is long.
+   */
+  streamed<O extends Message>(
+    request: Request,
+    context: HandlerContext,
+    sandboxId: string,
+    run: (beginning: Beginning) => AsyncIterable<O>,
+  ): AsyncIterable<O>;
+}
+
+/** What who runs a command tells of its beginning: what certainly did not begin may be asked for again. */
+export interface Beginning {
+  /** From here on it may have begun. */
+  asked(): void;
+  /** It did not. */
+  refused(): void;
 }
 
 /** `digestOf` names a request that is kept to be compared; one with a key where requests may hold secrets. */
@@ -30,10 +47,12 @@ export function replay(
   store: Store,
   answered: RequestIdRepository,
   clock: { now(): number },
+  output: KeptOutput,
   digestOf: (bytes: Uint8Array) => string = (bytes) => createHash("sha256").update(bytes).digest("hex"),
 ): Replay {
   const key = keyWith(digestOf);
   const running = new Map<string, { readonly key: Key; readonly answer: Promise<unknown> }>(); // by request id
+  const commands = new Map<string, Key>(); // those that run, or wait for their sandbox
 
   const find = <O>(request: Request, context: HandlerContext): O | undefined => {
     const before = answered.find(idOf(request), clock.now());
@@ -84,28 +103,45 @@ export function replay(
       running.set(id, { key: own, answer: call });
       return await call.finally(() => running.delete(id));
     },
-    async *streamed<O extends Message>(request: Request, context: HandlerContext, run: () => AsyncIterable<O>) {
-      if (request.requestId === "") return yield* run();
+    async *streamed<O extends Message>(
+      request: Request,
+      context: HandlerContext,
+      sandboxId: string,
+      run: (beginning: Beginning) => AsyncIterable<O>,
+    ) {
+      if (request.requestId === "") return yield* run({ asked() {}, refused() {} });
       const id = idOf(request);
       const own = key(request, context);
-      const { output } = context.method;
-      const before = answered.find(id, clock.now());
+      const { output: schema } = context.method;
+      const before = commands.get(id) ?? answered.find(id, clock.now());
       if (before !== undefined) {
         requireSame(before, own);
-        if (before.response.length === 0) throw answerGone();
-        for await (const message of sizeDelimitedDecodeStream(output as DescMessage, pieces(before.response))) yield message as O;
+        const bytes = output.find(id);
+        if (bytes === undefined) throw answerGone();
+        for await (const message of sizeDelimitedDecodeStream(schema as DescMessage, pieces(bytes))) yield message as O;
         return;
       }
-      // Before it runs: what was begun and never ended is not run again either.
-      answered.record(id, { ...own, response: new Uint8Array() }, clock.now());
-      const kept: Uint8Array[] = [];
-      let size = 0;
-      for await (const message of run()) {
-        if (size <= MAX_KEPT_STREAM) kept.push(sizeDelimitedEncode(output, message));
-        size += kept.at(-1)?.length ?? 0;
-        yield message;
+      output.forget(id);
+      commands.set(id, own);
+      try {
+        const kept: Uint8Array[] = [];
+        let size = 0;
+        const beginning = {
+          // What may have begun and never ended is not run again either.
+          asked: () => answered.record(id, { ...own, response: new Uint8Array() }, clock.now()),
+          refused: () => answered.forget(id),
+        };
+        for await (const message of run(beginning)) {
+          const bytes = sizeDelimitedEncode(schema, message);
+          size += bytes.length;
+          if (size <= MAX_KEPT_STREAM) kept.push(bytes);
+          else kept.length = 0;
+          yield message;
+        }
+        if (size <= MAX_KEPT_STREAM) output.keep(id, sandboxId, Buffer.concat(kept));
+      } finally {
+        commands.delete(id);
       }
-      if (size <= MAX_KEPT_STREAM) answered.record(id, { ...own, response: Buffer.concat(kept) }, clock.now());
     },
   };
 }
@@ -141,7 +177,7 @@ async function* pieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 function answerGone(): OpenShellError {
   return new OpenShellError(
     "failed_precondition",
-    "this request was made before; its answer has not ended, was given up, or is too long to be kept",
+    "this request was made before, and its command is not run again; what it wrote is not there: it has not ended, was given up, wrote too much, or was long ago",
     {
       next: "to run it once more, send another request_id",
     },
