@@ -89,7 +89,10 @@ describe.skipIf(missing !== undefined)("the life of a sandbox", () => {
     await becomes("killed", /^ERROR MainProcessExited .* \[137\]$/);
     await becomes("missing", /^ERROR MainProcessExited .* \[127\]$/);
     for (const name of ["good", "bad", "killed", "missing"]) expect([name, await echo(name)]).toEqual([name, "here\n"]);
-    expect((await host.cli("logs", "missing", "-n", "100")).out).toContain("no-such-program");
+    // Its lines come in batches.
+    await eventually("why it did not start", SOON, async () =>
+      (await host.cli("logs", "missing", "-n", "100")).out.includes("no-such-program") ? true : undefined,
+    );
   });
 
   test("--no-keep: gone when the main process ends, with its code, also when the gateway was away then", async () => {
