@@ -8,6 +8,7 @@ import { moveToGroups } from "../../../../linux/cgroup.ts";
 import { SandboxSpecSchema } from "../../../../rpc/gen/openshell/v1/openshell_pb.ts";
 import { resourceLimits } from "../../sandboxes/resources.ts";
 import { SandboxGroup } from "./cgroups.ts";
+import { descendantsOf } from "./descendants.ts";
 import { delegatedParent, findHierarchies, type Hierarchy } from "./hierarchies.ts";
 
 const HYBRID = `30 23 0:26 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw
@@ -94,6 +95,46 @@ test.skipIf(!usable)("limits hold for the programs and not for the supervisor, a
   for (const { mount } of here.all) expect(existsSync(join(mount, "openshell", id))).toBe(false);
 });
 
+test.skipIf(!usable)(
+  "what a supervisor started before it was moved is moved after it, and programs only where they have no group",
+  async () => {
+    const id = `test-${randomUUID()}`;
+    const group = new SandboxGroup(id, here);
+    const limits = { pids: 64 };
+    // A helper, and the first process of another pid namespace, which has a program.
+    const box = "unshare --pid --fork /bin/sh -c 'sleep 1000 & echo ready; wait'";
+    const supervisor = Bun.spawn(["/bin/sh", "-c", `sleep 1000 & ${box} & wait`], {
+      ...{ stdin: "ignore", stdout: "pipe", stderr: "ignore" },
+    });
+    try {
+      group.prepare(limits);
+      await supervisor.stdout.getReader().read();
+      const forked = descendantsOf(supervisor.pid);
+      await group.enter(supervisor.pid, limits);
+      expect(forked.filter(({ isHelper }) => !isHelper)).toHaveLength(1);
+      const inGroup = (mount: string) =>
+        new Set(
+          readFileSync(join(mount, "openshell", id, "supervisor/cgroup.procs"), "utf8")
+            .trim()
+            .split("\n")
+            .map(Number),
+        );
+      const pids = (helpersOnly: boolean) => [
+        supervisor.pid,
+        ...forked.flatMap(({ pid, isHelper }) => (isHelper || !helpersOnly ? [pid] : [])),
+      ];
+      for (const hierarchy of here.all) expect(inGroup(hierarchy.mount)).toEqual(new Set(pids(hierarchy === here.pids)));
+    } finally {
+      supervisor.kill("SIGKILL");
+      // Ends them.
+      await group.remove();
+    }
+  },
+);
+
+/** Above what the kernel ever gives. */
+const NOBODY = 2 ** 22 + 1;
+
 describe("the paths of the groups", () => {
   let root: string;
   beforeEach(() => {
@@ -141,10 +182,10 @@ describe("the paths of the groups", () => {
       read(all, "x/agent/memory.low"),
     ]).toEqual([`${96 * 2 ** 20}`, `${96 * 2 ** 20}`, `${2 * 96 * 2 ** 20}`, ""]);
     expect(group.agentGroups(limits)).toEqual([join(root, "unified/openshell/x/agent")]);
-    await group.enter(4711, limits);
-    expect([read(all, "x/supervisor/cgroup.procs"), read(all, "x/agent/cgroup.procs")]).toEqual(["4711", ""]);
+    await group.enter(NOBODY, limits);
+    expect([read(all, "x/supervisor/cgroup.procs"), read(all, "x/agent/cgroup.procs")]).toEqual([`${NOBODY}`, ""]);
     moveToGroups(4712, group.agentGroups(limits));
-    expect([read(all, "x/supervisor/cgroup.procs"), read(all, "x/agent/cgroup.procs")]).toEqual(["4711", "4712"]);
+    expect([read(all, "x/supervisor/cgroup.procs"), read(all, "x/agent/cgroup.procs")]).toEqual([`${NOBODY}`, "4712"]);
     writeFileSync(join(all.parent ?? "", "x/agent/memory.events"), "low 0\nhigh 0\nmax 7\noom 1\noom_kill 3\n");
     writeFileSync(join(all.parent ?? "", "x/agent/memory.peak"), `${GIB}\n`);
     writeFileSync(join(all.parent ?? "", "x/agent/pids.events"), "max 2\n");

@@ -1,8 +1,9 @@
 import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { OpenShellError } from "../../../../error.ts";
 import type { ResourceLimits } from "../../sandboxes/resources.ts";
+import { descendantsOf } from "./descendants.ts";
 import { CONTROLLERS, canWrite, type Hierarchies, type Hierarchy, machineHierarchies, readText } from "./hierarchies.ts";
 
 /** Microseconds; what the kernel uses by default. */
@@ -11,6 +12,11 @@ const CPU_PERIOD = 100_000;
 const EMPTY_POLL_MS = 20;
 /** The kernel ends the processes of a box after its init at its leisure. Milliseconds. */
 const EMPTY_WAIT_MS = 5000;
+
+/** What is moved may fork before: then it is looked for again, so often at most. */
+const FORK_LOOKS = 3;
+/** A group's processes; one that is written there is moved. */
+const PROCS = "cgroup.procs";
 
 /** How the kernel held a sandbox to its limits since its groups were made. */
 export interface Refusals {
@@ -89,17 +95,27 @@ export class SandboxGroup {
   }
 
   /**
-   * Moves a supervisor, and with it the helpers that it will start, into its groups. The kernel lets who moves a process wait for every
-   * processor, 5 ms at rest and 60 when there is work: not the thread that the supervisor will soon ask.
+   * Moves a supervisor, and with it the helpers that it will start, into its groups; then those that it has started meanwhile. The kernel
+   * lets who moves a process wait for every processor, 5 ms at rest and 60 when there is work: not the thread that the supervisor will soon
+   * ask, and not one hierarchy for the other.
    */
   async enter(pid: number, limits: ResourceLimits): Promise<void> {
     const needed = this.#limited(limits);
-    for (const hierarchy of this.#hierarchies.all) {
+    // First those by which services are ended.
+    const { cpu, memory, pids, all } = this.#hierarchies;
+    const later = new Set([cpu, memory, pids]);
+    const order = [...all.filter((hierarchy) => !later.has(hierarchy)), ...all.filter((hierarchy) => later.has(hierarchy))];
+    const groups = order.flatMap((hierarchy) => {
       const path = this.#path(hierarchy);
-      if (path === undefined) continue;
-      const moved = writeFile(join(path, SUPERVISOR, "cgroup.procs"), String(pid), { flag: "r+" });
-      await (needed.has(hierarchy) ? moved : moved.catch(() => {}));
-    }
+      return path === undefined ? [] : [{ procs: join(path, SUPERVISOR, PROCS), isNeeded: needed.has(hierarchy) }];
+    });
+    const moves = groups.map(({ procs, isNeeded }) => {
+      const moved = move(pid, procs);
+      return isNeeded ? moved : moved.catch(() => {});
+    });
+    await Promise.allSettled(moves);
+    await Promise.all(moves);
+    for (let look = 0; look < FORK_LOOKS && (await moveForked(pid, groups)); look += 1);
   }
 
   /** Where the supervisor is to move the programs of the box: a directory for each hierarchy that limits something. */
@@ -189,6 +205,27 @@ export class SandboxGroup {
   }
 }
 
+function move(pid: number, procs: string): Promise<void> {
+  return writeFile(procs, String(pid), { flag: "r+" });
+}
+
+/**
+ * Moves what a supervisor started before it was moved itself. Where there is a limit programs have a group of their own, to which the
+ * supervisor moves them. False when there was nothing.
+ */
+async function moveForked(supervisor: number, groups: readonly { readonly procs: string; readonly isNeeded: boolean }[]): Promise<boolean> {
+  const forked = descendantsOf(supervisor);
+  if (forked.length === 0) return false;
+  const moves = groups.map(async ({ procs, isNeeded }) => {
+    const there = new Set((await readFile(procs, "utf8").catch(() => "")).split("\n").map(Number));
+    const missing = forked.filter(({ pid, isHelper }) => (isHelper || !isNeeded) && !there.has(pid));
+    // One that cannot be moved has ended.
+    const moved = await Promise.allSettled(missing.map(({ pid }) => move(pid, procs)));
+    return moved.some(({ status }) => status === "fulfilled");
+  });
+  return (await Promise.all(moves)).includes(true);
+}
+
 /** Ends what is left in a group, and removes it. */
 async function removeGroup(path: string): Promise<void> {
   for (let waited = 0; existsSync(path); waited += EMPTY_POLL_MS) {
@@ -221,7 +258,7 @@ function cannotLimit(name: Controller, hierarchy: Hierarchy | undefined, cause?:
 
 /** Those in a group; not those of another pid namespace, which are written as 0, and which to kill would mean our own process group. */
 function processesOf(group: string): number[] {
-  const pids = readText(join(group, "cgroup.procs")).split("\n").map(Number);
+  const pids = readText(join(group, PROCS)).split("\n").map(Number);
   return pids.filter((pid) => pid > 1 && pid !== process.pid);
 }
 
