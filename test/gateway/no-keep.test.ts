@@ -60,6 +60,14 @@ describe.skipIf(missing !== undefined)(`sandbox create --no-keep${missing === un
     expect(host.supervisors()).toEqual([]);
   }, 120_000);
 
+  test("or whose terminal is closed", async () => {
+    const child = host.spawn("sandbox", "create", "--no-keep", "--", "/bin/sh", "-c", "echo started; exec sleep 100000");
+    await child.stdout.getReader().read();
+    child.kill("SIGHUP");
+    expect(await child.exited).toBe(129);
+    expect(await left()).toBe(0);
+  }, 120_000);
+
   test("what the command has left behind may write for ever: it ends when nobody looks any more", async () => {
     const child = host.spawn(
       "sandbox",

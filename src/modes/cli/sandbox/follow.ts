@@ -9,8 +9,10 @@ export function followMain(sandbox: string, gateway: Gateway, terminal: Terminal
   return execute(gateway, { payload: { case: "start", value: join } }, false, terminal);
 }
 
-/** When somebody ends us: calls `before`, and exits with 128 + signal. */
+/** When somebody ends us, or closes our terminal: calls `before`, and exits with 128 + signal whatever comes of it. */
 export function beforeInterrupt(before: () => Promise<unknown> | undefined): void {
-  for (const signal of ["SIGINT", "SIGTERM"] as const)
-    process.once(signal, () => void Promise.resolve(before()).finally(() => process.exit(128 + constants.signals[signal])));
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    const exit = () => process.exit(128 + constants.signals[signal]);
+    process.once(signal, () => void Promise.resolve().then(before).then(exit, exit));
+  }
 }
