@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { ProviderError } from "../../../inference/provider-client.ts";
+import { ProviderError, type ProviderRequest } from "../../../inference/provider-client.ts";
 import type { InferenceRoute } from "../../../inference/route.ts";
 import { DEFAULT_LIMITS, UPSTREAM_KEEP_ALIVE_MS } from "../proxy/limits.ts";
 import type { UpstreamProxy } from "../proxy/upstream-proxy/upstream-proxy.ts";
@@ -13,15 +13,6 @@ export interface ProviderReach {
   readonly authorities: readonly string[];
   /** What hosts are reached through instead of their addresses, where it takes them; their names are not resolved here then. */
   readonly via?: UpstreamProxy | undefined;
-}
-
-export interface ProviderRequest {
-  readonly method: string;
-  readonly url: URL;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: string | undefined;
-  /** Ends the request before its answer has begun, and the connection that carries it. */
-  readonly signal: AbortSignal;
 }
 
 /** Servers close idle connections after 5 s (Node, uvicorn) to minutes; a question on one that is being closed would have to be asked again. */
