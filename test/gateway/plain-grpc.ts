@@ -28,6 +28,16 @@ export class CallError extends Error {
   }
 }
 
+/** What a call fails with; one that succeeds is an error. */
+export function failureOf(call: Promise<unknown>): Promise<CallError> {
+  return call.then(
+    () => {
+      throw new Error("the call succeeded");
+    },
+    (error) => error as CallError,
+  );
+}
+
 export const pathOf = (method: DescMethod): string => `/${method.parent.typeName}/${method.name}`;
 
 /** Finds the gateway as the SDK does: `active_gateway`, `metadata.json`, the three files of `mtls/`. */

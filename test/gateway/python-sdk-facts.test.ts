@@ -8,7 +8,7 @@ import { Client, credentials, Metadata, status } from "@grpc/grpc-js";
 import { DeletionOutcome, OpenShell, type Sandbox, SandboxPhase } from "../../src/rpc/gen/openshell/v1/openshell_pb.ts";
 import { eventually } from "../eventually.ts";
 import { GatewayHost, missingForGateway, workspaceScope } from "./host.ts";
-import { type CallError, PlainClient, pathOf, registeredClient } from "./plain-grpc.ts";
+import { failureOf, PlainClient, pathOf, registeredClient } from "./plain-grpc.ts";
 import { frame, Wire } from "./wire.ts";
 
 const missing = missingForGateway();
@@ -34,13 +34,6 @@ describe.skipIf(missing !== undefined)("what the Python SDK counts on", () => {
     await host?.[Symbol.asyncDispose]();
   });
 
-  const failure = (call: Promise<unknown>): Promise<CallError> =>
-    call.then(
-      () => {
-        throw new Error("the call succeeded");
-      },
-      (error) => error as CallError,
-    );
   const create = async (name: string, more: object = {}): Promise<Sandbox> => {
     const { sandbox } = await client.unary(method.createSandbox, { workspaceScope, name, spec: {}, ...more });
     if (sandbox === undefined) throw new Error("no sandbox in the answer");
@@ -88,15 +81,15 @@ describe.skipIf(missing !== undefined)("what the Python SDK counts on", () => {
     test("health answers; everything else is UNAUTHENTICATED, not a broken connection", async () => {
       using alone = stranger();
       expect((await alone.unary(method.health, {})).version).not.toBe("");
-      expect((await failure(alone.unary(method.listSandboxes, { workspaceScope }))).code).toBe(status.UNAUTHENTICATED);
-      expect((await failure(alone.unary(method.createSandbox, { workspaceScope, name: "no", spec: {} }))).code).toBe(
+      expect((await failureOf(alone.unary(method.listSandboxes, { workspaceScope }))).code).toBe(status.UNAUTHENTICATED);
+      expect((await failureOf(alone.unary(method.createSandbox, { workspaceScope, name: "no", spec: {} }))).code).toBe(
         status.UNAUTHENTICATED,
       );
     });
     test("a bearer that is none is UNAUTHENTICATED, wherever it is shown", async () => {
       using wrong = stranger("not-a-token");
-      expect((await failure(wrong.unary(method.health, {}))).code).toBe(status.UNAUTHENTICATED);
-      expect((await failure(wrong.unary(method.getSandbox, { workspaceScope, name: "x" }))).code).toBe(status.UNAUTHENTICATED);
+      expect((await failureOf(wrong.unary(method.health, {}))).code).toBe(status.UNAUTHENTICATED);
+      expect((await failureOf(wrong.unary(method.getSandbox, { workspaceScope, name: "x" }))).code).toBe(status.UNAUTHENTICATED);
     });
   });
 
@@ -121,22 +114,26 @@ describe.skipIf(missing !== undefined)("what the Python SDK counts on", () => {
     }
     expect(names).toEqual(["page-1", "page-2", "page-3", "page-4", "page-5"]);
     expect(Math.max(...sizes)).toBeLessThan(CLIENT_LIMIT);
-    expect((await failure(list({ pageSize: -1 }))).code).toBe(status.INVALID_ARGUMENT);
-    expect((await failure(list({ pageToken: "made-up" }))).code).toBe(status.INVALID_ARGUMENT);
+    expect((await failureOf(list({ pageSize: -1 }))).code).toBe(status.INVALID_ARGUMENT);
+    expect((await failureOf(list({ pageToken: "made-up" }))).code).toBe(status.INVALID_ARGUMENT);
     const { nextPageToken } = await list({ pageSize: 1 });
-    expect((await failure(list({ pageSize: 1, pageToken: nextPageToken, labelSelector: "of=others" }))).code).toBe(status.INVALID_ARGUMENT);
+    expect((await failureOf(list({ pageSize: 1, pageToken: nextPageToken, labelSelector: "of=others" }))).code).toBe(
+      status.INVALID_ARGUMENT,
+    );
     expect((await list({ labelSelector: "of=nobody" })).sandboxes).toEqual([]);
     expect((await list({ workspaceScope: allWorkspaces })).sandboxes.length).toBeGreaterThan(0);
-    expect((await failure(client.unary(method.getSandbox, { workspaceScope: allWorkspaces, name: "page-1" }))).code).toBe(
+    expect((await failureOf(client.unary(method.getSandbox, { workspaceScope: allWorkspaces, name: "page-1" }))).code).toBe(
       status.INVALID_ARGUMENT,
     );
     for (const name of names) await client.unary(method.deleteSandbox, { workspaceScope, name });
   }, 120_000);
 
   test("rich details name the very code and message of the status: also in other alphabets, and at the end of a stream", async () => {
-    const text = await failure(client.unary(method.createSandbox, { workspaceScope, name: "größe 100 %", spec: {} }));
-    const label = await failure(client.unary(method.createSandbox, { workspaceScope, name: "a", labels: { "schlüssel%": "ö" }, spec: {} }));
-    const stream = await failure(run("nowhere", ["/bin/true"]));
+    const text = await failureOf(client.unary(method.createSandbox, { workspaceScope, name: "größe 100 %", spec: {} }));
+    const label = await failureOf(
+      client.unary(method.createSandbox, { workspaceScope, name: "a", labels: { "schlüssel%": "ö" }, spec: {} }),
+    );
+    const stream = await failureOf(run("nowhere", ["/bin/true"]));
     expect([text.code, label.code, stream.code]).toEqual([status.INVALID_ARGUMENT, status.INVALID_ARGUMENT, status.NOT_FOUND]);
     expect(label.details).toContain("schlüssel%");
     for (const error of [text, label, stream]) {
@@ -149,9 +146,9 @@ describe.skipIf(missing !== undefined)("what the Python SDK counts on", () => {
     const requestId = crypto.randomUUID();
     const first = await create("again", { requestId });
     expect((await create("again", { requestId })).metadata?.id).toBe(first.metadata?.id ?? "");
-    const other = await failure(client.unary(method.createSandbox, { workspaceScope, name: "other", spec: {}, requestId }));
+    const other = await failureOf(client.unary(method.createSandbox, { workspaceScope, name: "other", spec: {}, requestId }));
     expect([other.code, other.details]).toEqual([status.INVALID_ARGUMENT, expect.stringContaining("request_id")]);
-    expect((await failure(create("again"))).code).toBe(status.ALREADY_EXISTS);
+    expect((await failureOf(create("again"))).code).toBe(status.ALREADY_EXISTS);
   });
 
   test("a main process that ends with 0 is COMPLETED, which counts as ready, and commands still run", async () => {
@@ -208,20 +205,20 @@ describe.skipIf(missing !== undefined)("what the Python SDK counts on", () => {
       "A_KEY",
       "B_KEY",
     ]);
-    expect((await failure(ask(["A_KEY", "C_KEY"]))).code).toBe(status.NOT_FOUND);
-    expect((await failure(ask([]))).code).toBe(status.INVALID_ARGUMENT);
-    expect((await failure(ask(Array.from({ length: 33 }, (_, at) => `K${at}`)))).code).toBe(status.INVALID_ARGUMENT);
+    expect((await failureOf(ask(["A_KEY", "C_KEY"]))).code).toBe(status.NOT_FOUND);
+    expect((await failureOf(ask([]))).code).toBe(status.INVALID_ARGUMENT);
+    expect((await failureOf(ask(Array.from({ length: 33 }, (_, at) => `K${at}`)))).code).toBe(status.INVALID_ARGUMENT);
     const nobody = client.unary(method.getProviderCredentials, { workspaceScope, name: "none", credentialKeys: ["A_KEY"] });
-    expect((await failure(nobody)).code).toBe(status.NOT_FOUND);
+    expect((await failureOf(nobody)).code).toBe(status.NOT_FOUND);
     const expirations = { A_KEY: { seconds: BigInt(Math.floor(Date.now() / 1000) + 600) } };
     const renewed = { metadata: { name: "shop" }, credentials: { A_KEY: "third-secret" } };
     await client.unary(method.updateProvider, { workspaceScope, provider: renewed, credentialExpirationTimes: expirations });
-    expect((await failure(ask(["A_KEY"], { minimumRemainingLifetime: { seconds: 86_400n } }))).code).toBe(status.FAILED_PRECONDITION);
+    expect((await failureOf(ask(["A_KEY"], { minimumRemainingLifetime: { seconds: 86_400n } }))).code).toBe(status.FAILED_PRECONDITION);
     expect((await ask(["A_KEY"])).credentials["A_KEY"]?.value).toBe("third-secret");
   });
 
   test("workspaces: a missing one is NOT_FOUND; what waits is UNIMPLEMENTED, with a sentence", async () => {
-    expect((await failure(client.unary(method.getWorkspace, { name: "other" }))).code).toBe(status.NOT_FOUND);
+    expect((await failureOf(client.unary(method.getWorkspace, { name: "other" }))).code).toBe(status.NOT_FOUND);
     const { workspaces } = await client.unary(method.listWorkspaces, { pageSize: 1, labelSelector: "no=such" });
     expect(workspaces).toEqual([]);
     const waiting: readonly DescMethod[] = [
@@ -229,7 +226,7 @@ describe.skipIf(missing !== undefined)("what the Python SDK counts on", () => {
       ...[method.importProviderProfiles, method.configureProviderRefresh],
     ];
     for (const each of waiting) {
-      const error = await failure(client.unary(each, { workspaceScope } as never));
+      const error = await failureOf(client.unary(each, { workspaceScope } as never));
       expect([each.name, error.code, error.details]).toEqual([
         each.name,
         status.UNIMPLEMENTED,

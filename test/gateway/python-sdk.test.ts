@@ -15,7 +15,7 @@ import {
 } from "../../src/rpc/gen/openshell/v1/openshell_pb.ts";
 import { eventually } from "../eventually.ts";
 import { GatewayHost, missingForGateway } from "./host.ts";
-import { type CallError, type PlainClient, registeredClient } from "./plain-grpc.ts";
+import { failureOf, type PlainClient, registeredClient } from "./plain-grpc.ts";
 
 const missing = missingForGateway();
 if (missing !== undefined) console.log(`skipped: the Python SDK's calls: ${missing}`);
@@ -43,13 +43,6 @@ describe.skipIf(missing !== undefined)("the Python SDK", () => {
     await host[Symbol.asyncDispose]();
   });
 
-  const fails = async (call: Promise<unknown>): Promise<CallError> =>
-    call.then(
-      () => {
-        throw new Error("the call succeeded");
-      },
-      (error) => error as CallError,
-    );
   const create = async (name = ""): Promise<Sandbox> => {
     const { sandbox } = await client.unary(method.createSandbox, { workspaceScope, name, spec: {} });
     if (sandbox === undefined) throw new Error("no sandbox in the answer");
@@ -166,10 +159,10 @@ describe.skipIf(missing !== undefined)("the Python SDK", () => {
       const name = "sdk-delete";
       const gone = await client.unary(method.deleteSandbox, { workspaceScope, name });
       expect(gone).toMatchObject({ outcome: DeletionOutcome.COMPLETED, sandboxId: metadata?.id });
-      expect((await fails(client.unary(method.getSandbox, { workspaceScope, name }))).code).toBe(status.NOT_FOUND);
+      expect((await failureOf(client.unary(method.getSandbox, { workspaceScope, name }))).code).toBe(status.NOT_FOUND);
       const again = await client.unary(method.deleteSandbox, { workspaceScope, name, allowMissing: true });
       expect(again.outcome).toBe(DeletionOutcome.ALREADY_ABSENT);
-      expect((await fails(client.unary(method.deleteSandbox, { workspaceScope, name }))).code).toBe(status.NOT_FOUND);
+      expect((await failureOf(client.unary(method.deleteSandbox, { workspaceScope, name }))).code).toBe(status.NOT_FOUND);
     });
 
     test("what this gateway cannot give is refused at create, and leaves no name behind", async () => {
@@ -179,10 +172,10 @@ describe.skipIf(missing !== undefined)("the Python SDK", () => {
         [{ spec: { resourceRequirements: { gpu: { count: 1 } } } }, status.FAILED_PRECONDITION],
         [{ workloadTemplate: "small" }, status.UNIMPLEMENTED],
       ] as const) {
-        const error = await fails(client.unary(method.createSandbox, { workspaceScope, name: "sdk-refused", spec: {}, ...more }));
+        const error = await failureOf(client.unary(method.createSandbox, { workspaceScope, name: "sdk-refused", spec: {}, ...more }));
         expect([more, error.code, error.details]).toEqual([more, code, expect.stringMatching(/\w+ \w+/)]);
       }
-      expect((await fails(get("sdk-refused"))).code).toBe(status.NOT_FOUND);
+      expect((await failureOf(get("sdk-refused"))).code).toBe(status.NOT_FOUND);
     });
 
     test("the main process, its exit code and its end; labels with dots", async () => {
@@ -201,7 +194,7 @@ describe.skipIf(missing !== undefined)("the Python SDK", () => {
 
     test("a taken name is ALREADY_EXISTS", async () => {
       await create("sdk-taken");
-      expect((await fails(create("sdk-taken"))).code).toBe(status.ALREADY_EXISTS);
+      expect((await failureOf(create("sdk-taken"))).code).toBe(status.ALREADY_EXISTS);
     });
   });
 
@@ -235,7 +228,7 @@ describe.skipIf(missing !== undefined)("the Python SDK", () => {
       const environment = { OPENSHELL_PYFUNC_B64: "x".repeat(96_000) };
       const count = "printenv OPENSHELL_PYFUNC_B64 | wc -c";
       expect((await exec(box, ["/bin/sh", "-c", count], { environment })).stdout.trim()).toBe("96001");
-      const error = await fails(exec(box, ["/bin/true"], { environment: { OPENSHELL_PYFUNC_B64: "x".repeat(131_072) } }));
+      const error = await failureOf(exec(box, ["/bin/true"], { environment: { OPENSHELL_PYFUNC_B64: "x".repeat(131_072) } }));
       expect(error.code).toBe(status.INVALID_ARGUMENT);
     });
 
@@ -282,7 +275,7 @@ describe.skipIf(missing !== undefined)("the Python SDK", () => {
           2000,
         ));
       })();
-      expect((await fails(call)).code).toBe(status.DEADLINE_EXCEEDED);
+      expect((await failureOf(call)).code).toBe(status.DEADLINE_EXCEEDED);
       await eventually("the command to end", 20_000, async () => {
         const { stdout } = await exec(box, ["/bin/sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '"]);
         return stdout.includes("sleep 3600") ? undefined : true;
@@ -290,11 +283,11 @@ describe.skipIf(missing !== undefined)("the Python SDK", () => {
     });
 
     test("a sandbox that is not there, or stopped, is a status that clients know", async () => {
-      expect((await fails(exec("sdk-nowhere", ["/bin/true"]))).code).toBe(status.NOT_FOUND);
+      expect((await failureOf(exec("sdk-nowhere", ["/bin/true"]))).code).toBe(status.NOT_FOUND);
       await create("sdk-stopped");
       await waitReady("sdk-stopped");
       await client.unary(method.stopSandbox, { workspaceScope, name: "sdk-stopped" });
-      expect((await fails(exec("sdk-stopped", ["/bin/true"]))).code).toBe(status.FAILED_PRECONDITION);
+      expect((await failureOf(exec("sdk-stopped", ["/bin/true"]))).code).toBe(status.FAILED_PRECONDITION);
     });
 
     test("what packages on top of it do: scripts on stdin, files in pieces of 512 KiB through python3", async () => {
@@ -349,18 +342,18 @@ describe.skipIf(missing !== undefined)("the Python SDK", () => {
         client.unary(method.listSandboxTemplates, { workspaceScope }),
         client.unary(method.createSandboxTemplate, { workspaceScope }),
       ]) {
-        const error = await fails(call);
+        const error = await failureOf(call);
         expect([error.code, error.details]).toEqual([status.UNIMPLEMENTED, expect.stringContaining("is not available")]);
       }
-      const credentials = await fails(
+      const credentials = await failureOf(
         client.unary(method.getProviderCredentials, { workspaceScope, name: "none", credentialKeys: ["KEY"] }),
       );
       expect([status.UNIMPLEMENTED, status.NOT_FOUND]).toContain(credentials.code);
     });
 
     test("a request without a workspace is INVALID_ARGUMENT, with details whose code and message are the status's own", async () => {
-      expect((await fails(client.unary(method.getSandbox, { name: "x" }))).details).toBe("workspace_scope is required");
-      const error = await fails(client.unary(method.createSandbox, { workspaceScope, name: "-bad-", spec: {} }));
+      expect((await failureOf(client.unary(method.getSandbox, { name: "x" }))).details).toBe("workspace_scope is required");
+      const error = await failureOf(client.unary(method.createSandbox, { workspaceScope, name: "-bad-", spec: {} }));
       const [binary] = error.metadata.get("grpc-status-details-bin");
       const rich = richStatus(binary as Buffer);
       expect([rich.code, rich.message]).toEqual([error.code, error.details]);
